@@ -1,0 +1,42 @@
+//! The ABI between the XDP program and the daemon: what is in the BPF maps, byte for byte.
+//!
+//! Rules of this crate:
+//! * every type is `#[repr(C)]`, its padding is named, its size is asserted beside it;
+//! * fields are integers and byte arrays only: any bit pattern that the other side may have written is valid;
+//! * addresses are 16 bytes, IPv4 mapped into IPv6 (`::ffff:10.0.0.3`), except in the IPv4 flow key, where
+//!   size is speed; ports are in host order, so that `bpftool map dump` shows `"port": 80`;
+//! * times are nanoseconds of `CLOCK_MONOTONIC`, which both sides read.
+#![no_std]
+
+mod flow;
+mod lease;
+pub mod maps;
+mod net;
+mod real;
+mod service;
+#[cfg(feature = "user")]
+mod user;
+mod verdict;
+
+pub use flow::{Flow, FlowKey4, FlowKey6, flow_state};
+pub use lease::{
+    AddressEntry, Lease, LeaseStanding, NO_LEASE, VirtualRouterEntry, VirtualRouterKey, lease_state,
+};
+pub use net::{Address, protocol};
+pub use real::{Real, real_flags};
+pub use service::{Counters, Service, ServiceKey};
+pub use verdict::Verdict;
+
+/// The version of everything in this crate that two builds must agree on.
+///
+/// It is written to the map [`maps::META`]. A daemon that finds pinned maps of another version replaces them.
+/// Raise it with every change to a type, a meaning or a map in this crate.
+pub const ABI_VERSION: u32 = 1;
+
+/// What the map [`maps::META`] holds, in its only slot.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// [`ABI_VERSION`] of the daemon that created the maps.
+    pub abi_version: u32,
+}

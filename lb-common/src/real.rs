@@ -1,0 +1,38 @@
+//! Real servers.
+
+use crate::Address;
+
+/// A real server of one virtual service: a slot of [`crate::maps::REALS`].
+///
+/// The same machine behind two services takes two slots: health, weight and counters are the service's own.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Real {
+    /// The server's own address.
+    pub address: Address,
+    /// How often this slot was given to another real server: a flow that remembers another generation belongs to
+    /// a server that is gone. Starts at 1; a slot never used has 0.
+    pub generation: u32,
+    /// [`crate::Service::index`] of the service.
+    pub service: u32,
+    /// Bits of [`real_flags`].
+    pub flags: u32,
+    /// The interface that the server is reached by.
+    pub interface: u32,
+    /// The server's link-layer address; meaningful with [`real_flags::RESOLVED`].
+    pub destination_mac: [u8; 6],
+    /// The link-layer address of `interface`.
+    pub source_mac: [u8; 6],
+}
+
+const _: () = assert!(size_of::<Real>() == 44);
+
+/// Bits of [`Real::flags`].
+pub mod real_flags {
+    /// The slot belongs to a configured real server.
+    pub const CONFIGURED: u32 = 1;
+    /// Health checks have not failed: flows of this server may go on.
+    pub const UP: u32 = 1 << 1;
+    /// The link-layer address is known.
+    pub const RESOLVED: u32 = 1 << 2;
+}

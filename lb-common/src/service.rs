@@ -1,0 +1,53 @@
+//! Virtual services and the counters kept of them.
+
+use crate::Address;
+
+/// A virtual service as a packet names it: the key of [`crate::maps::SERVICES`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServiceKey {
+    /// The virtual IP address.
+    pub address: Address,
+    /// The destination port, in host order.
+    pub port: u16,
+    /// One of [`crate::protocol`]: TCP or UDP.
+    pub protocol: u8,
+    /// Zero.
+    pub _reserved: u8,
+}
+
+const _: () = assert!(size_of::<ServiceKey>() == 20);
+
+/// How a virtual service is scheduled: the value of [`crate::maps::SERVICES`].
+///
+/// The schedule is the slice `ring_offset .. ring_offset + ring_length` of [`crate::maps::RINGS`]. A slice that a
+/// service names is never written: a change writes another slice and then replaces this value whole, so that a
+/// packet sees the old schedule or the new one.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// The slot of this service in [`crate::maps::SERVICE_STATS`] and [`crate::maps::CURSORS`].
+    pub index: u32,
+    /// The first slot of the schedule in [`crate::maps::RINGS`].
+    pub ring_offset: u32,
+    /// The slots of the schedule; 0 when no real server can take a new connection.
+    pub ring_length: u32,
+    /// The slot in [`crate::maps::LEASES`] that entitles this node to the service, or [`crate::NO_LEASE`].
+    pub lease: u32,
+}
+
+const _: () = assert!(size_of::<Service>() == 16);
+
+/// What is counted of a service, and of each of its real servers, on each CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// New connections that were scheduled.
+    pub connections: u64,
+    /// Packets that were forwarded.
+    pub packets: u64,
+    /// Bytes of those packets, link-layer header included.
+    pub bytes: u64,
+}
+
+const _: () = assert!(size_of::<Counters>() == 24);

@@ -1,0 +1,35 @@
+//! What the daemon may copy in and out of maps as plain bytes.
+#![allow(
+    unsafe_code,
+    reason = "`Pod` promises that any bit pattern is valid, which only the types' author can know"
+)]
+
+use crate::{
+    Address, AddressEntry, Counters, Flow, FlowKey4, FlowKey6, Lease, Meta, Real, Service, ServiceKey,
+    VirtualRouterEntry, VirtualRouterKey,
+};
+
+macro_rules! pod {
+    ($($type:ty),* $(,)?) => {
+        $(
+            // SAFETY: `#[repr(C)]`, `Copy`, integers and byte arrays only, no implicit padding (sizes are asserted).
+            unsafe impl aya::Pod for $type {}
+        )*
+    };
+}
+
+pod!(
+    Address,
+    AddressEntry,
+    Counters,
+    Flow,
+    FlowKey4,
+    FlowKey6,
+    Lease,
+    Meta,
+    Real,
+    Service,
+    ServiceKey,
+    VirtualRouterEntry,
+    VirtualRouterKey,
+);

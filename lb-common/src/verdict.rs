@@ -1,0 +1,140 @@
+//! Why a packet went where it went.
+
+/// What became of a packet, and why. The program counts with it ([`crate::maps::VERDICTS`]), the daemon reports with
+/// it, people read [`Verdict::explanation`].
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[must_use]
+pub enum Verdict {
+    /// Passed: not IPv4, IPv6 or ARP.
+    PassNotIp = 0,
+    /// Passed: addressed to none of our virtual addresses or services.
+    PassNotOurs,
+    /// Passed: to a virtual address of ours, but to no service there.
+    PassNoService,
+    /// Passed: this node is not the master of the address.
+    PassNotMaster,
+    /// Passed: a question for the link-layer address of a virtual address that this node may answer for.
+    PassAnswer,
+    /// Passed: a VRRP advertisement.
+    PassAdvertisement,
+    /// Dropped: headers end before the packet does, or contradict each other.
+    DropMalformed,
+    /// Dropped: a question for a virtual address that this node no longer answers for, or hands over.
+    DropSilent,
+    /// Dropped: the lease has run out, the daemon is dead or frozen and a successor is at work.
+    DropLeaseExpired,
+    /// Dropped: no real server of the service can take a connection.
+    DropNoRealServer,
+    /// Dropped: the real server's link-layer address is not known (yet).
+    DropUnresolved,
+    /// Dropped: RST or a stray segment of a connection that nobody remembers, which no reset may answer.
+    DropStray,
+    /// Answered with a TCP reset: a segment of a connection that nobody remembers.
+    ResetUnknownFlow,
+    /// Answered with a TCP reset: the real server of the connection is gone.
+    ResetRealServerGone,
+    /// Forwarded: a connection that was known.
+    ForwardFlow,
+    /// Forwarded: a connection that was scheduled with this packet.
+    ForwardNew,
+    /// Forwarded: a connection whose real server is gone, scheduled anew with this packet.
+    ForwardRescheduled,
+    /// Forwarded: an ICMP error about one of our connections, to the real server that needs it.
+    ForwardIcmpError,
+    /// Forwarded: a fragment, to the real server of its first fragment.
+    ForwardFragment,
+    /// Dropped: a fragment whose first fragment has not been seen.
+    DropFragment,
+}
+
+impl Verdict {
+    /// All verdicts, in the order of their numbers.
+    pub const ALL: [Self; 20] = [
+        Self::PassNotIp,
+        Self::PassNotOurs,
+        Self::PassNoService,
+        Self::PassNotMaster,
+        Self::PassAnswer,
+        Self::PassAdvertisement,
+        Self::DropMalformed,
+        Self::DropSilent,
+        Self::DropLeaseExpired,
+        Self::DropNoRealServer,
+        Self::DropUnresolved,
+        Self::DropStray,
+        Self::ResetUnknownFlow,
+        Self::ResetRealServerGone,
+        Self::ForwardFlow,
+        Self::ForwardNew,
+        Self::ForwardRescheduled,
+        Self::ForwardIcmpError,
+        Self::ForwardFragment,
+        Self::DropFragment,
+    ];
+
+    /// How many verdicts there are: the slots of [`crate::maps::VERDICTS`].
+    pub const COUNT: u32 = Self::ALL.len() as u32;
+
+    /// The name that metrics and JSON use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PassNotIp => "pass_not_ip",
+            Self::PassNotOurs => "pass_not_ours",
+            Self::PassNoService => "pass_no_service",
+            Self::PassNotMaster => "pass_not_master",
+            Self::PassAnswer => "pass_answer",
+            Self::PassAdvertisement => "pass_advertisement",
+            Self::DropMalformed => "drop_malformed",
+            Self::DropSilent => "drop_silent",
+            Self::DropLeaseExpired => "drop_lease_expired",
+            Self::DropNoRealServer => "drop_no_real_server",
+            Self::DropUnresolved => "drop_unresolved",
+            Self::DropStray => "drop_stray",
+            Self::ResetUnknownFlow => "reset_unknown_flow",
+            Self::ResetRealServerGone => "reset_real_server_gone",
+            Self::ForwardFlow => "forward_flow",
+            Self::ForwardNew => "forward_new",
+            Self::ForwardRescheduled => "forward_rescheduled",
+            Self::ForwardIcmpError => "forward_icmp_error",
+            Self::ForwardFragment => "forward_fragment",
+            Self::DropFragment => "drop_fragment",
+        }
+    }
+
+    /// One sentence for people.
+    #[must_use]
+    pub const fn explanation(self) -> &'static str {
+        match self {
+            Self::PassNotIp => "not IPv4, IPv6 or ARP",
+            Self::PassNotOurs => "to none of our virtual addresses or services",
+            Self::PassNoService => "to a virtual address, but to no service there",
+            Self::PassNotMaster => "this node is not the master of the address",
+            Self::PassAnswer => "a question for a virtual address that the kernel answers",
+            Self::PassAdvertisement => "a VRRP advertisement",
+            Self::DropMalformed => "malformed or truncated headers",
+            Self::DropSilent => "a question for a virtual address that another node answers",
+            Self::DropLeaseExpired => "the lease of the virtual address has run out",
+            Self::DropNoRealServer => "no real server can take the connection",
+            Self::DropUnresolved => "the real server's link-layer address is unknown",
+            Self::DropStray => "a stray segment that no reset may answer",
+            Self::ResetUnknownFlow => "a segment of an unknown connection, answered with a reset",
+            Self::ResetRealServerGone => "the connection's real server is gone, answered with a reset",
+            Self::ForwardFlow => "a known connection",
+            Self::ForwardNew => "a new connection",
+            Self::ForwardRescheduled => "a connection moved from a real server that is gone",
+            Self::ForwardIcmpError => "an ICMP error about a connection",
+            Self::ForwardFragment => "a fragment, after its first one",
+            Self::DropFragment => "a fragment without its first one",
+        }
+    }
+}
+
+const _: () = {
+    let mut index = 0;
+    while index < Verdict::ALL.len() {
+        assert!(Verdict::ALL[index] as usize == index);
+        index += 1;
+    }
+};

@@ -1,0 +1,2 @@
+//! To come.
+#![deny(clippy::disallowed_methods)]

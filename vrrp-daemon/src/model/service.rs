@@ -1,0 +1,122 @@
+//! Virtual services and their real servers, in IPVS's words.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// The transport protocol of a virtual service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+/// What names a virtual service: the address, port and protocol that clients use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServiceAddress {
+    /// The virtual IP address.
+    pub address: IpAddr,
+    /// The port, never 0.
+    pub port: u16,
+    /// The transport protocol.
+    pub protocol: Protocol,
+}
+
+impl fmt::Display for ServiceAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{}/{}",
+            SocketAddr::new(self.address, self.port),
+            self.protocol
+        )
+    }
+}
+
+/// A virtual service and the real servers behind it, which it reaches by direct routing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualService {
+    /// What names it.
+    pub address: ServiceAddress,
+    /// Who picks the real server of a new connection.
+    pub scheduler: Scheduler,
+    /// The interval between two health checks of a real server.
+    pub delay_loop: Duration,
+    /// The real servers, in the order of the configuration. No two share an address.
+    pub real_servers: Vec<RealServer>,
+}
+
+/// How the real server of a new connection is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheduler {
+    /// `rr`: each in turn, whatever its weight, if that is not 0.
+    RoundRobin,
+    /// `wrr`: in proportion to the weights, interleaved.
+    WeightedRoundRobin,
+}
+
+impl Scheduler {
+    /// IPVS's name of the scheduler.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "rr",
+            Self::WeightedRoundRobin => "wrr",
+        }
+    }
+}
+
+/// The share of new connections that a real server gets; 0 for none, while known connections go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Weight(u16);
+
+impl Weight {
+    /// A weight; any `u16` will do. IPVS allows up to 2³¹ - 1, which no schedule needs.
+    #[must_use]
+    pub const fn new(weight: u16) -> Self {
+        Self(weight)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+/// A real server of one virtual service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RealServer {
+    /// Its own address, of the same family as the service's, on a network that the director is connected to.
+    pub address: IpAddr,
+    /// Its share of new connections.
+    pub weight: Weight,
+    /// How its health is checked; a server without a check is up.
+    pub check: Option<TcpCheck>,
+}
+
+/// A health check that passes when a TCP connection to the real server opens (Keepalived's `TCP_CHECK`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpCheck {
+    /// The port to connect to: the service's, unless configured.
+    pub port: u16,
+    /// How long to wait for the connection.
+    pub connect_timeout: Duration,
+    /// How many more attempts follow a failed one before the server is down.
+    pub retry: u32,
+    /// The pause before each of them.
+    pub delay_before_retry: Duration,
+    /// How many successes in a row bring a server that is down back up; at least 1.
+    pub rise: u32,
+}

@@ -1,0 +1,230 @@
+//! What a virtual router is configured with, in the RFCs' words (RFC 3768, RFC 5798, RFC 9568).
+
+use std::fmt;
+use std::num::NonZeroU8;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// A number that its field cannot hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("out of range")]
+pub struct OutOfRange;
+
+/// The identifier of a virtual router (VRID), 1 to 255 (RFC 9568, section 5.2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VirtualRouterId(NonZeroU8);
+
+impl VirtualRouterId {
+    /// The identifier `id`, if it is not 0.
+    #[must_use]
+    pub const fn new(id: u8) -> Option<Self> {
+        match NonZeroU8::new(id) {
+            Some(id) => Some(Self(id)),
+            None => None,
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for VirtualRouterId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// The priority of a router in the election (RFC 9568, section 5.2.4): 255 for the owner of the addresses, 1 to 254
+/// for others, and 0 on the wire only, from a master that resigns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Priority(u8);
+
+impl Priority {
+    /// What a master that resigns sends.
+    pub const RESIGN: Self = Self(0);
+    /// The default of RFC 9568, section 6.1.
+    pub const DEFAULT: Self = Self(100);
+    /// The router that has the virtual addresses as its own.
+    pub const OWNER: Self = Self(255);
+
+    /// The priority `priority`.
+    #[must_use]
+    pub const fn new(priority: u8) -> Self {
+        Self(priority)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// The version of the protocol that a virtual router speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Version {
+    /// RFC 3768: IPv4, whole seconds, perhaps a password.
+    V2,
+    /// RFC 5798 and RFC 9568: centiseconds.
+    V3,
+}
+
+impl Version {
+    /// The number on the wire.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::V2 => 2,
+            Self::V3 => 3,
+        }
+    }
+}
+
+/// An advertisement interval: whole centiseconds from 0.01 s to 255 s, never 0.
+///
+/// Version 2 counts seconds (RFC 3768, section 5.3.7) and version 3 centiseconds (RFC 9568, section 5.2.7): this type
+/// is made from either by name, so that the two cannot be mixed up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Interval {
+    centiseconds: u16,
+}
+
+impl Interval {
+    /// The longest interval of version 3, whose field has 12 bits: 40.95 s.
+    pub const V3_MAXIMUM: Self = Self { centiseconds: 4_095 };
+
+    /// An interval of version 2.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] for 0.
+    pub const fn from_seconds(seconds: u8) -> Result<Self, OutOfRange> {
+        if seconds == 0 {
+            Err(OutOfRange)
+        } else {
+            Ok(Self {
+                centiseconds: seconds as u16 * 100,
+            })
+        }
+    }
+
+    /// An interval of version 3.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] for 0 and for what 12 bits cannot hold.
+    pub const fn from_centiseconds(centiseconds: u16) -> Result<Self, OutOfRange> {
+        if centiseconds == 0 || centiseconds > Self::V3_MAXIMUM.centiseconds {
+            Err(OutOfRange)
+        } else {
+            Ok(Self { centiseconds })
+        }
+    }
+
+    /// The interval in the whole seconds of version 2, if it has such a form.
+    #[must_use]
+    pub const fn seconds(self) -> Option<u8> {
+        if self.centiseconds.is_multiple_of(100) {
+            Some((self.centiseconds / 100) as u8)
+        } else {
+            None
+        }
+    }
+
+    /// The interval in the centiseconds of version 3; above [`Self::V3_MAXIMUM`] only for an interval of version 2.
+    #[must_use]
+    pub const fn centiseconds(self) -> u16 {
+        self.centiseconds
+    }
+
+    /// The interval as a duration.
+    #[must_use]
+    pub const fn duration(self) -> Duration {
+        Duration::from_millis(self.centiseconds as u64 * 10)
+    }
+}
+
+/// A virtual address as it is added to an interface.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VirtualAddress {
+    /// The address with its prefix length.
+    pub address: IpNet,
+    /// The interface that gets it, if not the instance's own.
+    pub device: Option<String>,
+    /// The label of the address (`eth0:1`; IPv4 only).
+    pub label: Option<String>,
+}
+
+/// The state that an instance is configured to start in. As in Keepalived, it moves nothing but the start: the
+/// election decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitialState {
+    /// Starts as master only with priority 255; with a lower one it waits like a backup.
+    Master,
+    /// Waits for a master.
+    Backup,
+}
+
+/// A password of version 2 as it travels: eight bytes, filled up with zeros (RFC 2338, section 5.3.6.2).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Password([u8; 8]);
+
+impl Password {
+    /// What `password` becomes on the wire: its first eight bytes.
+    #[must_use]
+    pub fn new(password: &str) -> Self {
+        let mut bytes = [0; 8];
+        for (slot, byte) in bytes.iter_mut().zip(password.bytes()) {
+            *slot = byte;
+        }
+        Self(bytes)
+    }
+
+    /// The eight bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Password(…)")
+    }
+}
+
+/// One virtual router as this node takes part in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VrrpInstance {
+    /// The name in status and logs.
+    pub name: String,
+    /// The interface that advertisements are sent and heard on.
+    pub interface: String,
+    /// The identifier, the same on all routers.
+    pub virtual_router_id: VirtualRouterId,
+    /// The version of the protocol.
+    pub version: Version,
+    /// How the instance starts.
+    pub initial_state: InitialState,
+    /// The configured priority, never 0.
+    pub priority: Priority,
+    /// The advertisement interval; whole seconds in version 2, at most [`Interval::V3_MAXIMUM`] in version 3.
+    pub advert_int: Interval,
+    /// Take over from a living master of lower priority.
+    pub preempt: bool,
+    /// The password of version 2, if one is used.
+    pub password: Option<Password>,
+    /// Let the right to the addresses run out when this daemon dies or freezes. Without it a dead daemon's node goes
+    /// on answering, as with Keepalived.
+    pub lease: bool,
+    /// The addresses that the master has, in the order that they are advertised in. Never empty.
+    pub virtual_addresses: Vec<VirtualAddress>,
+}
