@@ -129,9 +129,11 @@ impl<'lab> Director<'lab> {
     /// Runs `lbd` with these arguments, as its administrator would on this node.
     ///
     /// # Errors
-    /// It can't be started; its own failures are in the output.
+    /// It can't be started; its own failures are in the output. One that doesn't end within twenty seconds is ended,
+    /// with the exit status 124 of timeout(1).
     pub fn lbd(&self, arguments: &[&str]) -> Result<Output> {
-        let mut command = self.node.namespace.command(binaries::find("lbd")?);
+        let mut command = self.node.namespace.command("timeout");
+        command.arg("20").arg(binaries::find("lbd")?);
         command.args(arguments).env_remove("RUST_LOG");
         command.output().context("cannot run lbd")
     }
