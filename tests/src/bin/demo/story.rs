@@ -8,7 +8,7 @@ use lab::{Clients, Configuration, Director, Lab, Load, Signal, Status, VIP, wait
 
 use crate::screen::{Screen, Style, bar, spoken};
 use crate::summary::Row;
-use crate::watch::{self, PATIENCE, lease, settled, takeover, verdict};
+use crate::watch::{PATIENCE, lease, settled, takeover, verdict};
 
 /// Tells the whole story on `lab`. Returns the directors, both running, and what the client saw.
 pub(crate) fn tell<'lab>(screen: &mut Screen, lab: &'lab Lab) -> Result<([Director<'lab>; 2], Vec<Row>)> {
@@ -38,13 +38,7 @@ fn election<'lab>(screen: &mut Screen, lab: &'lab Lab) -> Result<[Director<'lab>
     let start = Instant::now();
     let first = Director::start(lab, one, Configuration::classic(lab, 150))?;
     let second = Director::start(lab, two, Configuration::classic(lab, 100))?;
-    let states = observe(screen, start, [&first, &second], |_, states| {
-        states
-            .iter()
-            .all(|status| status.as_ref().is_some_and(Status::all_up))
-            && states[0].as_ref().is_some_and(Status::is_master)
-    })?;
-    screen.settle(&states);
+    settled(screen, start, [&first, &second], Status::all_up)?;
     screen.fact(
         Style::Good,
         &format!(
