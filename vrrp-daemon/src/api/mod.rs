@@ -10,8 +10,8 @@ mod timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use status::{
-    AttachedMode, DataplaneStatus, InstanceState, InstanceStatus, InterfaceStatus, LastCheck, RealServerState,
-    RealServerStatus, Status, VirtualServerState, VirtualServerStatus,
+    AttachedMode, DataplaneStatus, InstanceState, InstanceStatus, InterfaceStatus, LastCheck,
+    RealServerState, RealServerStatus, Status, VirtualServerState, VirtualServerStatus,
 };
 pub use timestamp::Timestamp;
 
