@@ -1,0 +1,35 @@
+//! What the program logs of packets when it is asked to (`lbd run --trace-packets`).
+
+use std::io;
+
+use aya::Ebpf;
+use aya_log::EbpfLogger;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::Error;
+
+/// The program's log lines, on their way into the daemon's log.
+pub struct PacketTrace {
+    logger: EbpfLogger<&'static dyn log::Log>,
+}
+
+impl PacketTrace {
+    pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, Error> {
+        let logger = EbpfLogger::init(ebpf).map_err(|_| Error::Missing("map `AYA_LOGS`"))?;
+        Ok(Self { logger })
+    }
+
+    /// Copies lines for as long as it is polled. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// If the runtime cannot watch the ring buffer.
+    pub async fn copy(self) -> io::Result<()> {
+        let mut logger = AsyncFd::with_interest(self.logger, Interest::READABLE)?;
+        loop {
+            let mut guard = logger.readable_mut().await?;
+            guard.get_inner_mut().flush();
+            guard.clear_ready();
+        }
+    }
+}
