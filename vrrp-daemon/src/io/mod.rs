@@ -1,1 +1,3 @@
-//! To come.
+//! Touches the world and decides nothing.
+
+pub mod control;
