@@ -49,27 +49,25 @@ impl LeaseSlots {
         instances: &[VrrpInstance],
         interfaces: &InterfaceIndices,
     ) -> Result<Self, Shortage> {
+        let held: HashSet<u32> = self.slots.values().copied().collect();
         let mut slots = HashMap::with_capacity(instances.len());
         let mut given: HashSet<u32> = HashSet::new();
         for instance in instances {
             let name = VirtualRouterName::of(instance);
-            let held = self.slots.get(&name).copied().or_else(|| {
+            let own = self.slots.get(&name).copied().or_else(|| {
                 let key = virtual_router_key(instance, *interfaces.get(&instance.interface)?);
                 let pinned = actual.virtual_routers.get(&key)?.lease;
-                let belongs_to_another = self.slots.values().any(|slot| *slot == pinned);
-                (pinned < maps::LEASES_CAPACITY && !belongs_to_another).then_some(pinned)
+                (pinned < maps::LEASES_CAPACITY && !held.contains(&pinned)).then_some(pinned)
             });
-            if let Some(slot) = held
+            if let Some(slot) = own
                 && given.insert(slot)
             {
                 slots.insert(name, slot);
             }
         }
 
-        let named: HashSet<u32> = self
-            .slots
-            .values()
-            .copied()
+        let named: HashSet<u32> = held
+            .into_iter()
             .chain(actual.virtual_routers.values().map(|entry| entry.lease))
             .chain(actual.addresses.values().map(|entry| entry.lease))
             .chain(actual.services.values().map(|service| service.lease))

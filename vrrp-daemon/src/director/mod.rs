@@ -68,3 +68,10 @@ pub type Neighbours = HashMap<IpAddr, Neighbour>;
 
 /// The indices of the interfaces that exist, by name.
 pub type InterfaceIndices = HashMap<String, u32>;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod proptests;
+#[cfg(test)]
+mod tests;

@@ -56,18 +56,20 @@ fn scale(members: &mut [(u32, u64)]) {
     }
 }
 
-/// Members of the same weight: all have gained alike, so the one to choose is the one chosen least often, the first of
-/// equals. That is a queue, and a turn costs as much as there are different weights instead of as there are members.
+/// Members of the same weight. All have gained alike, so the one to choose is the one chosen least often, the first of
+/// equals: that is a queue. So a turn costs as much as there are different weights, not as there are members, and a
+/// schedule of `n` slots has fewer than `sqrt(2n)` of them.
 struct Peers {
     weight: i64,
-    /// Position in the order of the members, slot, and credit: what it gained less what it paid, before this round's
-    /// gain, which is the same for all.
     queue: VecDeque<Peer>,
 }
 
+/// A member that waits for its turn.
 struct Peer {
+    /// Its place among all members.
     position: usize,
     slot: u32,
+    /// How often it was chosen.
     chosen: i64,
 }
 

@@ -82,8 +82,8 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// How `real_server` stands. `health` is what its check says (see [`health_of`]); `resolved`, whether its
-    /// link-layer address is known. Of several reasons to get no connections, the gravest is told: down, then
+    /// How `real_server` stands. `health` is what its check says, and up without a check; `resolved`, whether
+    /// its link-layer address is known. Of several reasons to get no connections, the gravest is told: down, then
     /// drained, then unresolved.
     #[must_use]
     pub const fn new(scheduler: Scheduler, real_server: &RealServer, health: Health, resolved: bool) -> Self {

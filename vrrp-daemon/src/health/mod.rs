@@ -32,3 +32,6 @@ impl fmt::Display for Health {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -115,9 +115,9 @@ pub struct Monitor {
 impl Monitor {
     /// A monitor that probes first within a second (or within `delay_loop`, if shorter) of `now`.
     ///
-    /// `phase` (below `delay_loop`; see [`phase()`]) tells where in the interval this one probes. `initial` is what was
-    /// known before: of a restarted daemon what [`Plane::seeds`](crate::director::Plane::seeds) found in the pinned
-    /// maps, so that a restart moves no connection.
+    /// `phase` (below `delay_loop`; see [`phase()`]) tells where in the interval this one probes. `initial` is what the
+    /// maps say: after a restart and for a check that a reload brings, [`Plane::seeds`](crate::director::Plane::seeds)
+    /// knows whether connections are being sent to the server, and they go on until a check fails.
     #[must_use]
     pub fn new(
         check: TcpCheck,
