@@ -74,14 +74,14 @@ fn gratuitous_arp(mac: [u8; 6], address: Ipv4Addr) -> [u8; FRAME] {
 fn link_layer_address(interface: u32) -> io::Result<SockAddr> {
     let index = i32::try_from(interface).map_err(|_| io::Error::from_raw_os_error(libc::ENXIO))?;
     let mut storage = SockAddrStorage::zeroed();
+    #[allow(unsafe_code, reason = "socket2 builds no link-layer addresses")]
     // SAFETY: sockaddr_ll is one of the types that a sockaddr_storage is there to hold: it fits in it, is aligned no
     // stricter, and is valid when all its bytes are zero.
-    #[allow(unsafe_code, reason = "socket2 builds no link-layer addresses")]
     let address = unsafe { storage.view_as::<libc::sockaddr_ll>() };
     address.sll_family = libc::AF_PACKET as libc::sa_family_t;
     address.sll_ifindex = index;
-    // SAFETY: the storage holds a sockaddr_ll, of that length.
     #[allow(unsafe_code, reason = "socket2 builds no link-layer addresses")]
+    // SAFETY: the storage holds a sockaddr_ll, of that length.
     Ok(unsafe { SockAddr::new(storage, size_of::<libc::sockaddr_ll>() as libc::socklen_t) })
 }
 

@@ -47,9 +47,9 @@ impl Error {
         }
         Self::Refused {
             request: request.into(),
-            cause: match error {
-                rtnetlink::Error::NetlinkError(message) => message.to_io(),
-                other => io::Error::other(other),
+            cause: match errno(&error) {
+                Some(number) => io::Error::from_raw_os_error(number),
+                None => io::Error::other(error),
             },
         }
     }
