@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::SystemTime;
 
 use crate::director::LeaseSlots;
+use crate::io::netlink::XdpProgram;
 use crate::model::{Attach, Configuration, Priority, VrrpInstance, XdpMode};
 use crate::vrrp::State;
 
@@ -38,15 +39,24 @@ impl Assignment {
             .vrrp_instances
             .iter()
             .filter_map(|instance| {
-                Some(AssignedInstance { instance: instance.clone(), lease_slot: lease_slots.slot(instance)? })
+                Some(AssignedInstance {
+                    instance: instance.clone(),
+                    lease_slot: lease_slots.slot(instance)?,
+                })
             })
             .collect();
         // A service that no virtual router guards is served by every node, always.
-        let unguarded =
-            configuration.virtual_services.iter().any(|service| configuration.instance_of(service.address.address).is_none());
+        let unguarded = configuration
+            .virtual_services
+            .iter()
+            .any(|service| configuration.instance_of(service.address.address).is_none());
         Self {
             instances,
-            interfaces: configuration.interfaces().into_iter().map(str::to_owned).collect(),
+            interfaces: configuration
+                .interfaces()
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
             xdp_mode: configuration.dataplane.xdp_mode,
             attach_always: unguarded || configuration.dataplane.attach == Attach::Always,
             stopping: false,
@@ -85,15 +95,6 @@ pub(super) struct InstanceReport {
 pub(super) struct InterfaceReport {
     /// The name of the interface.
     pub(super) name: String,
-    /// Where the program runs, if it is attached.
-    pub(super) attached: Option<Attached>,
-}
-
-/// A program at work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Attached {
-    /// In the driver rather than in the generic receive path; unknown if the kernel does not tell.
-    pub(super) native: Option<bool>,
-    /// The kernel's identifier of the program.
-    pub(super) program_id: Option<u32>,
+    /// The program, if it is attached.
+    pub(super) attached: Option<XdpProgram>,
 }

@@ -16,7 +16,7 @@ use super::monitors::Monitors;
 use super::reload::{self, Reloaded};
 use super::status;
 use crate::api::{Request, Response};
-use crate::director::{InterfaceIndices, Inputs, LeaseSlots, Neighbour, Neighbours, RealServerId};
+use crate::director::{Inputs, InterfaceIndices, LeaseSlots, Neighbour, Neighbours, RealServerId};
 use crate::io::bpf::Flows;
 use crate::io::control::ControlSocket;
 use crate::io::netlink::{self, Events, Netlink, Observed, Resolver};
@@ -96,7 +96,10 @@ impl DirectorLoop {
             if dirty {
                 self.converge();
             }
-            let deadline = [self.monitors.deadline(), Some(resync_at), stop_by].into_iter().flatten().min();
+            let deadline = [self.monitors.deadline(), Some(resync_at), stop_by]
+                .into_iter()
+                .flatten()
+                .min();
             dirty = match self.next_event(&mut signals, deadline.unwrap_or(resync_at)).await {
                 Event::Probed(id, outcome) => {
                     self.monitors.probed(id, outcome, Instant::now());
@@ -114,7 +117,8 @@ impl DirectorLoop {
                 Event::Terminate => {
                     info!("stopping");
                     stop_by.get_or_insert_with(|| Instant::now() + STOP_WITHIN);
-                    self.assignment.send_modify(|assignment| assignment.stopping = true);
+                    self.assignment
+                        .send_modify(|assignment| assignment.stopping = true);
                     false
                 }
                 Event::Timeout => {
@@ -188,7 +192,9 @@ impl DirectorLoop {
         };
         if interfaces_changed {
             match self.netlink.links().await {
-                Ok(links) => self.interfaces = links.into_iter().map(|link| (link.name, link.index)).collect(),
+                Ok(links) => {
+                    self.interfaces = links.into_iter().map(|link| (link.name, link.index)).collect()
+                }
                 Err(error) => warn!(%error, "cannot list the interfaces"),
             }
         }
@@ -263,7 +269,9 @@ impl DirectorLoop {
         tokio::task::spawn_blocking(move || {
             let response = match draft.and_then(|draft| Ok(draft.with_flows(&Flows::count(&pin_dir)?))) {
                 Ok(status) => Response::Status(Box::new(status)),
-                Err(error) => Response::Refused { message: format!("{:#}", anyhow::Error::from(error)) },
+                Err(error) => Response::Refused {
+                    message: format!("{:#}", anyhow::Error::from(error)),
+                },
             };
             answer.send(response).ok();
         });
@@ -276,23 +284,39 @@ impl DirectorLoop {
             Err(error) => return refused(format!("cannot list the interfaces: {error}")),
         };
         let names: BTreeSet<&str> = links.iter().map(|link| link.name.as_str()).collect();
-        let Reloaded { configuration, message } =
-            match reload::read(&self.config_path, &self.configuration, |name| names.contains(name)) {
-                Ok(reloaded) => reloaded,
-                Err(message) => return refused(message),
-            };
+        let Reloaded {
+            configuration,
+            message,
+        } = match reload::read(&self.config_path, &self.configuration, |name| {
+            names.contains(name)
+        }) {
+            Ok(reloaded) => reloaded,
+            Err(message) => return refused(message),
+        };
         self.interfaces = links.into_iter().map(|link| (link.name, link.index)).collect();
-        let lease_slots =
-            match self.lease_slots.assign(self.forwarding.plane(), &configuration.vrrp_instances, &self.interfaces) {
-                Ok(lease_slots) => lease_slots,
-                Err(shortage) => return refused(shortage.to_string()),
-            };
+        let lease_slots = match self.lease_slots.assign(
+            self.forwarding.plane(),
+            &configuration.vrrp_instances,
+            &self.interfaces,
+        ) {
+            Ok(lease_slots) => lease_slots,
+            Err(shortage) => return refused(shortage.to_string()),
+        };
         let assignment = Assignment::new(&configuration, &lease_slots);
         self.configuration = configuration;
         self.lease_slots = lease_slots;
-        self.monitors.watch(&self.configuration, &self.forwarding.plane().seeds(), Instant::now());
+        self.monitors.watch(
+            &self.configuration,
+            &self.forwarding.plane().seeds(),
+            Instant::now(),
+        );
         self.resolve().await;
-        self.assignment.send_modify(|current| *current = Assignment { stopping: current.stopping, ..assignment });
+        self.assignment.send_modify(|current| {
+            *current = Assignment {
+                stopping: current.stopping,
+                ..assignment
+            }
+        });
         info!(%message, "configuration reloaded");
         Response::Done { message }
     }

@@ -18,7 +18,12 @@ impl Forwarding {
     /// Begins with what the maps hold.
     pub(super) fn open(tables: Tables) -> Result<Self, Error> {
         let plane = tables.read()?;
-        Ok(Self { tables, plane, planner: Planner::new(), shortages: Vec::new() })
+        Ok(Self {
+            tables,
+            plane,
+            planner: Planner::new(),
+            shortages: Vec::new(),
+        })
     }
 
     /// What the maps hold.
@@ -61,7 +66,10 @@ impl Forwarding {
     }
 
     fn tell(&mut self, shortages: Vec<Shortage>) {
-        for shortage in shortages.iter().filter(|shortage| !self.shortages.contains(shortage)) {
+        for shortage in shortages
+            .iter()
+            .filter(|shortage| !self.shortages.contains(shortage))
+        {
             warn!(%shortage, "the data plane is too small");
         }
         self.shortages = shortages;

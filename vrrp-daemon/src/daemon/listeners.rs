@@ -56,7 +56,11 @@ impl Drop for Listener {
 impl Listeners {
     pub(super) fn new() -> Self {
         let (sender, packets) = mpsc::channel(QUEUE);
-        Self { sockets: BTreeMap::new(), packets, sender }
+        Self {
+            sockets: BTreeMap::new(),
+            packets,
+            sender,
+        }
     }
 
     /// Listens on `interface`, which has the index `index`, if it does not already.
@@ -64,12 +68,25 @@ impl Listeners {
     /// # Errors
     /// If the socket cannot be opened.
     pub(super) fn listen(&mut self, interface: &str, index: u32) -> io::Result<()> {
-        if self.sockets.get(interface).is_some_and(|listener| listener.index == index) {
+        if self
+            .sockets
+            .get(interface)
+            .is_some_and(|listener| listener.index == index)
+        {
             return Ok(());
         }
         let socket = Arc::new(VrrpSocket::open(interface, index)?);
-        let reader = tokio::spawn(read(interface.into(), Arc::clone(&socket), self.sender.clone())).abort_handle();
-        self.sockets.insert(interface.to_owned(), Listener { index, socket, reader, complaint: None });
+        let reader =
+            tokio::spawn(read(interface.into(), Arc::clone(&socket), self.sender.clone())).abort_handle();
+        self.sockets.insert(
+            interface.to_owned(),
+            Listener {
+                index,
+                socket,
+                reader,
+                complaint: None,
+            },
+        );
         Ok(())
     }
 
@@ -83,7 +100,11 @@ impl Listeners {
     /// # Errors
     /// If there is no socket, or it cannot send now.
     pub(super) fn send(&self, interface: &str, packet: &[u8]) -> io::Result<()> {
-        self.sockets.get(interface).ok_or(io::ErrorKind::NotConnected)?.socket.send(packet)
+        self.sockets
+            .get(interface)
+            .ok_or(io::ErrorKind::NotConnected)?
+            .socket
+            .send(packet)
     }
 
     /// Waits for the next packet. Nothing is lost if the wait is given up.
@@ -93,7 +114,9 @@ impl Listeners {
 
     /// Tells the operator of a packet that is not as it should be, unless it was told the last time.
     pub(super) fn complain(&mut self, interface: &str, problem: &str) {
-        let Some(listener) = self.sockets.get_mut(interface) else { return };
+        let Some(listener) = self.sockets.get_mut(interface) else {
+            return;
+        };
         if listener.complaint.as_deref() != Some(problem) {
             warn!(interface, problem, "ignoring VRRP packets like this one");
             listener.complaint = Some(problem.to_owned());
@@ -106,7 +129,10 @@ async fn read(interface: Arc<str>, socket: Arc<VrrpSocket>, packets: mpsc::Sende
     loop {
         match socket.receive(&mut buffer).await {
             Ok(length) => {
-                let packet = Packet { interface: Arc::clone(&interface), bytes: buffer[..length].to_vec() };
+                let packet = Packet {
+                    interface: Arc::clone(&interface),
+                    bytes: buffer[..length].to_vec(),
+                };
                 if packets.send(packet).await.is_err() {
                     return;
                 }

@@ -53,12 +53,19 @@ pub struct Options {
 /// # Errors
 /// If it cannot start, or something that it cannot do without has failed.
 pub fn run(options: Options) -> anyhow::Result<()> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
     runtime.block_on(start_and_run(options))
 }
 
 async fn start_and_run(options: Options) -> anyhow::Result<()> {
-    let Options { config_path, loaded, trace_packets } = options;
+    let Options {
+        config_path,
+        loaded,
+        trace_packets,
+    } = options;
     let configuration = loaded.configuration;
     // First of all: a second daemon ends here, before it touches the first one's pins.
     let control = ControlSocket::bind(&configuration.node.control_socket)?;
@@ -66,9 +73,20 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
     let netlink = Netlink::new()?;
     // Before the state is read: no change falls between.
     let kernel = Events::subscribe(&[Topic::Links, Topic::Addresses, Topic::Neighbours])?;
-    let interfaces: InterfaceIndices = netlink.links().await?.into_iter().map(|link| (link.name, link.index)).collect();
+    let interfaces: InterfaceIndices = netlink
+        .links()
+        .await?
+        .into_iter()
+        .map(|link| (link.name, link.index))
+        .collect();
 
-    let Dataplane { mut leases, attachments, tables, trace, replaced } = Dataplane::open(OpenOptions {
+    let Dataplane {
+        mut leases,
+        attachments,
+        tables,
+        trace,
+        replaced,
+    } = Dataplane::open(OpenOptions {
         pin_dir: &configuration.node.pin_dir,
         flow_table_size: configuration.dataplane.flow_table_size,
         trace_packets,
@@ -87,9 +105,14 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
     let lease_slots =
         LeaseSlots::default().assign(forwarding.plane(), &configuration.vrrp_instances, &interfaces)?;
     // What an earlier daemon held for virtual routers that are configured no more is nobody's.
-    let assigned: Vec<u32> =
-        configuration.vrrp_instances.iter().filter_map(|instance| lease_slots.slot(instance)).collect();
-    for slot in (0..maps::LEASES_CAPACITY).filter(|slot| lease_slots.fresh().contains(slot) || !assigned.contains(slot)) {
+    let assigned: Vec<u32> = configuration
+        .vrrp_instances
+        .iter()
+        .filter_map(|instance| lease_slots.slot(instance))
+        .collect();
+    for slot in (0..maps::LEASES_CAPACITY)
+        .filter(|slot| lease_slots.fresh().contains(slot) || !assigned.contains(slot))
+    {
         leases.vacate(slot);
     }
 
@@ -122,7 +145,9 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
     info!(version = env!("CARGO_PKG_VERSION"), "started");
     let result = director.run().await;
     if vrrp.is_finished() || result.is_ok() {
-        vrrp.join().map_err(|_| anyhow!("the VRRP loop panicked"))?.context("the VRRP loop failed")?;
+        vrrp.join()
+            .map_err(|_| anyhow!("the VRRP loop panicked"))?
+            .context("the VRRP loop failed")?;
     }
     result?;
     info!("stopped");

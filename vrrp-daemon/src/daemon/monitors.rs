@@ -21,7 +21,11 @@ pub(super) struct Monitors {
 
 impl Monitors {
     pub(super) fn new() -> Self {
-        Self { monitors: BTreeMap::new(), probes: JoinSet::new(), health: HashMap::new() }
+        Self {
+            monitors: BTreeMap::new(),
+            probes: JoinSet::new(),
+            health: HashMap::new(),
+        }
     }
 
     /// Watches the real servers of `configuration`: goes on with those that were there, begins with new ones (`seeds`
@@ -36,7 +40,10 @@ impl Monitors {
         for service in &configuration.virtual_services {
             for (position, real_server) in service.real_servers.iter().enumerate() {
                 let Some(check) = real_server.check else { continue };
-                let id = RealServerId { service: service.address, address: real_server.address };
+                let id = RealServerId {
+                    service: service.address,
+                    address: real_server.address,
+                };
                 let monitor = match self.monitors.remove(&id) {
                     Some(mut monitor) => {
                         monitor.reconfigure(check, service.delay_loop, now);
@@ -52,7 +59,11 @@ impl Monitors {
             }
         }
         self.monitors = monitors;
-        self.health = self.monitors.iter().map(|(id, monitor)| (*id, monitor.state())).collect();
+        self.health = self
+            .monitors
+            .iter()
+            .map(|(id, monitor)| (*id, monitor.state()))
+            .collect();
     }
 
     /// What is known of each real server that has a check.
@@ -72,7 +83,11 @@ impl Monitors {
 
     /// Time has passed.
     pub(super) fn timeout(&mut self, now: Instant) {
-        for monitor in self.monitors.values_mut().filter(|monitor| monitor.deadline().is_some_and(|at| at <= now)) {
+        for monitor in self
+            .monitors
+            .values_mut()
+            .filter(|monitor| monitor.deadline().is_some_and(|at| at <= now))
+        {
             monitor.timeout(now);
         }
     }
@@ -104,10 +119,14 @@ impl Monitors {
         for (id, monitor) in &mut self.monitors {
             while let Some(effect) = monitor.next_effect() {
                 match effect {
-                    Effect::Probe { port, connect_timeout } => {
+                    Effect::Probe {
+                        port,
+                        connect_timeout,
+                    } => {
                         let id = *id;
                         let target = SocketAddr::new(id.address, port);
-                        self.probes.spawn(async move { (id, tcp::probe(target, connect_timeout).await) });
+                        self.probes
+                            .spawn(async move { (id, tcp::probe(target, connect_timeout).await) });
                     }
                     Effect::Changed { from, to, reason } => {
                         changed = true;

@@ -24,7 +24,8 @@ pub(super) fn read(
     present: &Configuration,
     exists: impl Fn(&str) -> bool,
 ) -> Result<Reloaded, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let text =
+        fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let name = path.display().to_string();
     let render = |diagnostics: &[Diagnostic]| config::render(diagnostics, &name, &text, false);
     let loaded: Loaded = config::parse(&text).map_err(|problems| render(&problems))?;
@@ -40,17 +41,40 @@ pub(super) fn read(
     for key in keep_fixed(&mut configuration, present) {
         message = format!("{message}\n{key} has changed in the file: that needs a restart of lbd");
     }
-    Ok(Reloaded { configuration, message })
+    Ok(Reloaded {
+        configuration,
+        message,
+    })
 }
 
 /// Puts back what a running daemon cannot change, and names it.
 fn keep_fixed(configuration: &mut Configuration, present: &Configuration) -> Vec<&'static str> {
     let mut kept = Vec::new();
     let (node, dataplane) = (&mut configuration.node, &mut configuration.dataplane);
-    keep(&mut node.control_socket, &present.node.control_socket, "node.control_socket", &mut kept);
-    keep(&mut node.pin_dir, &present.node.pin_dir, "node.pin_dir", &mut kept);
-    keep(&mut node.state_dir, &present.node.state_dir, "node.state_dir", &mut kept);
-    keep(&mut dataplane.flow_table_size, &present.dataplane.flow_table_size, "dataplane.flow_table_size", &mut kept);
+    keep(
+        &mut node.control_socket,
+        &present.node.control_socket,
+        "node.control_socket",
+        &mut kept,
+    );
+    keep(
+        &mut node.pin_dir,
+        &present.node.pin_dir,
+        "node.pin_dir",
+        &mut kept,
+    );
+    keep(
+        &mut node.state_dir,
+        &present.node.state_dir,
+        "node.state_dir",
+        &mut kept,
+    );
+    keep(
+        &mut dataplane.flow_table_size,
+        &present.dataplane.flow_table_size,
+        "dataplane.flow_table_size",
+        &mut kept,
+    );
     kept
 }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 use super::channel::{InstanceReport, InterfaceReport, Report};
 use super::monitors::Monitors;
 use crate::api::{
-    AttachedMode, DataplaneStatus, InstanceState, InstanceStatus, InterfaceStatus, LastCheck, RealServerState,
-    RealServerStatus, Status, Timestamp, VirtualServerState, VirtualServerStatus,
+    AttachedMode, DataplaneStatus, InstanceState, InstanceStatus, InterfaceStatus, LastCheck,
+    RealServerState, RealServerStatus, Status, Timestamp, VirtualServerState, VirtualServerStatus,
 };
 use crate::director::{self, Inputs, Plane, RealServerId, ServiceState, Standing, service_key};
 use crate::health;
@@ -61,7 +61,10 @@ impl Snapshot<'_> {
                 .real_servers
                 .iter()
                 .map(|real_server| {
-                    let id = RealServerId { service: service.address, address: real_server.address };
+                    let id = RealServerId {
+                        service: service.address,
+                        address: real_server.address,
+                    };
                     let slot = *known_slots.get(&id)?;
                     Some((slot, self.plane.real(slot).generation))
                 })
@@ -70,7 +73,12 @@ impl Snapshot<'_> {
             slots.push(service_slots);
         }
         let status = Status {
-            node: self.configuration.node.router_id.clone().unwrap_or_else(host_name),
+            node: self
+                .configuration
+                .node
+                .router_id
+                .clone()
+                .unwrap_or_else(host_name),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.uptime.as_secs_f64(),
             vrrp_instances: self.report.instances.iter().map(instance).collect(),
@@ -93,7 +101,10 @@ impl Snapshot<'_> {
             Some(entry) => self.tables.service_counters(entry.index)?,
             None => lb_common::Counters::default(),
         };
-        let standings = service.real_servers.iter().map(|real_server| self.inputs.standing(service, real_server));
+        let standings = service
+            .real_servers
+            .iter()
+            .map(|real_server| self.inputs.standing(service, real_server));
         let real_servers = service
             .real_servers
             .iter()
@@ -123,12 +134,18 @@ impl Snapshot<'_> {
         real_server: &RealServer,
         slot: Option<(u32, u32)>,
     ) -> Result<RealServerStatus, Error> {
-        let id = RealServerId { service: service.address, address: real_server.address };
+        let id = RealServerId {
+            service: service.address,
+            address: real_server.address,
+        };
         let counters = match slot {
             Some((slot, _)) => self.tables.real_counters(slot)?,
             None => lb_common::Counters::default(),
         };
-        let Standing { state, effective_weight } = self.inputs.standing(service, real_server);
+        let Standing {
+            state,
+            effective_weight,
+        } = self.inputs.standing(service, real_server);
         Ok(RealServerStatus {
             address: real_server.address,
             port: service.address.port,
@@ -140,7 +157,11 @@ impl Snapshot<'_> {
                 director::RealServerState::Drained => RealServerState::Drained,
                 director::RealServerState::Unresolved => RealServerState::Unresolved,
             },
-            mac: self.inputs.neighbours.get(&real_server.address).map(|neighbour| mac(neighbour.destination_mac)),
+            mac: self
+                .inputs
+                .neighbours
+                .get(&real_server.address)
+                .map(|neighbour| mac(neighbour.destination_mac)),
             active_connections: 0,
             connections: counters.connections,
             packets: counters.packets,
@@ -166,7 +187,11 @@ fn instance(report: &InstanceReport) -> InstanceStatus {
         priority: instance.priority.get(),
         effective_priority: report.effective_priority.get(),
         master_address: report.master_address.map(Into::into),
-        virtual_addresses: instance.virtual_addresses.iter().map(|address| address.address.addr()).collect(),
+        virtual_addresses: instance
+            .virtual_addresses
+            .iter()
+            .map(|address| address.address.addr())
+            .collect(),
         transitions: report.transitions,
         last_transition: report.last_transition.map(Timestamp::from),
     }
@@ -177,10 +202,14 @@ fn interface(report: &InterfaceReport) -> InterfaceStatus {
     InterfaceStatus {
         name: report.name.clone(),
         attached: attached.is_some(),
-        mode: attached
-            .and_then(|attached| attached.native)
-            .map(|native| if native { AttachedMode::Native } else { AttachedMode::Generic }),
-        program_id: attached.and_then(|attached| attached.program_id),
+        mode: attached.map(|program| {
+            if program.native {
+                AttachedMode::Native
+            } else {
+                AttachedMode::Generic
+            }
+        }),
+        program_id: attached.map(|program| program.id),
     }
 }
 
@@ -191,7 +220,11 @@ fn last_check(check: &health::LastCheck) -> LastCheck {
         Ok(()) => (true, "connected".to_owned()),
         Err(message) => (false, message.clone()),
     };
-    LastCheck { ok, message, at: Timestamp::from(at) }
+    LastCheck {
+        ok,
+        message,
+        at: Timestamp::from(at),
+    }
 }
 
 fn mac(octets: [u8; 6]) -> String {

@@ -10,12 +10,12 @@ use tokio::sync::watch;
 use tokio::time::sleep_until;
 use tracing::{debug, error, info, warn};
 
-use super::channel::{AssignedInstance, Assignment, Attached, InstanceReport, InterfaceReport, Report};
+use super::channel::{AssignedInstance, Assignment, InstanceReport, InterfaceReport, Report};
 use super::forwarding::Chain;
 use super::listeners::{Listeners, Packet};
 use crate::io::announce::Announcer;
 use crate::io::bpf::{Attachments, Leases, monotonic_now};
-use crate::io::netlink::{self, Events, Link, Netlink, Topic};
+use crate::io::netlink::{self, Events, Link, Netlink, Topic, XdpProgram};
 use crate::model::{Priority, VirtualAddress, VirtualRouterId, VrrpInstance, XdpMode};
 use crate::vrrp::{Advertisement, Effect, State, VirtualRouter};
 
@@ -66,7 +66,7 @@ pub(super) struct VrrpLoop {
     leases: Leases,
     attachments: Attachments,
     /// Where the program runs on the interfaces that it is attached to, as the kernel says.
-    attached: BTreeMap<String, Attached>,
+    attached: BTreeMap<String, XdpProgram>,
     /// When an interface last refused the program: it is tried again at the next resync.
     refused: BTreeMap<String, Instant>,
     links: Vec<Link>,
@@ -102,7 +102,10 @@ impl VrrpLoop {
                 assignment,
                 report,
             };
-            vrrp_loop.attachments.adopt().context("cannot take over the pinned links")?;
+            vrrp_loop
+                .attachments
+                .adopt()
+                .context("cannot take over the pinned links")?;
             vrrp_loop.turn().await
         })
     }
@@ -118,7 +121,11 @@ impl VrrpLoop {
             if self.assignment.borrow().stopping && self.routers.is_empty() {
                 return Ok(());
             }
-            let deadline = self.routers.values().filter_map(|router| router.machine.deadline()).min();
+            let deadline = self
+                .routers
+                .values()
+                .filter_map(|router| router.machine.deadline())
+                .min();
             let deadline = deadline.map_or(resync_at, |deadline| deadline.min(resync_at));
             match self.next_event(deadline).await {
                 Event::Packet(packet) => self.receive(&packet),
@@ -136,6 +143,7 @@ impl VrrpLoop {
                     if resync_at <= now {
                         resync_at = now + RESYNC;
                         self.refused.clear();
+                        self.look_at_programs().await;
                         self.look_at_links().await;
                         self.hold_addresses().await;
                     }
@@ -164,7 +172,11 @@ impl VrrpLoop {
         let wanted: BTreeMap<RouterKey, AssignedInstance> = if assignment.stopping {
             BTreeMap::new()
         } else {
-            assignment.instances.into_iter().map(|assigned| (key(&assigned.instance), assigned)).collect()
+            assignment
+                .instances
+                .into_iter()
+                .map(|assigned| (key(&assigned.instance), assigned))
+                .collect()
         };
         for (key, router) in &mut self.routers {
             if !wanted.contains_key(key) {
@@ -193,7 +205,12 @@ impl VrrpLoop {
         {
             machine.resume(last_advertised);
         }
-        Router { machine, lease_slot, on: None, last_transition: None }
+        Router {
+            machine,
+            lease_slot,
+            on: None,
+            last_transition: None,
+        }
     }
 
     /// Tells the virtual routers what their interfaces are like now.
@@ -230,7 +247,8 @@ impl VrrpLoop {
             router.on = port;
         }
         let routers = &self.routers;
-        self.listeners.keep(|interface| routers.keys().any(|(used, _)| used == interface));
+        self.listeners
+            .keep(|interface| routers.keys().any(|(used, _)| used == interface));
     }
 
     /// Takes in what the kernel told.
@@ -259,7 +277,10 @@ impl VrrpLoop {
 
     /// Puts back virtual addresses that something else has taken from a master.
     async fn hold_addresses(&mut self) {
-        let masters = self.routers.iter().filter(|(_, router)| router.machine.state() == State::Master);
+        let masters = self
+            .routers
+            .iter()
+            .filter(|(_, router)| router.machine.state() == State::Master);
         for ((interface, _), router) in masters {
             for address in &router.machine.instance().virtual_addresses {
                 if add_address(&self.netlink, &self.links, interface, address).await {
@@ -280,8 +301,12 @@ impl VrrpLoop {
         };
         let key = (interface.to_owned(), received.advertisement.virtual_router_id);
         match self.routers.get_mut(&key) {
-            Some(router) => router.machine.received(received.source, &received.advertisement, Instant::now()),
-            None => debug!(interface, virtual_router_id = %key.1, "advertisement of a virtual router that is not ours"),
+            Some(router) => router
+                .machine
+                .received(received.source, &received.advertisement, Instant::now()),
+            None => {
+                debug!(interface, virtual_router_id = %key.1, "advertisement of a virtual router that is not ours")
+            }
         }
     }
 
@@ -289,7 +314,11 @@ impl VrrpLoop {
     async fn carry_out_all(&mut self) {
         let keys: Vec<RouterKey> = self.routers.keys().cloned().collect();
         for key in keys {
-            while let Some(effect) = self.routers.get_mut(&key).and_then(|router| router.machine.next_effect()) {
+            while let Some(effect) = self
+                .routers
+                .get_mut(&key)
+                .and_then(|router| router.machine.next_effect())
+            {
                 self.carry_out(&key, effect).await;
             }
         }
@@ -298,18 +327,24 @@ impl VrrpLoop {
 
     async fn carry_out(&mut self, key: &RouterKey, effect: Effect) {
         let (interface, virtual_router_id) = key;
-        let Some(router) = self.routers.get_mut(key) else { return };
+        let Some(router) = self.routers.get_mut(key) else {
+            return;
+        };
         let name = &router.machine.instance().name;
         match effect {
             Effect::GrantLease { interval } => {
                 let Some(port) = router.on else { return };
-                self.leases.grant(router.lease_slot, port.index, virtual_router_id.get(), interval);
+                self.leases
+                    .grant(router.lease_slot, port.index, virtual_router_id.get(), interval);
                 // Before anybody is told to send us packets.
                 self.attach_where_wanted().await;
             }
             Effect::Send(advertisement) => {
                 let Some(port) = router.on else { return };
-                match self.listeners.send(interface, &advertisement.packet(port.primary_address)) {
+                match self
+                    .listeners
+                    .send(interface, &advertisement.packet(port.primary_address))
+                {
                     Ok(()) if advertisement.priority != Priority::RESIGN => {
                         self.leases.renew(router.lease_slot);
                         router.machine.sent(Instant::now());
@@ -325,7 +360,9 @@ impl VrrpLoop {
             }
             Effect::ReleaseAddresses(addresses) => {
                 for address in &addresses {
-                    let Some(link) = device(&self.links, interface, address) else { continue };
+                    let Some(link) = device(&self.links, interface, address) else {
+                        continue;
+                    };
                     if let Err(error) = self.netlink.remove_address(link.index, address).await {
                         error!(instance = name, %error, "a virtual address stays on its interface");
                     }
@@ -333,7 +370,9 @@ impl VrrpLoop {
             }
             Effect::Announce(addresses) => {
                 for address in &addresses {
-                    let Some(link) = device(&self.links, interface, address) else { continue };
+                    let Some(link) = device(&self.links, interface, address) else {
+                        continue;
+                    };
                     announce(&self.announcer, link, address);
                 }
             }
@@ -350,13 +389,20 @@ impl VrrpLoop {
     /// Attaches the program where it belongs now, and takes it off elsewhere.
     async fn attach_where_wanted(&mut self) {
         let assignment = self.assignment.borrow().clone();
-        let holds = self.routers.values().any(|router| self.leases.is_held(router.lease_slot));
+        let holds = self
+            .routers
+            .values()
+            .any(|router| self.leases.is_held(router.lease_slot));
         let wanted = |interface: &str| {
             (holds || assignment.attach_always && !assignment.stopping)
                 && assignment.interfaces.iter().any(|name| name == interface)
         };
-        let unwanted: Vec<String> =
-            self.attachments.interfaces().filter(|interface| !wanted(interface)).map(str::to_owned).collect();
+        let unwanted: Vec<String> = self
+            .attachments
+            .interfaces()
+            .filter(|interface| !wanted(interface))
+            .map(str::to_owned)
+            .collect();
         for interface in unwanted {
             info!(interface, "taking the XDP program off");
             self.attachments.detach(&interface);
@@ -367,10 +413,34 @@ impl VrrpLoop {
                 self.attach(interface, assignment.xdp_mode);
             }
             if self.attachments.contains(interface) && !self.attached.contains_key(interface) {
-                let native = self.netlink.xdp_is_native(interface).await.ok().flatten();
-                let program_id = self.attachments.program_id();
-                info!(interface, native, program_id, "the XDP program is attached");
-                self.attached.insert(interface.clone(), Attached { native, program_id });
+                match self.netlink.xdp_program(interface).await {
+                    Ok(Some(program)) => {
+                        info!(
+                            interface,
+                            native = program.native,
+                            id = program.id,
+                            "the XDP program is attached"
+                        );
+                        self.attached.insert(interface.clone(), program);
+                    }
+                    Ok(None) => {}
+                    Err(error) => warn!(interface, %error, "cannot tell whether the XDP program is attached"),
+                }
+            }
+        }
+    }
+
+    /// Lets go of links whose interface was made anew or has lost the program: it is attached again where it belongs.
+    async fn look_at_programs(&mut self) {
+        let interfaces: Vec<String> = self.attachments.interfaces().map(str::to_owned).collect();
+        for interface in interfaces {
+            match self.netlink.xdp_program(&interface).await {
+                Ok(program) if program.as_ref() == self.attached.get(&interface) => {}
+                Ok(_) | Err(_) => {
+                    warn!(interface, "the XDP program is not on the interface any more");
+                    self.attachments.detach(&interface);
+                    self.attached.remove(&interface);
+                }
             }
         }
     }
@@ -378,7 +448,9 @@ impl VrrpLoop {
     /// Attaches the program, or resigns where that cannot be done: without it the local stack would reset every
     /// connection to a virtual address.
     fn attach(&mut self, interface: &str, mode: XdpMode) {
-        let Err(error) = self.attachments.attach(interface, mode) else { return };
+        let Err(error) = self.attachments.attach(interface, mode) else {
+            return;
+        };
         error!(interface, error = %Chain(&error), "cannot forward: out of the election until the program is attached");
         let now = Instant::now();
         self.refused.insert(interface.to_owned(), now);
@@ -394,7 +466,9 @@ impl VrrpLoop {
         let assignment = self.assignment.borrow();
         let instances = assignment.instances.iter().filter_map(|assigned| {
             let instance = &assigned.instance;
-            let router = self.routers.get(&(instance.interface.clone(), instance.virtual_router_id))?;
+            let router = self
+                .routers
+                .get(&(instance.interface.clone(), instance.virtual_router_id))?;
             Some(InstanceReport {
                 instance: instance.clone(),
                 state: router.machine.state(),
@@ -404,11 +478,14 @@ impl VrrpLoop {
                 last_transition: router.last_transition,
             })
         });
-        let interfaces = assignment
-            .interfaces
-            .iter()
-            .map(|name| InterfaceReport { name: name.clone(), attached: self.attached.get(name).copied() });
-        let report = Report { instances: instances.collect(), interfaces: interfaces.collect() };
+        let interfaces = assignment.interfaces.iter().map(|name| InterfaceReport {
+            name: name.clone(),
+            attached: self.attached.get(name).copied(),
+        });
+        let report = Report {
+            instances: instances.collect(),
+            interfaces: interfaces.collect(),
+        };
         self.report.send_if_modified(|current| {
             let changed = *current != report;
             *current = report;
@@ -428,7 +505,11 @@ async fn port(netlink: &Netlink, link: &Link, instance: &VrrpInstance) -> Option
         })
         .collect();
     match netlink.primary_address(link.index, &virtual_addresses).await {
-        Ok(primary_address) => Some(Port { index: link.index, mac: link.mac?, primary_address: primary_address? }),
+        Ok(primary_address) => Some(Port {
+            index: link.index,
+            mac: link.mac?,
+            primary_address: primary_address?,
+        }),
         Err(error) => {
             warn!(interface = link.name, %error, "cannot read the addresses");
             None
@@ -448,14 +529,19 @@ async fn add_address(netlink: &Netlink, links: &[Link], interface: &str, address
         error!(address = %address.address, "the interface of a virtual address is gone");
         return false;
     };
-    netlink.add_address(link.index, address).await.unwrap_or_else(|error| {
-        error!(%error, "a virtual address is missing from its interface");
-        false
-    })
+    netlink
+        .add_address(link.index, address)
+        .await
+        .unwrap_or_else(|error| {
+            error!(%error, "a virtual address is missing from its interface");
+            false
+        })
 }
 
 fn announce(announcer: &Announcer, link: &Link, address: &VirtualAddress) {
-    let (Some(mac), IpAddr::V4(address)) = (link.mac, address.address.addr()) else { return };
+    let (Some(mac), IpAddr::V4(address)) = (link.mac, address.address.addr()) else {
+        return;
+    };
     for _ in 0..ANNOUNCEMENTS {
         if let Err(error) = announcer.announce(link.index, mac, address) {
             warn!(%address, interface = link.name, %error, "cannot send gratuitous ARP");

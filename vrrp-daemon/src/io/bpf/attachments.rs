@@ -23,7 +23,11 @@ pub struct Attachments {
 
 impl Attachments {
     pub(super) fn open(ebpf: Ebpf, directory: PathBuf) -> Self {
-        Self { ebpf, directory, links: BTreeMap::new() }
+        Self {
+            ebpf,
+            directory,
+            links: BTreeMap::new(),
+        }
     }
 
     /// Takes over the links that an earlier daemon left pinned: this daemon's program takes the place of the earlier
@@ -34,14 +38,20 @@ impl Attachments {
     pub fn adopt(&mut self) -> io::Result<()> {
         for entry in fs::read_dir(&self.directory)? {
             let path = entry?.path();
-            let Some(interface) = path.file_name().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
+            let Some(interface) = path.file_name().and_then(|name| name.to_str()).map(str::to_owned) else {
+                continue;
+            };
             match self.take_over(&path) {
                 Ok(link) => {
                     info!(interface, "taking over the XDP link of an earlier daemon");
                     self.links.insert(interface, link);
                 }
                 Err(error) => {
-                    warn!(interface, error = format!("{error:#}"), "removing a link that cannot be taken over");
+                    warn!(
+                        interface,
+                        error = format!("{error:#}"),
+                        "removing a link that cannot be taken over"
+                    );
                     fs::remove_file(&path)?;
                 }
             }
@@ -52,7 +62,7 @@ impl Attachments {
     fn take_over(&mut self, path: &PathBuf) -> anyhow::Result<PinnedLink> {
         let link = FdLink::from(PinnedLink::from_pin(path)?);
         let program = self.program();
-        let id = program.attach_to_link(XdpLink::from(link))?;
+        let id = program.attach_to_link(XdpLink::try_from(link)?)?;
         // `attach_to_link` hands the link to the program, which would detach it when dropped.
         drop(program.take_link(id)?);
         Ok(PinnedLink::from_pin(path)?)
@@ -67,12 +77,6 @@ impl Attachments {
     #[must_use]
     pub fn contains(&self, interface: &str) -> bool {
         self.links.contains_key(interface)
-    }
-
-    /// The kernel's identifier of the loaded program, as bpftool shows it.
-    #[must_use]
-    pub fn program_id(&mut self) -> Option<u32> {
-        self.program().info().ok().map(|info| info.id())
     }
 
     /// Attaches the program to `interface` and pins the link.
@@ -103,7 +107,9 @@ impl Attachments {
 
     /// Takes the program off `interface`, if it is there.
     pub fn detach(&mut self, interface: &str) {
-        let Some(link) = self.links.remove(interface) else { return };
+        let Some(link) = self.links.remove(interface) else {
+            return;
+        };
         if let Err(error) = link.unpin() {
             warn!(interface, %error, "cannot remove the pin of the XDP link: the program stays attached");
         }
@@ -117,11 +123,19 @@ impl Attachments {
             .and_then(|id| program.take_link(id))
             .map_err(|source| Error::Attach {
                 interface: interface.to_owned(),
-                mode: if matches!(mode, Mode::Skb) { "generic" } else { "native" },
+                mode: if matches!(mode, Mode::Skb) {
+                    "generic"
+                } else {
+                    "native"
+                },
                 hint: hint(&source),
                 source,
             })?;
-        let pin_error = |reason: String| Error::PinLink { interface: interface.to_owned(), path: path.clone(), reason };
+        let pin_error = |reason: String| Error::PinLink {
+            interface: interface.to_owned(),
+            path: path.clone(),
+            reason,
+        };
         let link = FdLink::try_from(link).map_err(|error| pin_error(error.to_string()))?;
         link.pin(&path).map_err(|error| pin_error(cause(&error)))
     }
@@ -144,11 +158,17 @@ fn cause(error: &dyn std::error::Error) -> String {
 }
 
 fn hint(error: &ProgramError) -> &'static str {
-    let ProgramError::SyscallError(error) = error else { return "" };
+    let ProgramError::SyscallError(error) = error else {
+        return "";
+    };
     match error.io_error.raw_os_error() {
-        Some(libc::EBUSY | libc::EEXIST) => ": another XDP program is on the interface (see `ip link` and `bpftool net`)",
+        Some(libc::EBUSY | libc::EEXIST) => {
+            ": another XDP program is on the interface (see `ip link` and `bpftool net`)"
+        }
         Some(libc::EOPNOTSUPP) => ": its driver has no native XDP; set xdp_mode = \"generic\" or \"auto\"",
-        Some(libc::ERANGE | libc::EINVAL) => ": its MTU or its offloads do not fit native XDP (see the kernel log)",
+        Some(libc::ERANGE | libc::EINVAL) => {
+            ": its MTU or its offloads do not fit native XDP (see the kernel log)"
+        }
         Some(libc::EPERM) => ": lbd needs CAP_NET_ADMIN and CAP_BPF",
         _ => "",
     }

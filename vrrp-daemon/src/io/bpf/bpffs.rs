@@ -1,5 +1,8 @@
 //! The file system that pins live on.
-#![allow(unsafe_code, reason = "statfs(2) and mount(2) have no safe wrapper among our dependencies")]
+#![allow(
+    unsafe_code,
+    reason = "statfs(2) and mount(2) have no safe wrapper among our dependencies"
+)]
 
 use std::ffi::CString;
 use std::fs;
@@ -43,7 +46,17 @@ fn mount(path: &Path) -> io::Result<()> {
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
     // SAFETY: all four strings are C strings; bpffs takes its options as text.
     let result = unsafe {
-        libc::mount(c"bpf".as_ptr(), target.as_ptr(), c"bpf".as_ptr(), flags, c"mode=0700".as_ptr().cast())
+        libc::mount(
+            c"bpf".as_ptr(),
+            target.as_ptr(),
+            c"bpf".as_ptr(),
+            flags,
+            c"mode=0700".as_ptr().cast(),
+        )
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

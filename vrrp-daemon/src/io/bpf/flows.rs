@@ -39,7 +39,12 @@ impl Flows {
         Ok(flows)
     }
 
-    fn add<K: Pod>(&mut self, pin_dir: &Path, map: &'static str, protocol_of: fn(&K) -> u8) -> Result<(), Error> {
+    fn add<K: Pod>(
+        &mut self,
+        pin_dir: &Path,
+        map: &'static str,
+        protocol_of: fn(&K) -> u32,
+    ) -> Result<(), Error> {
         let data = MapData::from_pin(map_path(pin_dir, map)).map_err(in_map(map))?;
         let capacity = data.info().map_err(in_map(map))?.max_entries() as usize;
         let table = HashMap::<_, K, Flow>::try_from(Map::LruHashMap(data)).map_err(in_map(map))?;
@@ -49,7 +54,11 @@ impl Flows {
             // An entry may have been evicted between its key and its value.
             let Ok((key, flow)) = entry else { continue };
             self.total += 1;
-            let timeout = if protocol_of(&key) == protocol::UDP { UDP_TIMEOUT } else { TCP_TIMEOUT };
+            let timeout = if protocol_of(&key) == u32::from(protocol::UDP) {
+                UDP_TIMEOUT
+            } else {
+                TCP_TIMEOUT
+            };
             if flow.state != flow_state::CLOSING && now.saturating_sub(flow.last_seen) < timeout {
                 *self.active.entry((flow.real, flow.generation)).or_default() += 1;
             }

@@ -1,5 +1,8 @@
 //! The leases: who may answer and forward for a virtual router's addresses, and until when.
-#![allow(unsafe_code, reason = "clock_gettime(2), and single-field stores into memory shared with the kernel")]
+#![allow(
+    unsafe_code,
+    reason = "clock_gettime(2), and single-field stores into memory shared with the kernel"
+)]
 
 use std::mem::MaybeUninit;
 use std::sync::atomic::{Ordering, fence};
@@ -30,8 +33,11 @@ pub fn monotonic_now() -> u64 {
 
 impl Leases {
     pub(super) fn open(map: &Map) -> Result<Self, Error> {
-        let slots = MappedArray::new(fd_of(map)?, maps::LEASES_CAPACITY)
-            .map_err(|source| Error::Mapping { map: maps::LEASES, source })?;
+        let slots =
+            MappedArray::new(fd_of(map)?, maps::LEASES_CAPACITY).map_err(|source| Error::Mapping {
+                map: maps::LEASES,
+                source,
+            })?;
         Ok(Self { slots })
     }
 
@@ -49,7 +55,9 @@ impl Leases {
 
     /// Gives the lease of a virtual router to this node from now on. Without an `interval` it never runs out.
     pub fn grant(&mut self, slot: u32, interface: u32, virtual_router_id: u8, interval: Option<Duration>) {
-        let interval = interval.map_or(0, |interval| u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX));
+        let interval = interval.map_or(0, |interval| {
+            u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX)
+        });
         let lease = Lease {
             renewed_at: monotonic_now(),
             interval,

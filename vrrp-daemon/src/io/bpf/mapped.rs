@@ -1,5 +1,8 @@
 //! An array map as memory of this process.
-#![allow(unsafe_code, reason = "mmap(2) of a BPF array, and volatile access to memory that the kernel shares")]
+#![allow(
+    unsafe_code,
+    reason = "mmap(2) of a BPF array, and volatile access to memory that the kernel shares"
+)]
 
 use std::io;
 use std::marker::PhantomData;
@@ -41,7 +44,12 @@ impl<T: Pod> MappedArray<T> {
             return Err(io::Error::last_os_error());
         }
         let start = NonNull::new(start.cast()).expect("the kernel maps nothing at address 0 unasked");
-        Ok(Self { start, stride, length, element: PhantomData })
+        Ok(Self {
+            start,
+            stride,
+            length,
+            element: PhantomData,
+        })
     }
 
     /// How many elements there are.

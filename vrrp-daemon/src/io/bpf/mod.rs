@@ -133,11 +133,20 @@ impl Dataplane {
         if OBJECT.is_empty() {
             return Err(Error::NoObject);
         }
-        let OpenOptions { pin_dir, flow_table_size, trace_packets } = options;
-        bpffs::ensure(pin_dir).map_err(|source| Error::PinDirectory { path: pin_dir.to_owned(), source })?;
+        let OpenOptions {
+            pin_dir,
+            flow_table_size,
+            trace_packets,
+        } = options;
+        bpffs::ensure(pin_dir).map_err(|source| Error::PinDirectory {
+            path: pin_dir.to_owned(),
+            source,
+        })?;
         let layout = pins::layout(flow_table_size);
-        let replaced = pins::remove_foreign(pin_dir, &layout)
-            .map_err(|source| Error::PinDirectory { path: pin_dir.to_owned(), source })?;
+        let replaced = pins::remove_foreign(pin_dir, &layout).map_err(|source| Error::PinDirectory {
+            path: pin_dir.to_owned(),
+            source,
+        })?;
 
         let trace = u32::from(trace_packets);
         let mut loader = EbpfLoader::new();
@@ -151,14 +160,27 @@ impl Dataplane {
         let mut ebpf = loader.load(OBJECT)?;
         pins::mark(take(&mut ebpf, maps::META)?)?;
 
-        let trace = if trace_packets { Some(PacketTrace::open(&mut ebpf)?) } else { None };
+        let trace = if trace_packets {
+            Some(PacketTrace::open(&mut ebpf)?)
+        } else {
+            None
+        };
         let leases = Leases::open(&take(&mut ebpf, maps::LEASES)?)?;
         let tables = Tables::open(&mut ebpf)?;
-        let program: &mut Xdp =
-            ebpf.program_mut(PROGRAM).ok_or(Error::Missing("program `lbd`"))?.try_into().map_err(Error::Program)?;
+        let program: &mut Xdp = ebpf
+            .program_mut(PROGRAM)
+            .ok_or(Error::Missing("program `lbd`"))?
+            .try_into()
+            .map_err(Error::Program)?;
         program.load()?;
         let attachments = Attachments::open(ebpf, pins::links_directory(pin_dir));
-        Ok(Self { leases, attachments, tables, trace, replaced })
+        Ok(Self {
+            leases,
+            attachments,
+            tables,
+            trace,
+            replaced,
+        })
     }
 }
 

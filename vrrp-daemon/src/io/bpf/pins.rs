@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use aya::maps::{Array, Map, MapData, MapInfo};
 use lb_common::{
-    ABI_VERSION, Address, AddressEntry, Counters, Flow, FlowKey4, FlowKey6, FragmentKey, Lease, Meta, Real, Service,
-    ServiceKey, Verdict, VirtualRouterEntry, VirtualRouterKey, maps,
+    ABI_VERSION, Address, AddressEntry, Counters, Flow, FlowKey4, FlowKey6, FragmentKey, Lease, Meta, Real,
+    Service, ServiceKey, Verdict, VirtualRouterEntry, VirtualRouterKey, maps,
 };
 
 use super::{Error, in_map};
@@ -44,7 +44,12 @@ pub(super) struct Layout {
 /// All maps that are pinned.
 pub(super) fn layout(flow_table_size: u32) -> Vec<Layout> {
     fn map<K, V>(name: &'static str, entries: u32) -> Layout {
-        Layout { name, key: size_of::<K>(), value: size_of::<V>(), entries }
+        Layout {
+            name,
+            key: size_of::<K>(),
+            value: size_of::<V>(),
+            entries,
+        }
     }
     vec![
         map::<u32, Meta>(maps::META, 1),
@@ -79,7 +84,9 @@ pub(super) fn links_directory(pin_dir: &Path) -> PathBuf {
 /// Removes all pins if one of the maps is not as `layout` wants it, because the loader would take it over unchecked.
 /// Links go with the maps: their program reads the maps that go.
 pub(super) fn remove_foreign(pin_dir: &Path, layout: &[Layout]) -> io::Result<Option<Replaced>> {
-    let Some(reason) = foreign(pin_dir, layout) else { return Ok(None) };
+    let Some(reason) = foreign(pin_dir, layout) else {
+        return Ok(None);
+    };
     for directory in [links_directory(pin_dir), pin_dir.join("maps")] {
         for entry in fs::read_dir(directory)? {
             fs::remove_file(entry?.path())?;
@@ -91,11 +98,17 @@ pub(super) fn remove_foreign(pin_dir: &Path, layout: &[Layout]) -> io::Result<Op
 fn foreign(pin_dir: &Path, layout: &[Layout]) -> Option<Replaced> {
     for map in layout {
         // A map that is not there will be created.
-        let Ok(found) = MapInfo::from_pin(map_path(pin_dir, map.name)) else { continue };
+        let Ok(found) = MapInfo::from_pin(map_path(pin_dir, map.name)) else {
+            continue;
+        };
         let found = describe(found.key_size(), found.value_size(), found.max_entries());
         let wanted = describe(map.key as u32, map.value as u32, map.entries);
         if found != wanted {
-            return Some(Replaced::Layout { map: map.name, found, wanted });
+            return Some(Replaced::Layout {
+                map: map.name,
+                found,
+                wanted,
+            });
         }
     }
     // The loader made META and died before it wrote the version: nothing was forwarded by those maps.
@@ -116,5 +129,12 @@ fn version(pin_dir: &Path) -> Option<u32> {
 /// Writes our ABI version into the map `META`.
 pub(super) fn mark(meta: Map) -> Result<(), Error> {
     let mut meta = Array::<_, Meta>::try_from(meta).map_err(in_map(maps::META))?;
-    meta.set(0, Meta { abi_version: ABI_VERSION }, 0).map_err(in_map(maps::META))
+    meta.set(
+        0,
+        Meta {
+            abi_version: ABI_VERSION,
+        },
+        0,
+    )
+    .map_err(in_map(maps::META))
 }

@@ -2,8 +2,8 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 
-use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use aya::Ebpf;
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use lb_common::{
     Address, AddressEntry, Counters, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey, maps,
 };
@@ -36,8 +36,12 @@ impl Tables {
         let rings = take(ebpf, maps::RINGS)?;
         Ok(Self {
             services: open!(ebpf, maps::SERVICES),
-            rings: MappedArray::new(fd_of(&rings)?, maps::RINGS_CAPACITY)
-                .map_err(|source| Error::Mapping { map: maps::RINGS, source })?,
+            rings: MappedArray::new(fd_of(&rings)?, maps::RINGS_CAPACITY).map_err(|source| {
+                Error::Mapping {
+                    map: maps::RINGS,
+                    source,
+                }
+            })?,
             reals: open!(ebpf, maps::REALS),
             addresses: open!(ebpf, maps::ADDRESSES),
             virtual_routers: open!(ebpf, maps::VIRTUAL_ROUTERS),
@@ -53,10 +57,22 @@ impl Tables {
     /// If a map cannot be read.
     pub fn read(&self) -> Result<Plane, Error> {
         let mut plane = Plane {
-            services: self.services.iter().collect::<Result<_, _>>().map_err(in_map(maps::SERVICES))?,
+            services: self
+                .services
+                .iter()
+                .collect::<Result<_, _>>()
+                .map_err(in_map(maps::SERVICES))?,
             rings: Vec::new(),
-            reals: self.reals.iter().collect::<Result<_, _>>().map_err(in_map(maps::REALS))?,
-            addresses: self.addresses.iter().collect::<Result<_, _>>().map_err(in_map(maps::ADDRESSES))?,
+            reals: self
+                .reals
+                .iter()
+                .collect::<Result<_, _>>()
+                .map_err(in_map(maps::REALS))?,
+            addresses: self
+                .addresses
+                .iter()
+                .collect::<Result<_, _>>()
+                .map_err(in_map(maps::ADDRESSES))?,
             virtual_routers: self
                 .virtual_routers
                 .iter()
@@ -66,7 +82,11 @@ impl Tables {
         while plane.reals.last().is_some_and(|real| *real == Real::default()) {
             plane.reals.pop();
         }
-        let end = plane.services.values().map(|service| service.ring_offset.saturating_add(service.ring_length)).max();
+        let end = plane
+            .services
+            .values()
+            .map(|service| service.ring_offset.saturating_add(service.ring_length))
+            .max();
         let end = end.unwrap_or(0).min(self.rings.length());
         plane.rings = (0..end).map(|slot| self.rings.get(slot)).collect();
         Ok(plane)
@@ -78,15 +98,17 @@ impl Tables {
     /// If the kernel refuses it; nothing has changed then.
     pub fn apply(&mut self, operation: &Operation) -> Result<(), Error> {
         match operation {
-            Operation::PutVirtualRouter { key, entry } => {
-                self.virtual_routers.insert(key, entry, 0).map_err(in_map(maps::VIRTUAL_ROUTERS))
-            }
+            Operation::PutVirtualRouter { key, entry } => self
+                .virtual_routers
+                .insert(key, entry, 0)
+                .map_err(in_map(maps::VIRTUAL_ROUTERS)),
             Operation::RemoveVirtualRouter { key } => {
                 absent_is_fine(self.virtual_routers.remove(key)).map_err(in_map(maps::VIRTUAL_ROUTERS))
             }
-            Operation::PutAddress { address, entry } => {
-                self.addresses.insert(address, entry, 0).map_err(in_map(maps::ADDRESSES))
-            }
+            Operation::PutAddress { address, entry } => self
+                .addresses
+                .insert(address, entry, 0)
+                .map_err(in_map(maps::ADDRESSES)),
             Operation::RemoveAddress { address } => {
                 absent_is_fine(self.addresses.remove(address)).map_err(in_map(maps::ADDRESSES))
             }
@@ -97,9 +119,10 @@ impl Tables {
                 }
                 Ok(())
             }
-            Operation::PutService { key, service } => {
-                self.services.insert(key, service, 0).map_err(in_map(maps::SERVICES))
-            }
+            Operation::PutService { key, service } => self
+                .services
+                .insert(key, service, 0)
+                .map_err(in_map(maps::SERVICES)),
             Operation::RemoveService { key } => {
                 absent_is_fine(self.services.remove(key)).map_err(in_map(maps::SERVICES))
             }
@@ -131,7 +154,12 @@ impl Tables {
 
 fn sum(stats: &PerCpuArray<MapData, Counters>, slot: u32) -> Result<Counters, MapError> {
     let mut total = Counters::default();
-    for Counters { connections, packets, bytes } in stats.get(&slot, 0)?.iter() {
+    for Counters {
+        connections,
+        packets,
+        bytes,
+    } in stats.get(&slot, 0)?.iter()
+    {
         total.connections += connections;
         total.packets += packets;
         total.bytes += bytes;
@@ -140,8 +168,12 @@ fn sum(stats: &PerCpuArray<MapData, Counters>, slot: u32) -> Result<Counters, Ma
 }
 
 fn clear(stats: &mut PerCpuArray<MapData, Counters>, slot: u32, processors: usize) -> Result<(), MapError> {
-    let zeros = PerCpuValues::try_from(vec![Counters::default(); processors])
-        .map_err(|io_error| MapError::SyscallError(aya::sys::SyscallError { call: "nr_cpus", io_error }))?;
+    let zeros = PerCpuValues::try_from(vec![Counters::default(); processors]).map_err(|io_error| {
+        MapError::SyscallError(aya::sys::SyscallError {
+            call: "nr_cpus",
+            io_error,
+        })
+    })?;
     stats.set(slot, zeros, 0)
 }
 

@@ -10,6 +10,7 @@ mod links;
 mod neighbours;
 mod resolver;
 mod routes;
+mod xdp;
 
 use std::io;
 
@@ -19,6 +20,7 @@ pub use events::{Event, Events, Topic};
 pub use links::Link;
 pub use neighbours::Neighbour;
 pub use resolver::{Observed, Resolution, Resolver, Unreachable};
+pub use xdp::XdpProgram;
 
 /// Why the kernel could not be asked, or would not do what it was asked.
 #[derive(Debug, thiserror::Error)]
