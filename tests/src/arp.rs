@@ -1,0 +1,208 @@
+//! Who answers for an address: an ARP request every few milliseconds, and the MAC addresses in the replies.
+//!
+//! ARP has no sequence numbers. Each request asks in the name of another address of a pool instead, to which its
+//! replies are directed, so that a request answered by two nodes is told from two requests answered by one.
+
+#![allow(
+    unsafe_code,
+    reason = "packet sockets take a sockaddr_ll, which the standard library doesn't know"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
+
+use crate::Client;
+
+/// The addresses asked for in turn are 10.0.0.128 to 10.0.0.191: nobody has them.
+const POOL_START: u8 = 128;
+const POOL_SIZE: usize = 64;
+
+/// A running watch.
+#[derive(Debug)]
+pub struct ArpWatch {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<io::Result<ArpReport>>>,
+}
+
+/// Who answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ArpReport {
+    /// Requests sent.
+    pub requests: usize,
+    /// Requests that two nodes or more answered.
+    pub answered_by_two: usize,
+    /// How many replies each MAC address sent.
+    pub replies: BTreeMap<[u8; 6], usize>,
+    /// Who answered, in the order of the requests; each change once.
+    pub succession: Vec<[u8; 6]>,
+}
+
+impl ArpWatch {
+    /// Starts to ask every `period` who has `address`.
+    ///
+    /// # Errors
+    /// There is no packet socket to be had.
+    pub fn start(client: &Client, address: Ipv4Addr, period: Duration) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let own = client.node.mac;
+        let socket = client
+            .node
+            .namespace
+            .run(open)
+            .context("cannot open a packet socket")?;
+        let thread = std::thread::spawn({
+            let stop = Arc::clone(&stop);
+            move || watch(&socket, own, address, period, &stop)
+        });
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    /// Stops and says who answered.
+    ///
+    /// # Errors
+    /// The socket failed.
+    pub fn finish(mut self) -> Result<ArpReport> {
+        self.stop.store(true, Ordering::Relaxed);
+        let thread = self.thread.take().context("it is finished once")?;
+        let report = thread
+            .join()
+            .map_err(|_| anyhow::anyhow!("the ARP watch panicked"))??;
+        Ok(report)
+    }
+}
+
+impl Drop for ArpWatch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A packet socket that sends and receives ARP on the `eth0` of the calling thread's namespace.
+fn open() -> io::Result<Socket> {
+    let protocol = (libc::ETH_P_ARP as u16).to_be();
+    let socket = Socket::new(
+        Domain::PACKET,
+        Type::RAW,
+        Some(Protocol::from(i32::from(protocol))),
+    )?;
+    // SAFETY: the name is a C string.
+    let index = unsafe { libc::if_nametoindex(c"eth0".as_ptr()) };
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: protocol,
+        sll_ifindex: index.cast_signed(),
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    let mut storage = SockAddrStorage::zeroed();
+    // SAFETY: a storage is at least as large and as aligned as any socket address.
+    unsafe { *storage.view_as::<libc::sockaddr_ll>() = address };
+    // SAFETY: the storage holds a sockaddr_ll, of which this is the length.
+    let address = unsafe { SockAddr::new(storage, size_of::<libc::sockaddr_ll>() as libc::socklen_t) };
+    socket.bind(&address)?;
+    Ok(socket)
+}
+
+fn watch(
+    socket: &Socket,
+    own: [u8; 6],
+    address: Ipv4Addr,
+    period: Duration,
+    stop: &AtomicBool,
+) -> io::Result<ArpReport> {
+    let mut report = ArpReport::default();
+    let mut answered: Vec<BTreeSet<[u8; 6]>> = vec![BTreeSet::new(); POOL_SIZE];
+    let mut next = Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        if Instant::now() >= next {
+            let slot = report.requests % POOL_SIZE;
+            conclude(&mut report, &mut answered[slot]);
+            socket.send(&request(own, address, slot))?;
+            report.requests += 1;
+            next += period;
+        }
+        let patience = next
+            .saturating_duration_since(Instant::now())
+            .max(Duration::from_micros(50));
+        socket.set_read_timeout(Some(patience))?;
+        if let Some((slot, mac)) = receive(socket, address) {
+            *report.replies.entry(mac).or_default() += 1;
+            answered[slot].insert(mac);
+        }
+    }
+    // The oldest first.
+    for offset in 0..POOL_SIZE {
+        let slot = (report.requests + offset) % POOL_SIZE;
+        conclude(&mut report, &mut answered[slot]);
+    }
+    Ok(report)
+}
+
+/// Counts who answered the request that used a slot of the pool before, and clears the slot.
+fn conclude(report: &mut ArpReport, answered: &mut BTreeSet<[u8; 6]>) {
+    report.answered_by_two += usize::from(answered.len() > 1);
+    for mac in std::mem::take(answered) {
+        if report.succession.last() != Some(&mac) {
+            report.succession.push(mac);
+        }
+    }
+}
+
+/// A broadcast ARP request for `address`, in the name of address `slot` of the pool.
+fn request(own: [u8; 6], address: Ipv4Addr, slot: usize) -> Vec<u8> {
+    let sender = pool_address(slot);
+    [
+        [0xff; 6].as_slice(),
+        &own,
+        &[0x08, 0x06],
+        // Ethernet, IPv4, 6 and 4 bytes long, request
+        &[0, 1, 0x08, 0, 6, 4, 0, 1],
+        &own,
+        &sender.octets(),
+        &[0; 6],
+        &address.octets(),
+    ]
+    .concat()
+}
+
+fn pool_address(slot: usize) -> Ipv4Addr {
+    let host = POOL_START + u8::try_from(slot).expect("the pool is smaller than a byte");
+    Ipv4Addr::new(10, 0, 0, host)
+}
+
+/// Takes one frame; if it is a reply about `address` to the pool: to which slot, and from which MAC address.
+fn receive(socket: &Socket, address: Ipv4Addr) -> Option<(usize, [u8; 6])> {
+    let mut buffer = [MaybeUninit::<u8>::uninit(); 128];
+    let length = socket.recv(&mut buffer).ok()?;
+    // SAFETY: recv has initialised that many bytes.
+    let frame: Vec<u8> = buffer[..length]
+        .iter()
+        .map(|byte| unsafe { byte.assume_init() })
+        .collect();
+    // operation, sender's MAC and IP address, target's IP address
+    let (operation, mac, sender, target) = (
+        frame.get(20..22)?,
+        frame.get(22..28)?,
+        frame.get(28..32)?,
+        frame.get(38..42)?,
+    );
+    if operation != [0, 2] || sender != address.octets() || target[..3] != [10, 0, 0] {
+        return None;
+    }
+    let slot = usize::from(target[3].checked_sub(POOL_START)?);
+    (slot < POOL_SIZE).then_some((slot, mac.try_into().ok()?))
+}
