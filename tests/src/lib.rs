@@ -19,6 +19,7 @@
 mod arp;
 mod binaries;
 mod client;
+mod clients;
 mod configuration;
 mod director;
 mod keepalived;
@@ -36,6 +37,7 @@ pub mod wait;
 pub use arp::{ArpReport, ArpWatch};
 pub use binaries::find as find_binary;
 pub use client::{Client, Fetched};
+pub use clients::{Clients, Seen};
 pub use configuration::{Configuration, Real, Service};
 pub use director::Director;
 pub use keepalived::Keepalived;

@@ -4,10 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use lab::{
-    ArpReport, ArpWatch, Configuration, Director, ECHO, Lab, Load, LoadReport, Probe, ProbeReport, Session,
-    SessionReport, Signal, VIP, wait,
-};
+use lab::{Clients, Configuration, Director, ECHO, Lab, Probe, Seen, Session, Signal, VIP, wait};
 
 /// One datagram each: a lost one is a gap of this length.
 const PERIOD: Duration = Duration::from_millis(10);
@@ -15,55 +12,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 fn echo() -> SocketAddr {
     (VIP, ECHO).into()
-}
-
-/// Everything that watches the virtual address from the client's side.
-struct Clients {
-    probe: Probe,
-    session: Session,
-    load: Load,
-    arp: ArpWatch,
-}
-
-/// What they saw.
-#[derive(Debug)]
-struct Seen {
-    probe: ProbeReport,
-    session: SessionReport,
-    load: LoadReport,
-    arp: ArpReport,
-}
-
-impl Clients {
-    fn start(lab: &Lab) -> Result<Self> {
-        Ok(Self {
-            probe: Probe::start(&lab.client, echo(), PERIOD)?,
-            session: Session::start(&lab.client, echo(), PERIOD)?,
-            load: Load::start(&lab.client, (VIP, 80).into(), PERIOD)?,
-            arp: ArpWatch::start(&lab.client, VIP, PERIOD)?,
-        })
-    }
-
-    /// Lets another `count` datagrams and requests be sent and answered.
-    fn go_on(&self, count: usize) -> Result<()> {
-        let start = Instant::now();
-        wait::until("datagrams and requests are answered", PATIENCE, || {
-            let datagrams = self.probe.between(start, Instant::now());
-            let requests = self.load.since(start);
-            let answered = datagrams.sent - datagrams.lost >= count
-                && requests.requests - requests.failed() >= count.min(20);
-            answered.then_some(())
-        })
-    }
-
-    fn finish(self) -> Result<Seen> {
-        Ok(Seen {
-            probe: self.probe.finish()?,
-            session: self.session.finish()?,
-            load: self.load.finish()?,
-            arp: self.arp.finish()?,
-        })
-    }
 }
 
 /// The client noticed nothing, or next to nothing: at most `lost` datagrams in a row.

@@ -1,0 +1,192 @@
+//! `cargo xtask test`: everything that can fail, from the state machines to real peers.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell::{self, announce, cargo, run, workspace};
+
+/// The test binaries that need root, in the order in which a failure explains the next one.
+const TIERS: [&str; 7] = ["packet", "net", "lab", "traffic", "failover", "interop", "cli"];
+
+/// How many labs are up at once: they wait more than they work.
+const LABS: &str = "4";
+
+/// Run all tests: unit, packet, end-to-end.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Check the formatting, clippy and rustdoc first.
+    #[arg(long)]
+    lint: bool,
+    /// Only these: `unit`, or test binaries (packet, net, lab, traffic, failover, interop, cli).
+    #[arg(value_name = "TIER")]
+    tiers: Vec<String>,
+}
+
+/// One line of the summary.
+struct Outcome {
+    name: String,
+    took: Duration,
+    result: Result<()>,
+}
+
+/// Runs the command.
+pub(crate) fn run_tests(arguments: &Arguments) -> Result<()> {
+    shell::require_root("cargo xtask test")?;
+    let tiers = tiers()?;
+    if let Some(unknown) = arguments
+        .tiers
+        .iter()
+        .find(|name| *name != "unit" && !tiers.contains(name))
+    {
+        bail!("there is no tier {unknown}: say unit, {}", tiers.join(", "));
+    }
+    let wanted = |name: &str| arguments.tiers.is_empty() || arguments.tiers.iter().any(|tier| tier == name);
+    shell::install(&shell::LAB)?;
+    shell::build_ebpf()?;
+
+    let mut outcomes = Vec::new();
+    let mut step = |name: &str, work: &mut dyn FnMut() -> Result<()>| {
+        announce(name);
+        let start = Instant::now();
+        let result = work();
+        if let Err(error) = &result {
+            eprintln!("{error:#}");
+        }
+        outcomes.push(Outcome {
+            name: name.to_owned(),
+            took: start.elapsed(),
+            result,
+        });
+    };
+    if arguments.lint {
+        step("format", &mut || run(&mut cargo(["fmt", "--all", "--check"])));
+        step("clippy", &mut clippy);
+        step("rustdoc", &mut rustdoc);
+    }
+    shell::build_everything()?;
+    if wanted("unit") {
+        step("unit", &mut unit);
+    }
+    for tier in tiers.iter().filter(|tier| wanted(tier)) {
+        step(tier, &mut || run(&mut tier_command(tier)));
+    }
+    summarise(&outcomes)
+}
+
+/// The test binaries of the package `lb-tests`: those of [`TIERS`] first, and whatever else is there.
+fn tiers() -> Result<Vec<String>> {
+    let directory = workspace().join("tests/tests");
+    let mut found = BTreeSet::new();
+    for entry in directory
+        .read_dir()
+        .with_context(|| format!("cannot read {}", directory.display()))?
+    {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "rs")
+            && let Some(name) = path.file_stem()
+        {
+            found.insert(name.to_string_lossy().into_owned());
+        }
+    }
+    let known = TIERS
+        .iter()
+        .filter(|name| found.contains(**name))
+        .map(|name| (*name).to_owned());
+    let others = found
+        .iter()
+        .filter(|name| !TIERS.contains(&name.as_str()))
+        .cloned();
+    Ok(known.chain(others).collect())
+}
+
+fn clippy() -> Result<()> {
+    run(&mut cargo([
+        "clippy",
+        "--workspace",
+        "--exclude",
+        "lb-ebpf",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))
+}
+
+fn rustdoc() -> Result<()> {
+    let arguments = [
+        "doc",
+        "--workspace",
+        "--exclude",
+        "lb-ebpf",
+        "--no-deps",
+        "--document-private-items",
+    ];
+    run(cargo(arguments).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// The tests that need nothing, and the examples in the documentation.
+fn unit() -> Result<()> {
+    if has_nextest() {
+        run(&mut cargo(["nextest", "run"]))?;
+        run(&mut cargo(["test", "--doc"]))
+    } else {
+        run(&mut cargo(["test"]))
+    }
+}
+
+fn tier_command(tier: &str) -> Command {
+    if has_nextest() {
+        cargo([
+            "nextest",
+            "run",
+            "--package",
+            "lb-tests",
+            "--test",
+            tier,
+            "--no-fail-fast",
+            "--test-threads",
+            LABS,
+        ])
+    } else {
+        cargo([
+            "test",
+            "--package",
+            "lb-tests",
+            "--test",
+            tier,
+            "--no-fail-fast",
+            "--",
+            "--test-threads",
+            LABS,
+        ])
+    }
+}
+
+/// Whether `cargo nextest` is there: it tells more of a test that hangs, but isn't needed.
+fn has_nextest() -> bool {
+    cargo(["nextest", "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
+/// Prints what came of each step.
+fn summarise(outcomes: &[Outcome]) -> Result<()> {
+    println!();
+    for Outcome { name, took, result } in outcomes {
+        let verdict = if result.is_ok() { "ok" } else { "FAILED" };
+        println!("{name:<10} {verdict:<8} {:>6.1} s", took.as_secs_f64());
+    }
+    let failed: Vec<&str> = outcomes
+        .iter()
+        .filter(|outcome| outcome.result.is_err())
+        .map(|outcome| outcome.name.as_str())
+        .collect();
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    println!("\nAll {} steps passed.", outcomes.len());
+    Ok(())
+}
