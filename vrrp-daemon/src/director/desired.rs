@@ -204,16 +204,12 @@ struct Slots<'a> {
 
 impl<'a> Slots<'a> {
     fn new(actual: &'a Plane) -> Self {
-        let service_indices = actual.services.values().map(|service| service.index);
-        let mut taken_indices: HashSet<u32> = service_indices.clone().collect();
-        let owned: HashSet<u32> = service_indices.collect();
+        let mut taken_indices: HashSet<u32> = actual.services.values().map(|service| service.index).collect();
         let mut reals = HashMap::new();
         for (slot, real) in (0..).zip(&actual.reals) {
             if is_configured(real) {
                 taken_indices.insert(real.service);
-                if owned.contains(&real.service) {
-                    reals.entry((real.service, real.address)).or_insert(slot);
-                }
+                reals.entry((real.service, real.address)).or_insert(slot);
             }
         }
         Self {
