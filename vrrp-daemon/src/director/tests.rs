@@ -308,10 +308,11 @@ fn a_slice_that_was_given_up_is_written_again_only_after_all_others() {
     let mut offsets = Vec::new();
     for weight in [1, 0, 1, 0, 1, 0, 1] {
         world.configuration.virtual_services[0].real_servers[1].weight = Weight::new(weight);
-        offsets.extend(world.settle().iter().filter_map(|operation| match operation {
-            Operation::WriteRing { offset, .. } => Some(*offset),
-            _ => None,
-        }));
+        for operation in world.settle() {
+            if let Operation::WriteRing { offset, .. } = operation {
+                offsets.push(offset);
+            }
+        }
     }
     assert_eq!(offsets, [0, 2, 3, 5, 6, 0, 1]);
 }
