@@ -10,7 +10,7 @@ use lb_common::{
 use super::standing::health_of;
 use super::{
     InterfaceIndices, LeaseSlots, Neighbour, Neighbours, Plane, RealServerId, Shortage, Standing,
-    map_address, schedule, service_key, virtual_router_key,
+    map_address, service_key, virtual_router_key,
 };
 use crate::health::Health;
 use crate::model::{Configuration, RealServer, ServiceAddress, VirtualService};
@@ -58,8 +58,9 @@ pub struct DesiredService {
     pub index: u32,
     /// [`lb_common::Service::lease`].
     pub lease: u32,
-    /// The schedule: slots of real servers. Where in the ring array it goes is the planner's business.
-    pub ring: Vec<u32>,
+    /// Who is to be scheduled: slots of real servers and their effective weights, as [`schedule`](super::schedule())
+    /// takes them. Unrolling that, and where in the ring array it goes, is the planner's business.
+    pub members: Vec<(u32, u16)>,
 }
 
 /// What the maps should hold: the other side of a [`Plane`].
@@ -167,8 +168,14 @@ impl Desired {
                 count: left_out,
             });
         }
-        let ring = schedule(&members);
-        self.services.insert(key, DesiredService { index, lease, ring });
+        self.services.insert(
+            key,
+            DesiredService {
+                index,
+                lease,
+                members,
+            },
+        );
     }
 }
 
@@ -204,16 +211,12 @@ struct Slots<'a> {
 
 impl<'a> Slots<'a> {
     fn new(actual: &'a Plane) -> Self {
-        let service_indices = actual.services.values().map(|service| service.index);
-        let mut taken_indices: HashSet<u32> = service_indices.clone().collect();
-        let owned: HashSet<u32> = service_indices.collect();
+        let mut taken_indices: HashSet<u32> = actual.services.values().map(|service| service.index).collect();
         let mut reals = HashMap::new();
         for (slot, real) in (0..).zip(&actual.reals) {
             if is_configured(real) {
                 taken_indices.insert(real.service);
-                if owned.contains(&real.service) {
-                    reals.entry((real.service, real.address)).or_insert(slot);
-                }
+                reals.entry((real.service, real.address)).or_insert(slot);
             }
         }
         Self {

@@ -99,7 +99,7 @@ pub(super) struct World {
     pub(super) planner: Planner,
     /// There is room for every schedule: then no state in between may name a server that cannot serve.
     pub(super) roomy: bool,
-    /// Who ever had a slot under a generation.
+    /// Who ever was given a slot under a generation.
     owners: HashMap<(u32, u32), RealServerId>,
 }
 
@@ -281,6 +281,13 @@ impl World {
                     "slot {slot} of a schedule is not usable"
                 );
             }
+        }
+        for (id, slot) in self.plane.slots() {
+            let owner = self.owners.get(&(slot, self.plane.real(slot).generation));
+            assert!(
+                owner.is_none_or(|owner| *owner == id),
+                "slot {slot} passes for {id:?}"
+            );
         }
         slices.sort_unstable();
         for pair in slices.windows(2) {

@@ -1,11 +1,12 @@
 //! From what the maps hold to what they should hold.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
-use lb_common::{Real, Service, VirtualRouterKey, maps, real_flags};
+use lb_common::{Real, Service, ServiceKey, VirtualRouterKey, maps, real_flags};
 
 use super::slices::FreeSlices;
-use super::{Desired, Operation, Plane, Shortage, service_address};
+use super::{Desired, Operation, Plane, Shortage, schedule, service_address};
 
 /// The flags of a real server that a schedule may name.
 const USABLE: u32 = real_flags::CONFIGURED | real_flags::UP | real_flags::RESOLVED;
@@ -19,11 +20,31 @@ pub struct Plan {
     pub shortages: Vec<Shortage>,
 }
 
-/// Makes plans. It remembers where in the ring array it last wrote, and nothing else.
+/// Makes plans. It remembers where in the ring array it last wrote, and the schedules that it has worked out, so that a
+/// change costs no more than what changed; a planner without memories makes plans that are as good.
 #[derive(Clone, Debug)]
 pub struct Planner {
     ring_cursor: u32,
     ring_capacity: u32,
+    unrolled: HashMap<ServiceKey, Unrolled>,
+}
+
+/// A schedule that was worked out, and what from.
+#[derive(Clone, Debug, Default)]
+struct Unrolled {
+    members: Vec<(u32, u16)>,
+    ring: Vec<u32>,
+}
+
+impl Unrolled {
+    /// The schedule of these members.
+    fn of(&mut self, members: &[(u32, u16)]) -> &[u32] {
+        if self.members != members {
+            self.members = members.to_vec();
+            self.ring = schedule(members);
+        }
+        &self.ring
+    }
 }
 
 impl Default for Planner {
@@ -35,15 +56,16 @@ impl Default for Planner {
 impl Planner {
     /// A planner for maps with the capacities of [`lb_common::maps`].
     #[must_use]
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self::with_ring_capacity(maps::RINGS_CAPACITY)
     }
 
     /// A planner for a ring array of this many slots.
-    pub(super) const fn with_ring_capacity(ring_capacity: u32) -> Self {
+    pub(super) fn with_ring_capacity(ring_capacity: u32) -> Self {
         Self {
             ring_cursor: 0,
             ring_capacity,
+            unrolled: HashMap::new(),
         }
     }
 
@@ -75,34 +97,38 @@ impl Planner {
 
     /// Writes new schedules and changes the services over. Returns the slots that schedules which had to stay name.
     fn change_schedules(&mut self, actual: &Plane, desired: &Desired, plan: &mut Plan) -> HashSet<u32> {
+        self.unrolled.retain(|key, _| desired.services.contains_key(key));
         let mut kept = HashSet::new();
         let mut free = None;
         let mut services = Vec::new();
         for (key, service) in &desired.services {
+            let ring = self.unrolled.entry(*key).or_default().of(&service.members);
             let present = actual.services.get(key);
             let schedule = actual.schedule(key);
             let in_force = schedule
                 .and(present)
                 .map_or((0, 0), |present| (present.ring_offset, present.ring_length));
-            let (ring_offset, ring_length) = if schedule == Some(&service.ring) {
+            let (ring_offset, ring_length) = if schedule == Some(ring) {
                 in_force
-            } else if service.ring.is_empty() {
+            } else if ring.is_empty() {
                 (0, 0)
             } else {
-                let free = free.get_or_insert_with(|| self.free_slices(actual));
-                let length = u32::try_from(service.ring.len()).unwrap_or(u32::MAX);
+                let free = free.get_or_insert_with(|| {
+                    FreeSlices::new(slices_in_force(actual), self.ring_cursor, self.ring_capacity)
+                });
+                let length = u32::try_from(ring.len()).unwrap_or(u32::MAX);
                 if let Some(offset) = free.allocate(length) {
                     self.ring_cursor = offset + length;
                     plan.operations.push(Operation::WriteRing {
                         offset,
-                        slots: service.ring.clone(),
+                        slots: ring.to_vec(),
                     });
                     (offset, length)
                 } else {
                     plan.shortages
-                        .extend(service_address(*key).map(|service_address| Shortage::Rings {
-                            service: service_address,
-                            length: service.ring.len(),
+                        .extend(service_address(*key).map(|service| Shortage::Rings {
+                            service,
+                            length: ring.len(),
                         }));
                     kept.extend(schedule.into_iter().flatten());
                     in_force
@@ -127,16 +153,16 @@ impl Planner {
         plan.operations.append(&mut services);
         kept
     }
+}
 
-    fn free_slices(&self, actual: &Plane) -> FreeSlices {
-        let taken = actual
-            .services
-            .values()
-            .filter(|service| service.ring_length > 0)
-            .map(|service| service.ring_offset..service.ring_offset.saturating_add(service.ring_length))
-            .collect();
-        FreeSlices::new(taken, self.ring_cursor, self.ring_capacity)
-    }
+/// The parts of the ring array that packets read.
+fn slices_in_force(actual: &Plane) -> Vec<Range<u32>> {
+    actual
+        .services
+        .values()
+        .filter(|service| service.ring_length > 0)
+        .map(|service| service.ring_offset..service.ring_offset.saturating_add(service.ring_length))
+        .collect()
 }
 
 impl Plan {

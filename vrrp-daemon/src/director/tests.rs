@@ -284,6 +284,40 @@ fn a_service_that_names_a_schedule_which_is_not_there_gets_a_new_one() {
 }
 
 #[test]
+fn two_services_that_maps_gone_bad_give_one_index_are_parted() {
+    let mut world = World::new(vec![
+        service(0, WeightedRoundRobin, &[(1, 1)]),
+        service(1, WeightedRoundRobin, &[(1, 1)]),
+    ]);
+    world.settle();
+    for service in world.plane.services.values_mut() {
+        service.index = 0;
+    }
+    let desired = Desired::new(&world.inputs(), &world.plane);
+    for operation in world.planner.plan(&world.plane, &desired).operations {
+        world.plane.apply(&operation);
+    }
+    assert_eq!(world.settle(), []);
+    assert_ne!(world.slot(0, 1), world.slot(1, 1));
+}
+
+#[test]
+fn a_slice_that_was_given_up_is_written_again_only_after_all_others() {
+    let mut world = World::new(vec![service(0, WeightedRoundRobin, &[(1, 1), (2, 1)])]);
+    world.planner = Planner::with_ring_capacity(8);
+    let mut offsets = Vec::new();
+    for weight in [1, 0, 1, 0, 1, 0, 1] {
+        world.configuration.virtual_services[0].real_servers[1].weight = Weight::new(weight);
+        for operation in world.settle() {
+            if let Operation::WriteRing { offset, .. } = operation {
+                offsets.push(offset);
+            }
+        }
+    }
+    assert_eq!(offsets, [0, 2, 3, 5, 6, 0, 1]);
+}
+
+#[test]
 fn without_room_for_a_schedule_the_old_one_stays_in_force_and_its_slots_with_it() {
     let mut world = World::new(vec![service(0, WeightedRoundRobin, &[(1, 3), (2, 2), (3, 1)])]);
     world.planner = Planner::with_ring_capacity(10);
