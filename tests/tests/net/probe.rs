@@ -23,10 +23,12 @@ const LONG: Duration = Duration::from_secs(10);
 #[tokio::test]
 async fn an_open_port_passes_and_leaves_no_connection_behind() {
     let (here, there) = pair().await;
-    for address in ["10.0.0.2:80", "[fd00::2]:80"] {
-        let _listener = there.run(|| TcpListener::bind(address)).expect("a listener");
+    // Listeners to the end of the test: one that closes would reset the connections that it has not accepted.
+    let _listeners = ["10.0.0.2:80", "[fd00::2]:80"].map(|address| {
+        let listener = there.run(|| TcpListener::bind(address)).expect("a listener");
         check(&here, address, LONG).expect("the check passes");
-    }
+        listener
+    });
     let sockets = here.run(|| {
         ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"]
             .map(|path| std::fs::read_to_string(path).expect("the kernel has TCP"))

@@ -54,12 +54,12 @@ impl VrrpSocket {
         // The sender's address, TTL and type of service are VRRP's business: it builds the IP header.
         socket.set_header_included_v4(true)?;
         socket.set_priority(PRIORITY)?;
-        // SAFETY: the socket owns its file descriptor, which stays open and the same as long as it lives, and it lives
-        // in the AsyncFd from here on.
         #[allow(
             unsafe_code,
-            reason = "only the caller of register can know what the file descriptor does"
+            reason = "only the caller can know what the file descriptor does"
         )]
+        // SAFETY: the socket owns its file descriptor, which stays open and the same as long as it lives, and it lives
+        // in the AsyncFd from here on.
         let socket = unsafe { AsyncFd::register(socket) }?;
         Ok(Self { socket })
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use ipnet::IpNet;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
@@ -10,6 +10,7 @@ use rtnetlink::MulticastGroup;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::sys::{AsyncSocket as _, SocketAddr};
 use socket2::SockRef;
+use tokio::task;
 
 use super::Error;
 use super::addresses::local_address;
@@ -55,7 +56,8 @@ pub enum Event {
         /// The neighbour's address.
         address: IpAddr,
     },
-    /// Notices came faster than they were read, and some are lost: ask for the whole state again.
+    /// Notices came faster than they were read, and some are lost: ask for the whole state again. What is told from
+    /// here on is newer.
     Overrun,
 }
 
@@ -91,7 +93,10 @@ impl Events {
         SockRef::from(connection.socket_mut().socket_ref())
             .set_recv_buffer_size(BUFFER)
             .map_err(Error::Open)?;
-        tokio::spawn(connection);
+        // Unconstrained: once the buffer has overflowed the kernel drops every notice, and does not say so again, until
+        // the buffer has been read to its end (net/netlink/af_netlink.c, netlink_overrun and netlink_rcv_wake). So it
+        // is, before anyone acts upon the overrun. Reading is much faster than what there is to tell.
+        tokio::spawn(task::unconstrained(connection));
         Ok(Self {
             messages: Box::new(messages),
         })
@@ -104,10 +109,19 @@ impl Events {
     pub async fn next(&mut self) -> Result<Event, Error> {
         while let Some((message, _)) = self.messages.next().await {
             if let Some(event) = event(message) {
+                if event == Event::Overrun {
+                    self.forget();
+                }
                 return Ok(event);
             }
         }
         Err(Error::Closed)
+    }
+
+    /// Drops what was told before now: it is older than what a caller who heard of an overrun is about to find out,
+    /// and nothing newer may ever correct it.
+    fn forget(&mut self) {
+        while let Some(Some(_)) = self.messages.next().now_or_never() {}
     }
 }
 
