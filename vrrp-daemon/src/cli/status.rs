@@ -235,3 +235,63 @@ fn about(duration: Duration) -> String {
     let text = humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string();
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATUS: &str = r#"{"node":"lb1","version":"0.1.0","uptime_seconds":93784.6,
+        "vrrp_instances":[
+            {"name":"VI_1","interface":"eth0","virtual_router_id":51,"version":2,"state":"master","priority":150,
+             "effective_priority":150,"master_address":"10.0.0.1","virtual_addresses":["10.0.0.3","10.0.0.4"],
+             "transitions":1,"last_transition":"2026-01-02T03:04:05Z"},
+            {"name":"inside","interface":"enp5s0","virtual_router_id":7,"version":3,"state":"init","priority":100,
+             "effective_priority":80,"master_address":null,"virtual_addresses":["192.0.2.1"],
+             "transitions":0,"last_transition":null}],
+        "dataplane":{"interfaces":[
+            {"name":"enp5s0","attached":false,"mode":null,"program_id":null},
+            {"name":"eth0","attached":true,"mode":"generic","program_id":7}],
+            "flows":123,"flow_table_size":1048576},
+        "virtual_servers":[
+            {"address":"10.0.0.3","port":80,"protocol":"tcp","scheduler":"wrr","forward":"dr","state":"up",
+             "connections":10,"packets":100,"bytes":6400,"real_servers":[
+                {"address":"10.0.0.11","port":80,"weight":3,"effective_weight":3,"state":"up",
+                 "mac":"02:00:00:00:00:0b","active_connections":2,"connections":7,"packets":70,"bytes":4480,
+                 "last_check":{"ok":true,"message":"connected","at":"2026-01-02T03:04:05Z"}},
+                {"address":"10.0.0.12","port":80,"weight":2,"effective_weight":0,"state":"down",
+                 "mac":"02:00:00:00:00:0c","active_connections":1,"connections":3,"packets":30,"bytes":1920,
+                 "last_check":{"ok":false,"message":"connection refused","at":"2026-01-02T03:05:00Z"}}]},
+            {"address":"2001:db8::3","port":53,"protocol":"udp","scheduler":"rr","forward":"dr","state":"down",
+             "connections":0,"packets":0,"bytes":0,"real_servers":[
+                {"address":"2001:db8::11","port":53,"weight":1,"effective_weight":0,"state":"unresolved",
+                 "mac":null,"active_connections":0,"connections":0,"packets":0,"bytes":0,"last_check":null}]}]}"#;
+
+    fn shown(colour: bool) -> String {
+        let status: Status = serde_json::from_str(STATUS).unwrap();
+        let now = humantime::parse_rfc3339("2026-01-02T03:05:06Z").unwrap();
+        human(&status, now, colour)
+    }
+
+    #[test]
+    fn people_see_aligned_columns() {
+        insta::assert_snapshot!("status", shown(false));
+    }
+
+    #[test]
+    fn colour_adds_escapes_and_nothing_else() {
+        let coloured = shown(true);
+        assert!(coloured.contains("\x1b[32mmaster\x1b[0m"));
+        assert!(coloured.contains("\x1b[31mdown\x1b[0m"));
+        let mut bare = coloured;
+        for escape in ["\x1b[0m", "\x1b[31m", "\x1b[32m", "\x1b[33m"] {
+            bare = bare.replace(escape, "");
+        }
+        assert_eq!(bare, shown(false));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_matter() {
+        let at = Timestamp::from(SystemTime::UNIX_EPOCH + Duration::from_secs(1));
+        assert_eq!(ago(at, SystemTime::UNIX_EPOCH), "0s ago");
+    }
+}

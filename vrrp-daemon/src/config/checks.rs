@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Range;
 
+use lb_common::maps;
 use toml::Spanned;
 
 use super::diagnostic::Diagnostic;
@@ -98,6 +99,52 @@ pub(super) fn services(
                 .help("add it to the `virtual_ipaddress` of a `[[vrrp_instance]]`");
             problems.report(diagnostic);
         }
+    }
+}
+
+/// Reports what the tables of the XDP program have no room for.
+pub(super) fn capacities(
+    servers: &[Result<RawServer, Reported>],
+    instances: &[Result<RawInstance, Reported>],
+    problems: &mut Problems,
+) {
+    let headers = servers.iter().flatten().map(|server| (1, server.header.clone()));
+    capacity("virtual servers", maps::SERVICES_CAPACITY, headers, problems);
+    let headers = servers
+        .iter()
+        .flatten()
+        .map(|server| (server.real_servers.len(), server.header.clone()));
+    capacity("real servers", maps::REALS_CAPACITY, headers, problems);
+    let names = instances.iter().flatten().flat_map(|instance| &instance.name);
+    let names = names.map(|name| (1, name.span()));
+    capacity("VRRP instances", maps::LEASES_CAPACITY, names, problems);
+    let addresses = instances
+        .iter()
+        .flatten()
+        .flat_map(|instance| &instance.virtual_addresses);
+    let addresses = addresses.flatten().map(|address| (1, address.span()));
+    capacity("virtual addresses", maps::ADDRESSES_CAPACITY, addresses, problems);
+}
+
+/// Reports the first of `places`, each with how many entries it needs, that exceeds `capacity`.
+fn capacity(
+    what: &str,
+    capacity: u32,
+    places: impl Iterator<Item = (usize, Range<usize>)>,
+    problems: &mut Problems,
+) {
+    let mut room = capacity as usize;
+    for (needed, span) in places {
+        let Some(rest) = room.checked_sub(needed) else {
+            let message = format!("there is room for {capacity} {what}");
+            problems.report(Diagnostic::error(
+                span,
+                message,
+                "no room for this and what follows",
+            ));
+            return;
+        };
+        room = rest;
     }
 }
 

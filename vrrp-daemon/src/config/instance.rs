@@ -232,15 +232,16 @@ fn authentication(
         Some(Version::V2) | None => {}
     }
     if password.get_ref().len() > 8 {
-        let mut sent = password.get_ref().clone();
-        sent.truncate(sent.floor_char_boundary(8));
         let diagnostic = Diagnostic::warning(
             password.span(),
             "auth_pass is longer than 8 bytes: the rest is not sent",
             format!("{} bytes", password.get_ref().len()),
         )
-        .note("the field has 8 bytes (RFC 2338, section 5.3.6.2); Keepalived truncates it in the same way")
-        .help(format!("`\"{}\"` is the same password", sent.escape_debug()));
+        .note("the field has 8 bytes (RFC 2338, section 5.3.6.2); Keepalived truncates it in the same way");
+        let diagnostic = match password.get_ref().get(..8) {
+            Some(sent) => diagnostic.help(format!("`\"{}\"` is the same password", sent.escape_debug())),
+            None => diagnostic,
+        };
         section.problems().report(diagnostic);
     }
     Ok(Some(Password::new(password.get_ref())))

@@ -31,6 +31,7 @@ use instance::RawInstance;
 use node::RawDataplane;
 use section::{Problems, Reported, Section};
 use server::RawServer;
+use syntax::SyntaxErrors;
 
 /// Where the configuration file is unless the command line says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/lbd/lbd.toml";
@@ -71,8 +72,7 @@ impl Loaded {
 /// All problems that were found, warnings among them, in the order of the text. At least one is an error.
 pub fn parse(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
     let (document, errors) = DeTable::parse_recoverable(text);
-    let (errors, trusted_until) = syntax::diagnostics(&errors, text);
-    let mut problems = Problems::new(errors, trusted_until);
+    let mut problems = Problems::new(SyntaxErrors::new(&errors, text));
     match read(document.get_ref(), &mut problems) {
         Ok((configuration, interfaces)) if !problems.any_error() => Ok(Loaded {
             configuration,
@@ -108,7 +108,7 @@ fn read(
     document: &DeTable<'_>,
     problems: &mut Problems,
 ) -> Result<(Configuration, Vec<Spanned<String>>), Reported> {
-    let mut section = Section::new(document, 0..0, "the configuration", problems);
+    let mut section = Section::new(document, 0..0, "", problems);
     let node = section.optional("node", node::node);
     let dataplane = section.optional("dataplane", RawDataplane::read);
     let instances = section.tables("vrrp_instance", "[[vrrp_instance]]", RawInstance::read);
@@ -116,6 +116,7 @@ fn read(
     section.close();
     checks::instances(&instances, problems);
     checks::services(&servers, &instances, problems);
+    checks::capacities(&servers, &instances, problems);
 
     let dataplane = dataplane?.map(Spanned::into_inner).unwrap_or_default();
     let interfaces = named_interfaces(&dataplane, &instances);

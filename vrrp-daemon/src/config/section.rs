@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::suggest;
+use super::syntax::SyntaxErrors;
 
 /// A value of the file with its place.
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
@@ -29,39 +30,30 @@ pub(super) struct Problems {
     /// Where the file's structure was lost to a syntax error: what follows was guessed by the parser, and is not
     /// reported.
     trusted_until: Option<usize>,
-    /// The text has syntax errors: a key that seems missing may stand in what could not be read.
-    incomplete: bool,
+    /// The lines with syntax errors, as ranges of bytes. What the parser made of the rest of such a line, or a key
+    /// that seems missing, is not reported.
+    damaged: Vec<Range<usize>>,
 }
 
 impl Problems {
-    /// No problems beyond the syntax errors that the parser has found, of which it had to guess the text from
-    /// `trusted_until` on.
-    pub(super) const fn new(syntax: Vec<Diagnostic>, trusted_until: Option<usize>) -> Self {
+    /// What the parser has found.
+    pub(super) fn new(syntax: SyntaxErrors) -> Self {
         Self {
-            incomplete: !syntax.is_empty(),
-            diagnostics: syntax,
-            trusted_until,
+            diagnostics: syntax.diagnostics,
+            trusted_until: syntax.trusted_until,
+            damaged: syntax.damaged,
         }
     }
 
     /// Takes note of a problem.
     pub(super) fn report(&mut self, diagnostic: Diagnostic) -> Reported {
-        let guessed = self
-            .trusted_until
-            .is_some_and(|position| diagnostic.span().start >= position);
+        let start = diagnostic.span().start;
+        let guessed = self.trusted_until.is_some_and(|position| start >= position)
+            || self.damaged.iter().any(|line| line.contains(&start));
         if !guessed {
             self.diagnostics.push(diagnostic);
         }
         Reported
-    }
-
-    /// Takes note of a key that is not there, unless it may be.
-    fn report_missing(&mut self, diagnostic: Diagnostic) -> Reported {
-        if self.incomplete {
-            Reported
-        } else {
-            self.report(diagnostic)
-        }
     }
 
     /// Whether anything makes the configuration unusable.
@@ -84,12 +76,14 @@ pub(super) struct Section<'a, 'i> {
     span: Range<usize>,
     name: &'static str,
     known: Vec<&'static str>,
+    /// The keys that must be there and are not, with an example of each.
+    missing: Vec<(&'static str, String)>,
     problems: &'a mut Problems,
 }
 
 impl<'a, 'i> Section<'a, 'i> {
-    /// Starts to read `table`, which is known to people as `name` and stands at `span` (of a table with a header,
-    /// the header).
+    /// Starts to read `table`, which is known to people as `name` (empty for the whole file) and stands at
+    /// `span` (of a table with a header, the header).
     pub(super) const fn new(
         table: &'a DeTable<'i>,
         span: Range<usize>,
@@ -101,6 +95,7 @@ impl<'a, 'i> Section<'a, 'i> {
             span,
             name,
             known: Vec::new(),
+            missing: Vec::new(),
             problems,
         }
     }
@@ -160,7 +155,8 @@ impl<'a, 'i> Section<'a, 'i> {
             .unwrap_or_else(|| Spanned::new(self.span(), default)))
     }
 
-    /// Reads `key`, which must be there; `example` is a value that it might have, as TOML.
+    /// Reads `key`, which must be there, or [`Self::close`] reports it; `example` is a value that it might have, as
+    /// TOML.
     pub(super) fn required<T>(
         &mut self,
         key: &'static str,
@@ -170,14 +166,8 @@ impl<'a, 'i> Section<'a, 'i> {
         if let Some(value) = self.optional(key, read)? {
             return Ok(value);
         }
-        let diagnostic = Diagnostic::error(
-            self.span(),
-            format!("`{}` lacks `{key}`", self.name),
-            format!("has no `{key}`"),
-        );
-        Err(self
-            .problems
-            .report_missing(diagnostic.help(format!("add `{key} = {example}`"))))
+        self.missing.push((key, format!("`{key} = {example}`")));
+        Err(Reported)
     }
 
     /// Reads the tables `[[key]]`; `header` shows how their headers are written. None is fine.
@@ -204,23 +194,54 @@ impl<'a, 'i> Section<'a, 'i> {
         }
     }
 
-    /// Reports the keys that nobody asked for.
-    pub(super) fn close(self) {
+    /// Reports the keys that nobody asked for, and those that are missing, unless one of the former was meant to be
+    /// it.
+    pub(super) fn close(mut self) {
+        let absent: Vec<&str> = self
+            .known
+            .iter()
+            .copied()
+            .filter(|key| !self.table.contains_key(*key))
+            .collect();
         for (key, _) in self.table {
             let name: &str = key.get_ref();
             if self.known.contains(&name) {
                 continue;
             }
-            let diagnostic = Diagnostic::error(
-                key.span(),
-                format!("`{}` has no key `{}`", self.name, name.escape_debug()),
-                "unknown key",
-            );
-            let diagnostic = match suggest::closest(name, &self.known) {
-                Some(known) => diagnostic.help(format!("did you mean `{known}`?")),
-                None => diagnostic.help(format!("its keys are {}", suggest::list(&self.known))),
-            };
+            let message = format!("{} has no key `{}`", self.title(), name.escape_debug());
+            let diagnostic = Diagnostic::error(key.span(), message, "unknown key");
+            let diagnostic =
+                match suggest::closest(name, &absent).or_else(|| suggest::closest(name, &self.known)) {
+                    Some(meant) => {
+                        self.missing.retain(|(missing, _)| *missing != meant);
+                        diagnostic.help(format!("did you mean `{meant}`?"))
+                    }
+                    None => diagnostic.help(format!("its keys are {}", suggest::list(&self.known, "and"))),
+                };
             self.problems.report(diagnostic);
+        }
+        // What could not be read may be what is missing.
+        if self.missing.is_empty() || !self.problems.damaged.is_empty() {
+            return;
+        }
+        let (keys, examples): (Vec<&str>, Vec<String>) = self.missing.iter().cloned().unzip();
+        let keys = suggest::list(&keys, "and");
+        let message = format!("{} lacks {keys}", self.title());
+        let diagnostic = Diagnostic::error(
+            self.span(),
+            message,
+            format!("has no {}", keys.replace(" and ", " or ")),
+        );
+        self.problems
+            .report(diagnostic.help(format!("for example {}", examples.join(", "))));
+    }
+
+    /// What people call the table.
+    fn title(&self) -> String {
+        if self.name.is_empty() {
+            "the configuration".to_owned()
+        } else {
+            format!("`{}`", self.name)
         }
     }
 }

@@ -151,6 +151,8 @@ diagnostics! {
     empty_file: "";
 
     syntax_errors_beside_others: edited(&[("name = \"VI_1\"", "name = \"VI_1"), ("priority = 150", "priority ="), ("port = 80", "port = 0")]);
+    boolean_written_large: edited(&[("nopreempt = false", "nopreempt = False")]);
+    table_that_is_there_twice: extended("[node]\nstate_dir = \"/tmp\"\n");
     key_that_is_there_twice: edited(&[("delay_loop", "port = 443\ndelay_loop")]);
     array_that_is_not_closed: edited(&[("[\"eth0\"]  ", "[\"eth0\"  "), ("port = 80", "port = 0")]);
     header_that_is_not_closed: edited(&[("[[virtual_server]]", "[[virtual_server]")]);
@@ -203,6 +205,43 @@ fn the_example_means_what_it_says() {
     assert_eq!((check.port, check.retry, check.rise), (80, 3, 1));
     assert_eq!(check.connect_timeout, Duration::from_secs(3));
     assert_eq!(check.delay_before_retry, Duration::from_secs(3));
+}
+
+/// The sample configuration, as it is installed.
+const SAMPLE: &str = include_str!("../../../packaging/lbd.toml");
+
+#[test]
+fn the_sample_parses() {
+    let loaded = parse(SAMPLE).map_err(|problems| render(&problems, "packaging/lbd.toml", SAMPLE, false));
+    assert_eq!(loaded.expect("no errors").warnings, []);
+}
+
+/// What the sample shows as defaults can be uncommented, and changes nothing.
+#[test]
+fn the_sample_tells_the_defaults() {
+    let uncommented: String = SAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(pair)
+                if pair
+                    .split_once(" = ")
+                    .is_some_and(|(key, _)| !key.contains([' ', '"'])) =>
+            {
+                pair
+            }
+            _ => line,
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    assert!(uncommented.lines().count() == SAMPLE.lines().count() && uncommented.contains("\nlb_kind = "));
+    let mut configuration = parse(&uncommented)
+        .map_err(|problems| render(&problems, "packaging/lbd.toml", &uncommented, false))
+        .expect("no errors")
+        .configuration;
+    // These two show what may be there, not the default.
+    configuration.dataplane.interfaces.clear();
+    configuration.vrrp_instances[0].password = None;
+    assert_eq!(configuration, parse(SAMPLE).expect("no errors").configuration);
 }
 
 #[test]
@@ -277,6 +316,21 @@ fn the_control_socket_is_found_in_a_file_with_errors() {
 }
 
 #[test]
+fn more_services_than_the_tables_hold_are_refused() {
+    let count = lb_common::maps::SERVICES_CAPACITY + 1;
+    let services: String = (1..=count)
+        .map(|port| format!("[[virtual_server]]\naddress = \"10.0.0.4\"\nport = {port}\n"))
+        .collect();
+    let diagnostics = parse(&extended(&services)).expect_err("one too many, beside that of the example");
+    let errors: Vec<&str> = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.severity() == Severity::Error)
+        .map(Diagnostic::message)
+        .collect();
+    assert_eq!(errors, ["there is room for 4096 virtual servers"]);
+}
+
+#[test]
 fn colour_is_only_there_on_request() {
     let text = edited(&[("priority = 150", "priority = 0")]);
     let diagnostics = parse(&text).expect_err("0 is no priority");
@@ -286,7 +340,7 @@ fn colour_is_only_there_on_request() {
 
 /// Parses and renders, and asks of the outcome only what must hold for any text.
 fn survives(text: &str) -> Result<(), TestCaseError> {
-    control_socket(text);
+    drop(control_socket(text));
     match parse(text) {
         Ok(loaded) => {
             prop_assert!(
@@ -296,7 +350,12 @@ fn survives(text: &str) -> Result<(), TestCaseError> {
                     .all(|warning| warning.severity() == Severity::Warning)
             );
             prop_assert!(!loaded.configuration.interfaces().is_empty());
-            render(&loaded.missing_interfaces(|_| false), "lbd.toml", text, false);
+            drop(render(
+                &loaded.missing_interfaces(|_| false),
+                "lbd.toml",
+                text,
+                false,
+            ));
         }
         Err(diagnostics) => {
             prop_assert!(
@@ -306,7 +365,7 @@ fn survives(text: &str) -> Result<(), TestCaseError> {
             );
             prop_assert!(render(&diagnostics, "lbd.toml", text, true).contains("lbd.toml"));
             // Of a file that was edited in between, too.
-            render(&diagnostics, "lbd.toml", "é", false);
+            drop(render(&diagnostics, "lbd.toml", "é", false));
         }
     }
     Ok(())

@@ -87,10 +87,15 @@ pub(super) fn integer<T: TryFrom<i64> + Display + Copy + Into<i64>>(
             .filter(|number| limits.contains(number))
             .and_then(|number| T::try_from(number).ok())
             .ok_or_else(|| {
+                let between = if limits.end() - limits.start() == 1 {
+                    "or"
+                } else {
+                    "to"
+                };
                 let diagnostic = Diagnostic::error(
                     value.span(),
-                    format!("{what} is out of range"),
-                    format!("must be {} to {}", range.start(), range.end()),
+                    format!("{what} {number} is out of range"),
+                    format!("must be {} {between} {}", range.start(), range.end()),
                 );
                 problems.report(diagnostic.note(note))
             })
@@ -118,7 +123,9 @@ pub(super) fn choice<T: Copy>(
                 format!("{what} `{word}` is not supported by this version of lbd"),
                 "not supported yet",
             );
-            return Err(problems.report(diagnostic.help(format!("supported: {}", suggest::list(&known)))));
+            return Err(
+                problems.report(diagnostic.help(format!("supported: {}", suggest::list(&known, "and"))))
+            );
         }
         let diagnostic = Diagnostic::error(
             value.span(),
@@ -127,7 +134,7 @@ pub(super) fn choice<T: Copy>(
         );
         Err(problems.report(match suggest::closest(word, &known) {
             Some(known) => diagnostic.help(format!("did you mean `\"{known}\"`?")),
-            None => diagnostic.help(format!("choose {}", suggest::list_or(&known))),
+            None => diagnostic.help(format!("choose {}", suggest::list(&known, "or"))),
         }))
     }
 }
@@ -155,11 +162,15 @@ pub(super) fn duration(
                     "the longest is \"24h\"",
                 ))),
                 Ok(duration) => Ok(duration),
-                Err(error) => {
-                    let diagnostic =
-                        Diagnostic::error(value.span(), "this is no duration", error.to_string());
-                    Err(problems
-                        .report(diagnostic.help(format!("a number and a unit, such as `\"{example}\"`"))))
+                Err(_) => {
+                    let diagnostic = Diagnostic::error(
+                        value.span(),
+                        "this is no duration",
+                        "expected a number and a unit",
+                    );
+                    Err(problems.report(diagnostic.help(format!(
+                        "for example `\"{example}\"`; units are `ms`, `s`, `m` and `h`"
+                    ))))
                 }
             },
             DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
