@@ -1,7 +1,7 @@
 //! Connections and what is remembered of them.
 
 /// A connection over IPv4: the key of [`crate::maps::FLOWS4`] and [`crate::maps::NASCENT4`].
-#[repr(C, align(4))]
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FlowKey4 {
     /// The client's address, in network order.
@@ -13,15 +13,13 @@ pub struct FlowKey4 {
     /// The virtual service's port, in host order.
     pub virtual_port: u16,
     /// One of [`crate::protocol`]: TCP or UDP.
-    pub protocol: u8,
-    /// Zero.
-    pub _reserved: [u8; 3],
+    pub protocol: u32,
 }
 
 const _: () = assert!(size_of::<FlowKey4>() == 16);
 
 /// A connection over IPv6: the key of [`crate::maps::FLOWS6`] and [`crate::maps::NASCENT6`].
-#[repr(C, align(4))]
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FlowKey6 {
     /// The client's address, in network order.
@@ -33,9 +31,7 @@ pub struct FlowKey6 {
     /// The virtual service's port, in host order.
     pub virtual_port: u16,
     /// One of [`crate::protocol`]: TCP or UDP.
-    pub protocol: u8,
-    /// Zero.
-    pub _reserved: [u8; 3],
+    pub protocol: u32,
 }
 
 const _: () = assert!(size_of::<FlowKey6>() == 40);

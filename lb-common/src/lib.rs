@@ -9,6 +9,7 @@
 #![no_std]
 
 mod flow;
+mod fragment;
 mod lease;
 pub mod maps;
 mod net;
@@ -19,6 +20,7 @@ mod user;
 mod verdict;
 
 pub use flow::{Flow, FlowKey4, FlowKey6, flow_state};
+pub use fragment::{Fragment, FragmentKey};
 pub use lease::{
     AddressEntry, Lease, LeaseStanding, NO_LEASE, VirtualRouterEntry, VirtualRouterKey, lease_state,
 };

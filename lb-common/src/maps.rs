@@ -20,6 +20,8 @@ pub const FLOWS6: &str = "FLOWS6";
 pub const NASCENT4: &str = "NASCENT4";
 /// [`crate::FlowKey6`] → [`crate::Flow`], LRU.
 pub const NASCENT6: &str = "NASCENT6";
+/// [`crate::FragmentKey`] → [`crate::Fragment`], LRU: where the first fragments of packets went.
+pub const FRAGMENTS: &str = "FRAGMENTS";
 /// Array of [`crate::Lease`]. Mapped into the daemon.
 pub const LEASES: &str = "LEASES";
 /// [`crate::Address`] → [`crate::AddressEntry`].
@@ -47,3 +49,8 @@ pub const ADDRESSES_CAPACITY: u32 = 16_384;
 pub const FLOWS_DEFAULT_CAPACITY: u32 = 1 << 20;
 /// Entries of each nascent table.
 pub const NASCENT_CAPACITY: u32 = 1 << 17;
+/// Fragmented packets whose later fragments are awaited.
+pub const FRAGMENTS_CAPACITY: u32 = 1 << 14;
+
+/// Not a map, but a global `u32` of the program that the loader may set: other than 0, every packet is logged.
+pub const TRACE_PACKETS: &str = "TRACE_PACKETS";

@@ -5,8 +5,8 @@
 )]
 
 use crate::{
-    Address, AddressEntry, Counters, Flow, FlowKey4, FlowKey6, Lease, Meta, Real, Service, ServiceKey,
-    VirtualRouterEntry, VirtualRouterKey,
+    Address, AddressEntry, Counters, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey, Lease, Meta, Real,
+    Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
 };
 
 macro_rules! pod {
@@ -25,6 +25,8 @@ pod!(
     Flow,
     FlowKey4,
     FlowKey6,
+    Fragment,
+    FragmentKey,
     Lease,
     Meta,
     Real,

@@ -1,2 +1,184 @@
-//! x
-fn main() {}
+//! The XDP program of lbd: what happens to a packet, before the kernel's network stack sees it.
+//!
+//! A packet arrives. [`parse`] finds out what it is. [`service`] looks up the virtual service that it is for. The
+//! [`lease`] tells whether this node is entitled to the virtual address right now. A connection that [`flow`] knows
+//! keeps its real server; for a new one, [`schedule`] names a real server, and the flow is remembered. [`forward`]
+//! writes two link-layer addresses, counts, and sends the packet off. Beside the road: [`reset`] answers segments of
+//! connections that nobody remembers, [`icmp`] and [`fragment`] find the connection of what carries no ports of its
+//! own. Anything that is not ours passes.
+#![cfg_attr(target_arch = "bpf", no_std)]
+#![cfg_attr(target_arch = "bpf", no_main)]
+#![cfg_attr(
+    target_arch = "bpf",
+    allow(internal_features, reason = "atomic fetch-and-add has no other name here")
+)]
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics, asm_experimental_arch))]
+
+// The log macros expand to paths that begin with this name: see `trace`.
+extern crate self as aya_log_ebpf;
+
+mod clock;
+mod family;
+mod flow;
+mod forward;
+mod fragment;
+mod headers;
+mod icmp;
+mod lease;
+mod maps;
+mod outcome;
+mod packet;
+mod parse;
+mod reset;
+mod schedule;
+mod service;
+mod trace;
+
+use aya_ebpf::{macros::xdp, programs::XdpContext};
+use lb_common::Verdict;
+
+pub(crate) use crate::trace::macro_support;
+use crate::{
+    family::V4,
+    flow::Memory,
+    headers::ether_type,
+    outcome::Outcome,
+    packet::Packet,
+    parse::{Headers, Link, Parsed, Segment},
+    reset::Reply,
+};
+
+/// What the kernel calls for each packet.
+#[xdp]
+fn lbd(context: XdpContext) -> u32 {
+    let mut packet = Packet::new(context);
+    let outcome = receive(&mut packet);
+    maps::count_outcome(outcome);
+    trace::packet(&packet, outcome);
+    outcome.action()
+}
+
+/// The story of a packet, by what the link layer says it is.
+#[inline(always)]
+fn receive(packet: &mut Packet) -> Outcome {
+    let Some(link) = parse::link(packet) else {
+        return Outcome::pass(Verdict::PassNotIp);
+    };
+    match link.ether_type {
+        ether_type::IPV4 => ipv4(packet, link),
+        ether_type::IPV6 => ipv6(packet, link),
+        ether_type::ARP => match parse::arp(packet, link) {
+            Some(target) => lease::answer::<V4>(packet, target),
+            None => Outcome::pass(Verdict::PassNotOurs),
+        },
+        _ => Outcome::pass(Verdict::PassNotIp),
+    }
+}
+
+// Functions of their own: the two together would need more than the kernel's 512 bytes of stack.
+
+#[inline(never)]
+fn ipv4(packet: &mut Packet, link: Link) -> Outcome {
+    let parsed = parse::ipv4(packet, link);
+    balance(packet, link.network, parsed)
+}
+
+#[inline(never)]
+fn ipv6(packet: &mut Packet, link: Link) -> Outcome {
+    let parsed = parse::ipv6(packet, link);
+    balance(packet, link.network, parsed)
+}
+
+/// The story of an IP packet.
+#[inline(always)]
+fn balance<F: Reply>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> Outcome {
+    let headers = match parsed {
+        Parsed::Connection(headers) => headers,
+        Parsed::Fragment(protocol, id) => return fragment::follow::<F>(packet, network, protocol, id),
+        Parsed::Question(target) => return lease::answer::<F>(packet, target),
+        Parsed::Advertisement(id) => return lease::observe(packet.interface(), id, F::VERSION),
+        Parsed::Other => return lease::without_service::<F>(packet, network),
+        Parsed::Truncated => return lease::unusable::<F>(packet, network, Verdict::DropMalformed),
+        Parsed::Malformed => return Outcome::drop(Verdict::DropMalformed),
+    };
+    let Some(service) = service::find::<F>(&headers.key) else {
+        return lease::without_service::<F>(packet, network);
+    };
+    let now = clock::now();
+    if let Some(refusal) = lease::refusal(service.lease, now) {
+        return refusal;
+    }
+    if headers.segment == Segment::Error {
+        return match flow::recall_only::<F>(&headers.key) {
+            Memory::Known(target) => forward::to(packet, target, Verdict::ForwardIcmpError),
+            Memory::Unknown | Memory::Unresolved | Memory::Lost => {
+                lease::without_service::<F>(packet, network)
+            }
+        };
+    }
+    if headers.segment == Segment::Stray {
+        return Outcome::drop(Verdict::DropStray);
+    }
+    let (target, verdict) = match flow::recall(&headers, now) {
+        Memory::Known(target) => (target, Verdict::ForwardFlow),
+        Memory::Unresolved => return Outcome::drop(Verdict::DropUnresolved),
+        memory @ (Memory::Unknown | Memory::Lost) => {
+            let is_lost = matches!(memory, Memory::Lost);
+            if !headers.segment.opens() {
+                return refuse(packet, &headers, is_lost);
+            }
+            let Some(target) = schedule::next(&service) else {
+                return Outcome::drop(Verdict::DropNoRealServer);
+            };
+            flow::remember::<F>(&headers.key, target, now);
+            maps::count_connection(service.index, target.slot);
+            (
+                target,
+                if is_lost {
+                    Verdict::ForwardRescheduled
+                } else {
+                    Verdict::ForwardNew
+                },
+            )
+        }
+    };
+    if headers.is_first_fragment {
+        fragment::remember(&headers, &service, target);
+    }
+    forward::to(packet, target, verdict)
+}
+
+/// The end of a TCP segment that belongs to no connection which could go on.
+#[inline(always)]
+fn refuse<F: Reply>(packet: &mut Packet, headers: &Headers<F>, is_lost: bool) -> Outcome {
+    if headers.segment == Segment::Reset {
+        return Outcome::drop(Verdict::DropStray);
+    }
+    let verdict = if is_lost {
+        Verdict::ResetRealServerGone
+    } else {
+        Verdict::ResetUnknownFlow
+    };
+    reset::answer(packet, headers, verdict)
+}
+
+/// The licence that the kernel asks for: some helpers are for GPL-compatible programs only.
+#[allow(unsafe_code, reason = "the kernel finds the licence by its section")]
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "license")]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// The compiler wants one; the verifier would refuse a program that could reach it.
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// The program runs in the kernel; for any other target this only lets the compiler, clippy and rustdoc read it.
+#[cfg(not(target_arch = "bpf"))]
+fn main() {
+    eprintln!(
+        "lb-ebpf runs in the kernel: build it with `cargo xtask build-ebpf`, and let `lbd run` load it"
+    );
+}

@@ -1,0 +1,81 @@
+//! *fragment*: later fragments carry no ports and follow their first one.
+//!
+//! The first fragment is a packet like any other; where it went is remembered by (source, destination,
+//! identification, protocol) for as long as the kernel waits for fragments. A later one of an unknown packet to one
+//! of our addresses is dropped: no real server could use it without the first. (It may have overtaken the first: the
+//! client sends again.) Elsewhere, and for protocols other than TCP and UDP, fragments are the kernel's.
+
+use lb_common::{Fragment, FragmentKey, Service, Verdict, real_flags};
+
+use crate::{
+    clock::{self, SECOND},
+    family::Family,
+    flow::Target,
+    forward, lease, maps,
+    outcome::Outcome,
+    packet::Packet,
+    parse::Headers,
+};
+
+/// How long the kernel waits for fragments (`net.ipv4.ipfrag_time`).
+const TIMEOUT: u64 = 30 * SECOND;
+
+/// Remembers where a packet's first fragment goes.
+#[inline(never)]
+pub(crate) fn remember<F: Family>(headers: &Headers<F>, service: &Service, target: Target) {
+    let key = FragmentKey {
+        source: F::client(&headers.key),
+        destination: F::virtual_address(&headers.key),
+        identification: headers.identification,
+        protocol: F::protocol(&headers.key),
+    };
+    let value = Fragment {
+        real: target.slot,
+        generation: target.real.generation,
+        seen_at: clock::now(),
+        lease: service.lease,
+        _reserved: 0,
+    };
+    maps::set_fragment(&key, &value);
+}
+
+/// The end of a later fragment.
+#[inline(never)]
+pub(crate) fn follow<F: Family>(
+    packet: &mut Packet,
+    network: usize,
+    protocol: u8,
+    identification: u32,
+) -> Outcome {
+    const USABLE: u32 = real_flags::CONFIGURED | real_flags::UP | real_flags::RESOLVED;
+    let Some(source) = F::address_at(packet, network + F::SOURCE) else {
+        return Outcome::drop(Verdict::DropMalformed);
+    };
+    let Some(destination) = F::address_at(packet, network + F::DESTINATION) else {
+        return Outcome::drop(Verdict::DropMalformed);
+    };
+    let key = FragmentKey {
+        source,
+        destination,
+        identification,
+        protocol: u32::from(protocol),
+    };
+    let now = clock::now();
+    let Some(first) = maps::fragment(&key).filter(|first| now.saturating_sub(first.seen_at) <= TIMEOUT)
+    else {
+        return lease::unusable::<F>(packet, network, Verdict::DropFragment);
+    };
+    if let Some(refusal) = lease::refusal(first.lease, now) {
+        return refusal;
+    }
+    match maps::real(first.real) {
+        Some(real) if real.generation == first.generation && real.flags & USABLE == USABLE => {
+            let target = Target {
+                slot: first.real,
+                real,
+            };
+            forward::to(packet, target, Verdict::ForwardFragment)
+        }
+        _ => Outcome::drop(Verdict::DropFragment),
+    }
+}

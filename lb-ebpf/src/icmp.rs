@@ -1,0 +1,122 @@
+//! *icmp*: errors about our connections, and neighbour solicitations.
+//!
+//! A router that cannot deliver what a real server sent to a client tells the sender, which is the virtual address:
+//! the error arrives here and belongs to the real server (path MTU discovery depends on it). The packet that it
+//! quotes runs from the virtual address to the client, so its source is our destination. An error about no
+//! connection of ours is the kernel's, like any other ICMP message.
+
+use lb_common::{FlowKey4, FlowKey6, protocol};
+
+use crate::{
+    family::{V4, V6},
+    headers::{Icmp, Ipv4, Ipv6, Ports},
+    packet::Packet,
+    parse::{Headers, Parsed, Segment},
+};
+
+/// ICMP errors that quote a packet (RFC 792): destination unreachable, time exceeded, parameter problem.
+const ERRORS_V4: [u8; 3] = [3, 11, 12];
+/// ICMPv6 errors (RFC 4443, section 3): destination unreachable, packet too big, time exceeded, parameter problem.
+const ERRORS_V6: core::ops::RangeInclusive<u8> = 1..=4;
+/// Neighbour solicitation (RFC 4861, section 4.3).
+const NEIGHBOUR_SOLICITATION: u8 = 135;
+
+/// An ICMP message whose header begins at `transport`, in the packet `ip`, which ends at `end`.
+#[inline(always)]
+pub(crate) fn v4(packet: &Packet, ip: &Ipv4, network: usize, transport: usize, end: usize) -> Parsed<V4> {
+    match quoted_v4(packet, ip, transport, end) {
+        Some(key) => Parsed::Connection(Headers {
+            key,
+            segment: Segment::Error,
+            network,
+            transport,
+            is_first_fragment: false,
+            identification: 0,
+        }),
+        None => Parsed::Other,
+    }
+}
+
+/// The connection that an ICMP error is about.
+#[inline(always)]
+fn quoted_v4(packet: &Packet, ip: &Ipv4, transport: usize, end: usize) -> Option<FlowKey4> {
+    let message: Icmp = packet.read(transport)?;
+    if !ERRORS_V4.contains(&message.message_type) {
+        return None;
+    }
+    let quoted = transport + size_of::<Icmp>();
+    let inner: Ipv4 = packet.read(quoted)?;
+    let ports_at = quoted + usize::from(inner.version_and_length & 0xf) * 4;
+    let is_ours = inner.version_and_length >> 4 == 4
+        && inner.version_and_length & 0xf >= 5
+        && inner.flags_and_offset.get() & Ipv4::OFFSET_MASK == 0
+        && matches!(inner.protocol, protocol::TCP | protocol::UDP)
+        && inner.source == ip.destination
+        && ports_at + size_of::<Ports>() <= end;
+    if !is_ours {
+        return None;
+    }
+    let ports: Ports = packet.read(ports_at)?;
+    Some(FlowKey4 {
+        client_address: inner.destination,
+        virtual_address: inner.source,
+        client_port: ports.destination.get(),
+        virtual_port: ports.source.get(),
+        protocol: u32::from(inner.protocol),
+    })
+}
+
+/// An ICMPv6 message whose header begins at `transport`, in the packet `ip`, which ends at `end`.
+#[inline(always)]
+pub(crate) fn v6(packet: &Packet, ip: &Ipv6, network: usize, transport: usize, end: usize) -> Parsed<V6> {
+    let Some(message) = packet.read::<Icmp>(transport) else {
+        return Parsed::Other;
+    };
+    if message.message_type == NEIGHBOUR_SOLICITATION {
+        let target = transport + size_of::<Icmp>();
+        // Solicitations come from this link only (RFC 4861, section 7.1.1).
+        return if ip.hop_limit == u8::MAX && target + size_of::<[u8; 16]>() <= end {
+            Parsed::Question(target)
+        } else {
+            Parsed::Other
+        };
+    }
+    if !ERRORS_V6.contains(&message.message_type) {
+        return Parsed::Other;
+    }
+    match quoted_v6(packet, ip, transport, end) {
+        Some(key) => Parsed::Connection(Headers {
+            key,
+            segment: Segment::Error,
+            network,
+            transport,
+            is_first_fragment: false,
+            identification: 0,
+        }),
+        None => Parsed::Other,
+    }
+}
+
+/// The connection that an ICMPv6 error is about. Quoted extension headers are not looked behind: real servers send
+/// none with TCP and UDP.
+#[inline(always)]
+fn quoted_v6(packet: &Packet, ip: &Ipv6, transport: usize, end: usize) -> Option<FlowKey6> {
+    let quoted = transport + size_of::<Icmp>();
+    let inner: Ipv6 = packet.read(quoted)?;
+    let ports_at = quoted + size_of::<Ipv6>();
+    let is_ours = inner.version_and_flow.get() >> 28 == 6
+        && matches!(inner.next_header, protocol::TCP | protocol::UDP)
+        && inner.source == ip.destination
+        && ports_at + size_of::<Ports>() <= end;
+    if !is_ours {
+        return None;
+    }
+    let ports: Ports = packet.read(ports_at)?;
+    Some(FlowKey6 {
+        client_address: inner.destination,
+        virtual_address: inner.source,
+        client_port: ports.destination.get(),
+        virtual_port: ports.source.get(),
+        protocol: u32::from(inner.next_header),
+    })
+}

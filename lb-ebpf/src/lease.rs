@@ -1,0 +1,133 @@
+//! *lease*: is this node entitled to the virtual address right now?
+//!
+//! The daemon renews the lease of a virtual router with each advertisement that it sends. If it dies or freezes, the
+//! lease runs out here, per packet and without anybody's help (`lb_common::Lease`). What follows from its standing:
+//!
+//! | lease | question for the address (ARP, NS) | packet of a service | any other packet to the address |
+//! | --- | --- | --- | --- |
+//! | vacant (backup) | pass | pass | pass |
+//! | held, may answer | pass: the kernel answers | forward | pass |
+//! | held, may only forward | drop | forward | drop |
+//! | held, run out | drop | drop | drop |
+//! | handing over | drop | forward, until it runs out | pass |
+//!
+//! The kernel still has the virtual address while a dead daemon's lease is held. It must answer nothing, for a
+//! successor serves the address: neither ARP, nor a reset to a connection that is the successor's now.
+//!
+//! An address or a service without a lease ([`NO_LEASE`]) is always ours. A slot outside the map is treated as vacant.
+
+use lb_common::{Lease, LeaseStanding, NO_LEASE, Verdict, VirtualRouterKey, lease_state};
+
+use crate::{
+    clock,
+    family::Family,
+    maps::{self, Key},
+    outcome::Outcome,
+    packet::Packet,
+};
+
+/// Why a packet of a service that the lease at `slot` guards is not forwarded now, if it is not.
+#[inline(always)]
+pub(crate) fn refusal(slot: u32, now: u64) -> Option<Outcome> {
+    match guard(slot) {
+        Guard::Nobody => None,
+        Guard::Vacant => Some(Outcome::pass(Verdict::PassNotMaster)),
+        Guard::Lease(lease) if lease.standing(now).may_forward => None,
+        Guard::Lease(_) => Some(Outcome::drop(Verdict::DropLeaseExpired)),
+    }
+}
+
+/// The end of a packet that belongs to no service. Its IP header begins at `network`.
+#[inline(never)]
+pub(crate) fn without_service<F: Family>(packet: &Packet, network: usize) -> Outcome {
+    let Some(slot) = slot_of::<F>(packet, network + F::DESTINATION) else {
+        return Outcome::pass(Verdict::PassNotOurs);
+    };
+    match guard(slot) {
+        Guard::Nobody => Outcome::pass(Verdict::PassNoService),
+        Guard::Vacant => Outcome::pass(Verdict::PassNotMaster),
+        Guard::Lease(lease) if lease.state == lease_state::HELD && !standing(&lease).may_answer => {
+            Outcome::drop(Verdict::DropLeaseExpired)
+        }
+        Guard::Lease(_) => Outcome::pass(Verdict::PassNoService),
+    }
+}
+
+/// The end of a packet that no service can use for `reason`: dropped where we serve the address, else passed.
+#[inline(always)]
+pub(crate) fn unusable<F: Family>(packet: &Packet, network: usize, reason: Verdict) -> Outcome {
+    let outcome = without_service::<F>(packet, network);
+    if outcome.is(Verdict::PassNoService) {
+        Outcome::drop(reason)
+    } else {
+        outcome
+    }
+}
+
+/// The end of a question for the link-layer address of the address at `offset`.
+#[inline(never)]
+pub(crate) fn answer<F: Family>(packet: &Packet, offset: usize) -> Outcome {
+    let Some(slot) = slot_of::<F>(packet, offset) else {
+        return Outcome::pass(Verdict::PassNotOurs);
+    };
+    match guard(slot) {
+        Guard::Nobody => Outcome::pass(Verdict::PassAnswer),
+        Guard::Vacant => Outcome::pass(Verdict::PassNotMaster),
+        Guard::Lease(lease) if standing(&lease).may_answer => Outcome::pass(Verdict::PassAnswer),
+        Guard::Lease(_) => Outcome::drop(Verdict::DropSilent),
+    }
+}
+
+/// The lease slot that guards the address at `offset`, if it is one of ours.
+#[inline(always)]
+fn slot_of<F: Family>(packet: &Packet, offset: usize) -> Option<u32> {
+    let address = Key(F::address_at(packet, offset)?);
+    maps::address(&address)
+}
+
+/// The end of a peer's advertisement: it passes. If our own is overdue, then the peer is our successor.
+#[inline(always)]
+pub(crate) fn observe(interface: u32, virtual_router_id: u8, ip_version: u8) -> Outcome {
+    let key = Key(VirtualRouterKey {
+        interface,
+        virtual_router_id,
+        ip_version,
+        _reserved: [0; 2],
+    });
+    if let Some(slot) = maps::virtual_router(&key)
+        && let Some(lease) = maps::lease(slot)
+        && lease.state == lease_state::HELD
+    {
+        let now = clock::now();
+        if now >= lease.overdue_at() {
+            maps::set_successor(slot, now);
+        }
+    }
+    Outcome::pass(Verdict::PassAdvertisement)
+}
+
+/// What guards an address or a service.
+enum Guard {
+    /// Nothing: no virtual router is concerned.
+    Nobody,
+    /// A virtual router whose master is another node.
+    Vacant,
+    /// A virtual router that this node is, or was, or ceases to be the master of.
+    Lease(Lease),
+}
+
+#[inline(always)]
+fn guard(slot: u32) -> Guard {
+    if slot == NO_LEASE {
+        return Guard::Nobody;
+    }
+    match maps::lease(slot) {
+        Some(lease) if lease.state != lease_state::VACANT => Guard::Lease(lease),
+        _ => Guard::Vacant,
+    }
+}
+
+#[inline(always)]
+fn standing(lease: &Lease) -> LeaseStanding {
+    lease.standing(clock::now())
+}

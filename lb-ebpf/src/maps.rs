@@ -1,0 +1,254 @@
+//! The maps, under the names and with the types that `lb-common` gives them, and safe ways to their entries.
+//!
+//! All are BTF maps, so that `bpftool` prints their fields and libbpf's tools accept the object. The daemon overrides
+//! the sizes of the flow tables when it loads the object.
+#![allow(
+    unsafe_code,
+    reason = "map entries are memory that the kernel shares with other CPUs and with the daemon"
+)]
+
+use core::ptr::addr_of;
+
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
+    macros::btf_map,
+};
+use lb_common::{
+    Address, AddressEntry, Counters, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey, Lease, Meta, Real,
+    Service, ServiceKey, Verdict, VirtualRouterEntry, VirtualRouterKey,
+    maps::{
+        ADDRESSES_CAPACITY, FLOWS_DEFAULT_CAPACITY, FRAGMENTS_CAPACITY, LEASES_CAPACITY, NASCENT_CAPACITY,
+        REALS_CAPACITY, RINGS_CAPACITY, SERVICES_CAPACITY,
+    },
+};
+
+use crate::outcome::Outcome;
+
+/// A table of connections that have gone beyond their first packet.
+pub(crate) type Flows<K> = LruHashMap<K, Flow, { FLOWS_DEFAULT_CAPACITY as usize }>;
+/// A table of connections that have shown one packet.
+pub(crate) type Nascent<K> = LruHashMap<K, Flow, { NASCENT_CAPACITY as usize }>;
+
+const MAPPED: usize = BPF_F_MMAPABLE as usize;
+
+#[btf_map]
+static META: Array<Meta, 1> = Array::new();
+#[btf_map]
+static SERVICES: HashMap<ServiceKey, Service, { SERVICES_CAPACITY as usize }> = HashMap::new();
+#[btf_map]
+static RINGS: Array<u32, { RINGS_CAPACITY as usize }, MAPPED> = Array::new();
+#[btf_map]
+static CURSORS: Array<u64, { SERVICES_CAPACITY as usize }> = Array::new();
+#[btf_map]
+static REALS: Array<Real, { REALS_CAPACITY as usize }> = Array::new();
+#[btf_map]
+pub(crate) static FLOWS4: Flows<FlowKey4> = LruHashMap::new();
+#[btf_map]
+pub(crate) static FLOWS6: Flows<FlowKey6> = LruHashMap::new();
+#[btf_map]
+pub(crate) static NASCENT4: Nascent<FlowKey4> = LruHashMap::new();
+#[btf_map]
+pub(crate) static NASCENT6: Nascent<FlowKey6> = LruHashMap::new();
+#[btf_map]
+static FRAGMENTS: LruHashMap<FragmentKey, Fragment, { FRAGMENTS_CAPACITY as usize }> = LruHashMap::new();
+#[btf_map]
+static LEASES: Array<Lease, { LEASES_CAPACITY as usize }, MAPPED> = Array::new();
+#[btf_map]
+static ADDRESSES: HashMap<Address, AddressEntry, { ADDRESSES_CAPACITY as usize }> = HashMap::new();
+#[btf_map]
+static VIRTUAL_ROUTERS: HashMap<VirtualRouterKey, VirtualRouterEntry, { LEASES_CAPACITY as usize }> =
+    HashMap::new();
+#[btf_map]
+static SERVICE_STATS: PerCpuArray<Counters, { SERVICES_CAPACITY as usize }> = PerCpuArray::new();
+#[btf_map]
+static REAL_STATS: PerCpuArray<Counters, { REALS_CAPACITY as usize }> = PerCpuArray::new();
+#[btf_map]
+static VERDICTS: PerCpuArray<u64, { Verdict::COUNT as usize }> = PerCpuArray::new();
+
+/// A key on the stack. The compiler may store it eight bytes at a time, and the verifier lets only aligned stores
+/// reach the stack.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+pub(crate) struct Key<T>(pub(crate) T);
+
+/// The service that `key` names.
+#[inline(always)]
+pub(crate) fn service(key: &Key<ServiceKey>) -> Option<Service> {
+    // SAFETY: the entry is copied at once. The kernel may give its memory to another service after two more updates;
+    // `schedule` therefore checks that a real server belongs to the service.
+    unsafe { SERVICES.get(&key.0) }.copied()
+}
+
+/// The slot of the real server at `slot` of the schedules.
+#[inline(always)]
+pub(crate) fn ring(slot: u32) -> Option<u32> {
+    RINGS.get(slot).copied()
+}
+
+/// How many connections of the service at `index` had been scheduled before, counting this one from now on.
+#[inline(always)]
+pub(crate) fn advance_cursor(index: u32) -> Option<u64> {
+    let cursor = CURSORS.get_ptr_mut(index)?;
+    // SAFETY: `cursor` points to an entry of the map, eight bytes and aligned; all CPUs change it atomically.
+    Some(unsafe { fetch_add(cursor, 1) })
+}
+
+/// Adds to a number that other CPUs add to as well, and returns what it was.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+unsafe fn fetch_add(counter: *mut u64, value: u64) -> u64 {
+    use core::intrinsics::{AtomicOrdering, atomic_xadd};
+    // SAFETY: the caller's. (core has no AtomicU64::fetch_add for this target.)
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, value) }
+}
+
+/// Adds to a number that other CPUs add to as well, and returns what it was.
+#[cfg(not(target_arch = "bpf"))]
+unsafe fn fetch_add(counter: *mut u64, value: u64) -> u64 {
+    use core::sync::atomic::{AtomicU64, Ordering};
+    // SAFETY: the caller's.
+    unsafe { AtomicU64::from_ptr(counter) }.fetch_add(value, Ordering::Relaxed)
+}
+
+/// The real server at `slot`.
+#[inline(always)]
+pub(crate) fn real(slot: u32) -> Option<&'static Real> {
+    REALS.get(slot)
+}
+
+/// The lease slot that guards `address`, if it is one of our virtual addresses.
+#[inline(always)]
+pub(crate) fn address(address: &Key<Address>) -> Option<u32> {
+    // SAFETY: the entry is one aligned integer, copied at once.
+    unsafe { ADDRESSES.get(&address.0) }.map(|entry| entry.lease)
+}
+
+/// The lease slot of the virtual router that `key` names, if it is one of ours.
+#[inline(always)]
+pub(crate) fn virtual_router(key: &Key<VirtualRouterKey>) -> Option<u32> {
+    // SAFETY: the entry is one aligned integer, copied at once.
+    unsafe { VIRTUAL_ROUTERS.get(&key.0) }.map(|entry| entry.lease)
+}
+
+/// The lease at `slot`, as it is at this moment.
+#[inline(always)]
+pub(crate) fn lease(slot: u32) -> Option<Lease> {
+    let lease = LEASES.get_ptr(slot)?;
+    // SAFETY: `lease` points to an entry of the map. The daemon writes its fields meanwhile, each with one store, and
+    // volatile reads take each of them once.
+    unsafe {
+        Some(Lease {
+            renewed_at: addr_of!((*lease).renewed_at).read_volatile(),
+            interval: addr_of!((*lease).interval).read_volatile(),
+            successor_at: addr_of!((*lease).successor_at).read_volatile(),
+            state: addr_of!((*lease).state).read_volatile(),
+            ..Lease::default()
+        })
+    }
+}
+
+/// Notes in the lease at `slot` that a successor has spoken.
+#[inline(always)]
+pub(crate) fn set_successor(slot: u32, now: u64) {
+    if let Some(lease) = LEASES.get_ptr_mut(slot) {
+        // SAFETY: `lease` points to an entry of the map; only the program writes this field, and any time that one
+        // of several CPUs stores is right.
+        unsafe { (&raw mut (*lease).successor_at).write_volatile(now) };
+    }
+}
+
+/// The fragment that `key` names.
+#[inline(always)]
+pub(crate) fn fragment(key: &FragmentKey) -> Option<Fragment> {
+    // SAFETY: the entry is copied at once.
+    unsafe { FRAGMENTS.get(key) }.copied()
+}
+
+/// Remembers where the fragments that `key` names go.
+#[inline(always)]
+pub(crate) fn set_fragment(key: &FragmentKey, value: &Fragment) {
+    // A table that cannot take the entry loses the packet's later fragments, as if this one had been lost.
+    let _full = FRAGMENTS.insert(key, value, 0);
+}
+
+/// Counts one forwarded packet of a service and of its real server.
+#[inline(always)]
+pub(crate) fn count_forwarded(service: u32, real: u32, bytes: u64) {
+    let counters = SERVICE_STATS.get_ptr_mut(service);
+    add_packet(counters, bytes);
+    let counters = REAL_STATS.get_ptr_mut(real);
+    add_packet(counters, bytes);
+}
+
+#[inline(always)]
+fn add_packet(counters: Option<*mut Counters>, bytes: u64) {
+    if let Some(counters) = counters {
+        // SAFETY: `counters` points to this CPU's entry, and nothing else runs on this CPU meanwhile.
+        unsafe {
+            (*counters).packets += 1;
+            (*counters).bytes += bytes;
+        }
+    }
+}
+
+/// Counts one new connection of a service and of its real server.
+#[inline(always)]
+pub(crate) fn count_connection(service: u32, real: u32) {
+    let counters = SERVICE_STATS.get_ptr_mut(service);
+    add_connection(counters);
+    let counters = REAL_STATS.get_ptr_mut(real);
+    add_connection(counters);
+}
+
+#[inline(always)]
+fn add_connection(counters: Option<*mut Counters>) {
+    if let Some(counters) = counters {
+        // SAFETY: as in `add_packet`.
+        unsafe { (*counters).connections += 1 };
+    }
+}
+
+/// Counts how a packet's story ended.
+#[inline(always)]
+pub(crate) fn count_outcome(outcome: Outcome) {
+    if let Some(counter) = VERDICTS.get_ptr_mut(outcome.verdict()) {
+        // SAFETY: as in `add_packet`.
+        unsafe { *counter += 1 };
+    }
+}
+
+/// An entry of a flow table. Other CPUs may hold the same entry; each field is a number of its own, and of two
+/// writers either is right.
+pub(crate) struct FlowEntry(*mut Flow);
+
+impl FlowEntry {
+    /// The entry of `key` in `table`.
+    #[inline(always)]
+    pub(crate) fn find<K, const N: usize>(table: &LruHashMap<K, Flow, N>, key: &K) -> Option<Self> {
+        table.get_ptr_mut(key).map(Self)
+    }
+
+    /// What the entry says.
+    #[inline(always)]
+    pub(crate) fn get(&self) -> Flow {
+        // SAFETY: the pointer came from the map; the kernel keeps the memory an entry of the same map until the
+        // program ends. Should it have become another connection's meanwhile, then `real` names that one's server:
+        // the price of any LRU map, and harmless for the one packet.
+        unsafe { *self.0 }
+    }
+
+    /// Notes that a packet arrived now.
+    #[inline(always)]
+    pub(crate) fn set_last_seen(&self, now: u64) {
+        // SAFETY: as in `get`.
+        unsafe { (*self.0).last_seen = now };
+    }
+
+    /// Notes what the connection has shown of itself.
+    #[inline(always)]
+    pub(crate) fn set_state(&self, state: u32) {
+        // SAFETY: as in `get`.
+        unsafe { (*self.0).state = state };
+    }
+}

@@ -1,0 +1,195 @@
+//! The bytes of a packet, and the only way to them.
+//!
+//! Headers are read and written whole, by value: a bounds check, then one unaligned copy, which the compiler reduces
+//! to the fields that are used. No reference into packet memory exists, so nothing can outlive a change of its bounds.
+#![allow(
+    unsafe_code,
+    reason = "packet memory is reached through the two pointers of the XDP context"
+)]
+
+use core::{hint::black_box, ptr};
+
+use aya_ebpf::{helpers::bpf_xdp_adjust_tail, programs::XdpContext};
+
+/// What may be copied out of and into a packet.
+///
+/// # Safety
+///
+/// Any bit pattern must be a valid value, and there must be no padding.
+pub(crate) unsafe trait Plain: Copy {}
+
+// SAFETY: bytes.
+unsafe impl Plain for u8 {}
+// SAFETY: bytes.
+unsafe impl<const N: usize> Plain for [u8; N] {}
+
+/// A 16-bit number in network order, at any address.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(crate) struct Be16(u16);
+
+impl Be16 {
+    #[inline(always)]
+    pub(crate) const fn new(value: u16) -> Self {
+        Self(value.to_be())
+    }
+
+    #[inline(always)]
+    pub(crate) const fn get(self) -> u16 {
+        u16::from_be(self.0)
+    }
+}
+
+/// A 32-bit number in network order, at any address.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(crate) struct Be32(u32);
+
+impl Be32 {
+    #[inline(always)]
+    pub(crate) const fn new(value: u32) -> Self {
+        Self(value.to_be())
+    }
+
+    #[inline(always)]
+    pub(crate) const fn get(self) -> u32 {
+        u32::from_be(self.0)
+    }
+}
+
+/// No header stack that we read is longer; the verifier wants offsets bounded.
+const OFFSET_LIMIT: usize = 1 << 11;
+
+/// The packet's bounds, and an address within them, as the verifier wants them computed.
+///
+/// Three instructions that the compiler must not see through. It would compute the address again after the bounds
+/// check (the verifier knows only the checked one as safe), and it would keep the end in half a register when it runs
+/// out of them (for the loads are 32 bits wide; the verifier knows that they yield pointers).
+#[cfg(target_arch = "bpf")]
+mod bounds {
+    use core::arch::asm;
+
+    use aya_ebpf::programs::XdpContext;
+
+    #[inline(always)]
+    pub(super) fn start(context: &XdpContext) -> usize {
+        let start: usize;
+        // SAFETY: reads `xdp_md::data` of the context that the kernel called us with.
+        unsafe {
+            asm!("{0} = *(u32 *)({1} + 0)", out(reg) start, in(reg) context.ctx, options(pure, readonly, nostack));
+        }
+        start
+    }
+
+    #[inline(always)]
+    pub(super) fn end(context: &XdpContext) -> usize {
+        let end: usize;
+        // SAFETY: reads `xdp_md::data_end` of the context that the kernel called us with.
+        unsafe {
+            asm!("{0} = *(u32 *)({1} + 4)", out(reg) end, in(reg) context.ctx, options(pure, readonly, nostack));
+        }
+        end
+    }
+
+    #[inline(always)]
+    pub(super) fn add(start: usize, offset: usize) -> usize {
+        let mut address = start;
+        // SAFETY: an addition.
+        unsafe {
+            asm!("{0} += {1}", inout(reg) address, in(reg) offset, options(pure, nomem, nostack));
+        }
+        address
+    }
+}
+
+/// The same for any other target, where the program is only read, not run.
+#[cfg(not(target_arch = "bpf"))]
+mod bounds {
+    use aya_ebpf::programs::XdpContext;
+
+    pub(super) fn start(context: &XdpContext) -> usize {
+        context.data()
+    }
+
+    pub(super) fn end(context: &XdpContext) -> usize {
+        context.data_end()
+    }
+
+    pub(super) fn add(start: usize, offset: usize) -> usize {
+        start + offset
+    }
+}
+
+/// A received packet.
+pub(crate) struct Packet {
+    context: XdpContext,
+}
+
+impl Packet {
+    #[inline(always)]
+    pub(crate) const fn new(context: XdpContext) -> Self {
+        Self { context }
+    }
+
+    /// The index of the interface that the packet arrived on.
+    #[inline(always)]
+    pub(crate) fn interface(&self) -> u32 {
+        self.context.ingress_ifindex() as u32
+    }
+
+    /// Bytes, link-layer header included.
+    #[inline(always)]
+    pub(crate) fn length(&self) -> usize {
+        bounds::end(&self.context) - bounds::start(&self.context)
+    }
+
+    /// The context, for helpers and logging.
+    #[inline(always)]
+    pub(crate) const fn context(&self) -> &XdpContext {
+        &self.context
+    }
+
+    /// The address of `offset`, if a whole `T` is there.
+    #[inline(always)]
+    fn at<T: Plain>(&self, offset: usize) -> Option<*mut T> {
+        if offset > OFFSET_LIMIT {
+            return None;
+        }
+        let start = bounds::add(bounds::start(&self.context), offset);
+        if start + size_of::<T>() > bounds::end(&self.context) {
+            return None;
+        }
+        Some(start as *mut T)
+    }
+
+    /// What is at `offset`, or `None` if the packet ends before it does.
+    #[inline(always)]
+    pub(crate) fn read<T: Plain>(&self, offset: usize) -> Option<T> {
+        let pointer = self.at::<T>(offset)?;
+        // SAFETY: `at` has checked that all of `T` lies within the packet, whose memory is ours for the length of
+        // the program; any bytes are a valid `T`, and the copy does not care about alignment.
+        Some(unsafe { ptr::read_unaligned(pointer) })
+    }
+
+    /// Replaces what is at `offset`; `None` if the packet ends before `value` does.
+    #[inline(always)]
+    pub(crate) fn write<T: Plain>(&mut self, offset: usize, value: T) -> Option<()> {
+        let pointer = self.at::<T>(offset)?;
+        // SAFETY: as in `read`; `T` has no padding, so that initialised bytes are written.
+        unsafe { ptr::write_unaligned(pointer, value) };
+        Some(())
+    }
+
+    /// Cuts the packet to its first `length` bytes; `None` if the driver refuses.
+    #[inline(always)]
+    pub(crate) fn truncate(&mut self, length: usize) -> Option<()> {
+        // Else the subtraction is folded into that of the two packet pointers, in 32 bits, which the verifier refuses.
+        let present = black_box(self.length());
+        let delta = length as i32 - present as i32;
+        // SAFETY: the context is the one that the kernel called us with.
+        match unsafe { bpf_xdp_adjust_tail(self.context.ctx, delta) } {
+            0 => Some(()),
+            _ => None,
+        }
+    }
+}

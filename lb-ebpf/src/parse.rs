@@ -1,0 +1,311 @@
+//! *parse*: what a packet is.
+//!
+//! Ethernet with up to two VLAN tags (802.1Q, 802.1ad), which stay as they are; IPv4 with options; IPv6 with up to
+//! [`EXTENSIONS`] hop-by-hop, routing, destination-options and fragment headers; TCP and UDP.
+//!
+//! What is malformed: a bad version or header length, a total length that contradicts the frame's (the kernel drops
+//! these too, `net/ipv4/ip_input.c`, `net/ipv6/ip6_input.c`), and a TCP or UDP header cut short. The latter matters
+//! only at our own addresses: elsewhere it is the kernel's business. Trailing bytes after the IP packet (Ethernet
+//! padding) are nobody's.
+
+use core::mem::offset_of;
+
+use lb_common::{FlowKey4, FlowKey6, protocol};
+
+use crate::{
+    family::{Family, V4, V6},
+    headers::{
+        Arp, Extension, Ipv4, Ipv6, Ipv6Fragment, Ports, Tcp, Udp, VlanTag, Vrrp, ether_type, ethernet,
+        extension, tcp_flags,
+    },
+    icmp,
+    packet::{Be16, Packet},
+};
+
+/// How many IPv6 extension headers we look behind.
+const EXTENSIONS: usize = 4;
+
+/// What the link layer says.
+#[derive(Clone, Copy)]
+pub(crate) struct Link {
+    /// What follows.
+    pub(crate) ether_type: u16,
+    /// Where it begins.
+    pub(crate) network: usize,
+}
+
+/// What a packet of one IP version is.
+pub(crate) enum Parsed<F: Family> {
+    /// A packet of a TCP or UDP connection, or an ICMP error about one.
+    Connection(Headers<F>),
+    /// A fragment other than the first of a TCP or UDP packet: the protocol, and the packet's identification.
+    Fragment(u8, u32),
+    /// A neighbour solicitation, with the offset of the address that it asks for.
+    Question(usize),
+    /// A VRRP advertisement for the virtual router with this identifier.
+    Advertisement(u8),
+    /// Anything else.
+    Other,
+    /// A transport header cut short.
+    Truncated,
+    /// Not a valid IP packet.
+    Malformed,
+}
+
+/// What the story needs to know of a packet.
+pub(crate) struct Headers<F: Family> {
+    /// The connection.
+    pub(crate) key: F::Key,
+    /// What the packet does in it.
+    pub(crate) segment: Segment,
+    /// Where the IP header begins.
+    pub(crate) network: usize,
+    /// Where the TCP or UDP header begins.
+    pub(crate) transport: usize,
+    /// Whether other fragments of the packet follow.
+    pub(crate) is_first_fragment: bool,
+    /// What identifies them; else 0. (No `Option`: the compiler would leave the number unset, and the verifier
+    /// refuses to copy whatever the register holds instead.)
+    pub(crate) identification: u32,
+}
+
+/// What a packet does in its connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Segment {
+    /// A TCP segment that opens a connection: SYN alone.
+    Open,
+    /// A TCP segment of an open connection.
+    Data,
+    /// A TCP segment with FIN.
+    Finish,
+    /// A TCP segment with RST.
+    Reset,
+    /// A TCP segment that no client of a service sends: SYN with ACK or FIN.
+    Stray,
+    /// A UDP datagram.
+    Datagram,
+    /// An ICMP error about the connection.
+    Error,
+}
+
+impl Segment {
+    #[inline(always)]
+    const fn of(flags: u8) -> Self {
+        if flags & tcp_flags::RST != 0 {
+            Self::Reset
+        } else if flags & tcp_flags::SYN != 0 {
+            if flags & (tcp_flags::ACK | tcp_flags::FIN) == 0 {
+                Self::Open
+            } else {
+                Self::Stray
+            }
+        } else if flags & tcp_flags::FIN != 0 {
+            Self::Finish
+        } else {
+            Self::Data
+        }
+    }
+
+    /// Whether a connection may begin with it.
+    #[inline(always)]
+    pub(crate) fn opens(self) -> bool {
+        matches!(self, Self::Open | Self::Datagram)
+    }
+}
+
+/// The link layer: `None` if the frame ends in it.
+#[inline(always)]
+pub(crate) fn link(packet: &Packet) -> Option<Link> {
+    let mut network = ethernet::ETHER_TYPE;
+    let mut ether_type = packet.read::<Be16>(network)?.get();
+    network += size_of::<Be16>();
+    for _tag in 0..2 {
+        if ether_type != ether_type::VLAN && ether_type != ether_type::SERVICE_VLAN {
+            break;
+        }
+        ether_type = packet.read::<VlanTag>(network)?.ether_type.get();
+        network += size_of::<VlanTag>();
+    }
+    Some(Link { ether_type, network })
+}
+
+/// Where an ARP packet has the address that it asks for; `None` for any other ARP packet.
+#[inline(always)]
+pub(crate) fn arp(packet: &Packet, link: Link) -> Option<usize> {
+    const ETHERNET: u16 = 1;
+    const REQUEST: u16 = 1;
+    let arp: Arp = packet.read(link.network)?;
+    let asks = arp.hardware_type.get() == ETHERNET
+        && arp.protocol_type.get() == ether_type::IPV4
+        && arp.hardware_length == 6
+        && arp.protocol_length == 4
+        && arp.operation.get() == REQUEST;
+    asks.then_some(link.network + offset_of!(Arp, target_protocol))
+}
+
+/// An IPv4 packet.
+#[inline(always)]
+pub(crate) fn ipv4(packet: &Packet, link: Link) -> Parsed<V4> {
+    let network = link.network;
+    let Some(ip) = packet.read::<Ipv4>(network) else {
+        return Parsed::Malformed;
+    };
+    let header_length = usize::from(ip.version_and_length & 0xf) * 4;
+    let total_length = usize::from(ip.total_length.get());
+    if ip.version_and_length >> 4 != 4
+        || header_length < size_of::<Ipv4>()
+        || total_length < header_length
+        || network + total_length > packet.length()
+    {
+        return Parsed::Malformed;
+    }
+    let flags_and_offset = ip.flags_and_offset.get();
+    let is_transport = ip.protocol == protocol::TCP || ip.protocol == protocol::UDP;
+    if flags_and_offset & Ipv4::OFFSET_MASK != 0 {
+        if !is_transport {
+            return Parsed::Other;
+        }
+        return Parsed::Fragment(ip.protocol, u32::from(ip.identification.get()));
+    }
+    let transport = network + header_length;
+    let end = network + total_length;
+    if !is_transport {
+        return match ip.protocol {
+            protocol::VRRP => advertisement(packet, transport, end, ip.time_to_live),
+            protocol::ICMP => icmp::v4(packet, &ip, network, transport, end),
+            _ => Parsed::Other,
+        };
+    }
+    let Some((ports, segment)) = ports_and_segment(packet, ip.protocol, transport, end) else {
+        return Parsed::Truncated;
+    };
+    Parsed::Connection(Headers {
+        key: FlowKey4 {
+            client_address: ip.source,
+            virtual_address: ip.destination,
+            client_port: ports.source.get(),
+            virtual_port: ports.destination.get(),
+            protocol: u32::from(ip.protocol),
+        },
+        segment,
+        network,
+        transport,
+        is_first_fragment: flags_and_offset & Ipv4::MORE_FRAGMENTS != 0,
+        identification: u32::from(ip.identification.get()),
+    })
+}
+
+/// An IPv6 packet.
+#[inline(always)]
+pub(crate) fn ipv6(packet: &Packet, link: Link) -> Parsed<V6> {
+    let network = link.network;
+    let Some(ip) = packet.read::<Ipv6>(network) else {
+        return Parsed::Malformed;
+    };
+    let end = network + size_of::<Ipv6>() + usize::from(ip.payload_length.get());
+    if ip.version_and_flow.get() >> 28 != 6 || end > packet.length() {
+        return Parsed::Malformed;
+    }
+    let mut next_header = ip.next_header;
+    let mut transport = network + size_of::<Ipv6>();
+    let mut is_first_fragment = false;
+    let mut identification = 0;
+    for _extension in 0..EXTENSIONS {
+        match next_header {
+            extension::HOP_BY_HOP | extension::ROUTING | extension::DESTINATION_OPTIONS => {
+                let Some(header) = packet.read::<Extension>(transport) else {
+                    return Parsed::Truncated;
+                };
+                next_header = header.next_header;
+                transport += (usize::from(header.length) + 1) * 8;
+            }
+            extension::FRAGMENT => {
+                let Some(header) = packet.read::<Ipv6Fragment>(transport) else {
+                    return Parsed::Truncated;
+                };
+                identification = header.identification.get();
+                next_header = header.next_header;
+                transport += size_of::<Ipv6Fragment>();
+                if header.offset_and_more.get() & Ipv6Fragment::OFFSET_MASK != 0 {
+                    if next_header != protocol::TCP && next_header != protocol::UDP {
+                        return Parsed::Other;
+                    }
+                    return Parsed::Fragment(next_header, identification);
+                }
+                is_first_fragment = header.offset_and_more.get() & Ipv6Fragment::MORE_FRAGMENTS != 0;
+            }
+            _ => break,
+        }
+    }
+    match next_header {
+        protocol::TCP | protocol::UDP => {}
+        protocol::VRRP => return advertisement(packet, transport, end, ip.hop_limit),
+        protocol::ICMPV6 => return icmp::v6(packet, &ip, network, transport, end),
+        _ => return Parsed::Other,
+    }
+    let Some((ports, segment)) = ports_and_segment(packet, next_header, transport, end) else {
+        return Parsed::Truncated;
+    };
+    Parsed::Connection(Headers {
+        key: FlowKey6 {
+            client_address: ip.source,
+            virtual_address: ip.destination,
+            client_port: ports.source.get(),
+            virtual_port: ports.destination.get(),
+            protocol: u32::from(next_header),
+        },
+        segment,
+        network,
+        transport,
+        is_first_fragment,
+        identification,
+    })
+}
+
+/// The ports of a TCP or UDP header, and what the packet does; `None` if the IP packet ends in the header.
+#[inline(always)]
+fn ports_and_segment(
+    packet: &Packet,
+    protocol: u8,
+    transport: usize,
+    end: usize,
+) -> Option<(Ports, Segment)> {
+    if protocol == protocol::UDP {
+        let udp: Udp = packet.read(transport)?;
+        let ports = Ports {
+            source: udp.source_port,
+            destination: udp.destination_port,
+        };
+        return (transport + size_of::<Udp>() <= end).then_some((ports, Segment::Datagram));
+    }
+    let tcp: Tcp = packet.read(transport)?;
+    let header_length = usize::from(tcp.data_offset >> 4) * 4;
+    let ports = Ports {
+        source: tcp.source_port,
+        destination: tcp.destination_port,
+    };
+    let is_whole = header_length >= size_of::<Tcp>() && transport + header_length <= end;
+    is_whole.then_some((ports, Segment::of(tcp.flags)))
+}
+
+/// A packet of the protocol VRRP: an advertisement of a master that means to stay, or nothing to us.
+#[inline(always)]
+fn advertisement<F: Family>(packet: &Packet, transport: usize, end: usize, hop_limit: u8) -> Parsed<F> {
+    const ADVERTISEMENT: u8 = 1;
+    let header = packet
+        .read::<Vrrp>(transport)
+        .filter(|_| transport + size_of::<Vrrp>() <= end);
+    match header {
+        // A router one hop away cannot forge the hop limit of 255 (RFC 9568, section 5.1.1.3). Priority 0 is the
+        // farewell of a master.
+        Some(vrrp)
+            if hop_limit == u8::MAX
+                && vrrp.version_and_type & 0xf == ADVERTISEMENT
+                && matches!(vrrp.version_and_type >> 4, 2 | 3)
+                && vrrp.priority > 0 =>
+        {
+            Parsed::Advertisement(vrrp.virtual_router_id)
+        }
+        _ => Parsed::Other,
+    }
+}

@@ -1,0 +1,192 @@
+//! *reset*: a TCP reset to the client, built in place of the segment that it answers.
+//!
+//! What it says is RFC 9293, section 3.10.7.1: a segment with ACK is answered by a reset with the acknowledged
+//! sequence number; one without, by a reset that acknowledges it. A reset is never answered. Link-layer addresses, IP
+//! addresses and ports are exchanged, VLAN tags stay, IP options go.
+
+use lb_common::{Verdict, protocol};
+
+use crate::{
+    family::{Family, V4, V6},
+    headers::{Ipv4, Ipv6, Tcp, ethernet, tcp_flags},
+    outcome::Outcome,
+    packet::{Be16, Be32, Packet},
+    parse::Headers,
+};
+
+/// As the kernel's `net.ipv4.ip_default_ttl`.
+const TIME_TO_LIVE: u8 = 64;
+/// The shortest Ethernet frame, without its check sequence: a frame that came padded leaves padded.
+const SHORTEST_FRAME: usize = 60;
+
+/// What the two IP versions do differently.
+pub(crate) trait Reply: Family {
+    /// The length of the header that [`Self::write_header`] writes.
+    const HEADER_LENGTH: usize;
+
+    /// The bytes of the IP packet from `transport` on.
+    fn transport_length(packet: &Packet, headers: &Headers<Self>) -> Option<usize>
+    where
+        Self: Sized;
+
+    /// Replaces the IP header by one towards the client, for a TCP header without options or data. Returns the sum
+    /// of the pseudo-header.
+    fn write_header(packet: &mut Packet, headers: &Headers<Self>) -> Option<u32>
+    where
+        Self: Sized;
+}
+
+/// Answers a segment with a reset.
+#[inline(never)]
+pub(crate) fn answer<F: Reply>(packet: &mut Packet, headers: &Headers<F>, verdict: Verdict) -> Outcome {
+    match build(packet, headers) {
+        Some(()) => Outcome::transmit(verdict),
+        None => Outcome::drop(Verdict::DropMalformed),
+    }
+}
+
+#[inline(always)]
+fn build<F: Reply>(packet: &mut Packet, headers: &Headers<F>) -> Option<()> {
+    let gateway = packet.read(ethernet::SOURCE)?;
+    let own = packet.read(ethernet::DESTINATION)?;
+    let segment: Tcp = packet.read(headers.transport)?;
+    let data_length =
+        F::transport_length(packet, headers)?.checked_sub(usize::from(segment.data_offset >> 4) * 4)?;
+    let mut reset = Tcp {
+        source_port: segment.destination_port,
+        destination_port: segment.source_port,
+        sequence: Be32::new(0),
+        acknowledgement: Be32::new(0),
+        data_offset: (size_of::<Tcp>() as u8 / 4) << 4,
+        flags: tcp_flags::RST,
+        window: Be16::new(0),
+        checksum: Be16::new(0),
+        urgent_pointer: Be16::new(0),
+    };
+    if segment.flags & tcp_flags::ACK != 0 {
+        reset.sequence = segment.acknowledgement;
+    } else {
+        let finish = u32::from(segment.flags & tcp_flags::FIN != 0);
+        let next = segment
+            .sequence
+            .get()
+            .wrapping_add(data_length as u32)
+            .wrapping_add(finish);
+        reset.acknowledgement = Be32::new(next);
+        reset.flags |= tcp_flags::ACK;
+    }
+    ethernet::write(packet, gateway, own)?;
+    let pseudo_header = F::write_header(packet, headers)?;
+    reset.checksum = checksum(pseudo_header + sum_of_tcp(&reset));
+    let transport = headers.network + F::HEADER_LENGTH;
+    packet.write(transport, reset)?;
+    end_frame(packet, transport + size_of::<Tcp>())
+}
+
+/// Ends the frame at `length`, or at the shortest that Ethernet allows if it came at least so long.
+#[inline(always)]
+fn end_frame(packet: &mut Packet, length: usize) -> Option<()> {
+    let mut end = length;
+    while end < SHORTEST_FRAME && end < packet.length() {
+        packet.write(end, 0_u8)?;
+        end += 1;
+    }
+    packet.truncate(end)
+}
+
+impl Reply for V4 {
+    const HEADER_LENGTH: usize = size_of::<Ipv4>();
+
+    #[inline(always)]
+    fn transport_length(packet: &Packet, headers: &Headers<Self>) -> Option<usize> {
+        let ip: Ipv4 = packet.read(headers.network)?;
+        (headers.network + usize::from(ip.total_length.get())).checked_sub(headers.transport)
+    }
+
+    #[inline(always)]
+    fn write_header(packet: &mut Packet, headers: &Headers<Self>) -> Option<u32> {
+        let client = headers.key.client_address;
+        let virtual_address = headers.key.virtual_address;
+        let total_length = (size_of::<Ipv4>() + size_of::<Tcp>()) as u16;
+        let addresses = sum_of_bytes(&client) + sum_of_bytes(&virtual_address);
+        let sum = 0x4500
+            + u32::from(total_length)
+            + u32::from(Ipv4::DONT_FRAGMENT)
+            + u32::from(u16::from_be_bytes([TIME_TO_LIVE, protocol::TCP]))
+            + addresses;
+        let header = Ipv4 {
+            version_and_length: 0x45,
+            type_of_service: 0,
+            total_length: Be16::new(total_length),
+            identification: Be16::new(0),
+            flags_and_offset: Be16::new(Ipv4::DONT_FRAGMENT),
+            time_to_live: TIME_TO_LIVE,
+            protocol: protocol::TCP,
+            checksum: checksum(sum),
+            source: virtual_address,
+            destination: client,
+        };
+        packet.write(headers.network, header)?;
+        Some(addresses + u32::from(protocol::TCP) + size_of::<Tcp>() as u32)
+    }
+}
+
+impl Reply for V6 {
+    const HEADER_LENGTH: usize = size_of::<Ipv6>();
+
+    #[inline(always)]
+    fn transport_length(packet: &Packet, headers: &Headers<Self>) -> Option<usize> {
+        let ip: Ipv6 = packet.read(headers.network)?;
+        (headers.network + size_of::<Ipv6>() + usize::from(ip.payload_length.get()))
+            .checked_sub(headers.transport)
+    }
+
+    #[inline(always)]
+    fn write_header(packet: &mut Packet, headers: &Headers<Self>) -> Option<u32> {
+        let client = headers.key.client_address;
+        let virtual_address = headers.key.virtual_address;
+        let header = Ipv6 {
+            version_and_flow: Be32::new(6 << 28),
+            payload_length: Be16::new(size_of::<Tcp>() as u16),
+            next_header: protocol::TCP,
+            hop_limit: TIME_TO_LIVE,
+            source: virtual_address,
+            destination: client,
+        };
+        packet.write(headers.network, header)?;
+        let addresses = sum_of_bytes(&client) + sum_of_bytes(&virtual_address);
+        Some(addresses + u32::from(protocol::TCP) + size_of::<Tcp>() as u32)
+    }
+}
+
+/// The sum of an even number of bytes as 16-bit numbers in network order (RFC 1071).
+#[inline(always)]
+fn sum_of_bytes<const N: usize>(bytes: &[u8; N]) -> u32 {
+    let mut sum = 0;
+    for pair in bytes.as_chunks::<2>().0 {
+        sum += u32::from(u16::from_be_bytes(*pair));
+    }
+    sum
+}
+
+/// The sum of a TCP header whose checksum is zero.
+#[inline(always)]
+fn sum_of_tcp(tcp: &Tcp) -> u32 {
+    let sequence = tcp.sequence.get();
+    let acknowledgement = tcp.acknowledgement.get();
+    u32::from(tcp.source_port.get())
+        + u32::from(tcp.destination_port.get())
+        + (sequence >> 16)
+        + (sequence & 0xffff)
+        + (acknowledgement >> 16)
+        + (acknowledgement & 0xffff)
+        + u32::from(u16::from_be_bytes([tcp.data_offset, tcp.flags]))
+}
+
+/// The checksum of what sums to `sum`: the carries folded in twice, and the complement.
+#[inline(always)]
+fn checksum(sum: u32) -> Be16 {
+    let folded = (sum >> 16) + (sum & 0xffff);
+    let folded = (folded >> 16) + (folded & 0xffff);
+    Be16::new(!(folded as u16))
+}

@@ -1,0 +1,480 @@
+//! A deterministic world of several routers on one network: virtual time, delay, loss, partitions, processes that are
+//! stopped, killed and restarted, links that go down. Every node has the XDP program's half of the lease too, which
+//! goes on when its daemon does not; advertisements travel as packets.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::net::Ipv4Addr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use lb_common::{Lease, lease_state};
+
+use super::effect::{Effect, State};
+use super::router::VirtualRouter;
+use super::wire::{Advertisement, Received};
+use crate::model::{
+    InitialState, Interval, Priority, Version, VirtualAddress, VirtualRouterId, VrrpInstance,
+};
+
+mod scenarios;
+
+/// The longest that an advertisement travels.
+const DELAY: Duration = Duration::from_millis(2);
+
+/// An instance for tests: virtual router 51 with 10.0.0.100, version 2, one second, preempting.
+pub(super) fn instance(priority: u8) -> VrrpInstance {
+    VrrpInstance {
+        name: "VI_1".to_owned(),
+        interface: "eth0".to_owned(),
+        virtual_router_id: VirtualRouterId::new(51).unwrap(),
+        version: Version::V2,
+        initial_state: InitialState::Backup,
+        priority: Priority::new(priority),
+        advert_int: Interval::from_seconds(1).unwrap(),
+        preempt: true,
+        password: None,
+        lease: true,
+        virtual_addresses: vec![virtual_address("10.0.0.100/24")],
+    }
+}
+
+/// An address on the instance's own interface.
+pub(super) fn virtual_address(address: &str) -> VirtualAddress {
+    VirtualAddress {
+        address: address.parse().unwrap(),
+        device: None,
+        label: None,
+    }
+}
+
+/// The beginning of virtual time.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "an Instant has no other origin; tests only add to it"
+)]
+pub(super) fn origin() -> Instant {
+    Instant::now()
+}
+
+/// What happens to the world.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// SIGSTOP: the daemon stands still, its socket goes on collecting.
+    Stop(usize),
+    /// A paused machine whose packets are lost, the program with it.
+    Freeze(usize),
+    /// SIGCONT.
+    Continue(usize),
+    /// SIGKILL.
+    Kill(usize),
+    /// Start, after a kill or an end.
+    Start(usize),
+    /// SIGTERM.
+    Terminate(usize),
+    /// The link goes down.
+    Unplug(usize),
+    /// The link comes back.
+    Plug(usize),
+    /// The nodes below this one no longer hear the others.
+    Partition(usize),
+    /// This many packets in a hundred are lost.
+    Lose(u8),
+}
+
+struct Node {
+    configured: VrrpInstance,
+    source: Ipv4Addr,
+    daemon: Option<VirtualRouter>,
+    paused: bool,
+    /// While frozen not even the program runs.
+    frozen: bool,
+    inbox: VecDeque<Rc<Received>>,
+    wake: Option<Instant>,
+    link: bool,
+    /// What is in the kernel.
+    lease: Lease,
+    addresses: bool,
+    announcements: u32,
+    became_master: u32,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Deliver { to: usize, packet: usize },
+    Wake(usize),
+}
+
+struct World {
+    start: Instant,
+    now: Instant,
+    nodes: Vec<Node>,
+    queue: BinaryHeap<Reverse<(Instant, u64, Event)>>,
+    sequence: u64,
+    in_flight: Vec<Option<(Rc<Received>, u8)>>,
+    free: Vec<usize>,
+    random: u64,
+    partition: usize,
+    loss: u8,
+    two_answer_since: Option<Instant>,
+    longest_overlap: Duration,
+    none_answers_since: Option<Instant>,
+    longest_gap: Duration,
+}
+
+impl World {
+    fn new(instances: impl IntoIterator<Item = VrrpInstance>, seed: u64) -> Self {
+        let start = origin();
+        let nodes = instances.into_iter().zip(1..).map(|(configured, host)| Node {
+            configured,
+            source: Ipv4Addr::new(10, 0, 0, host),
+            daemon: None,
+            paused: false,
+            frozen: false,
+            inbox: VecDeque::new(),
+            wake: None,
+            link: true,
+            lease: Lease::default(),
+            addresses: false,
+            announcements: 0,
+            became_master: 0,
+        });
+        let mut world = Self {
+            start,
+            // The kernel's clock is not 0 when a lease is first granted.
+            now: start + Duration::from_secs(100),
+            nodes: nodes.collect(),
+            queue: BinaryHeap::new(),
+            sequence: 0,
+            in_flight: Vec::new(),
+            free: Vec::new(),
+            random: seed,
+            partition: 0,
+            loss: 0,
+            two_answer_since: None,
+            longest_overlap: Duration::ZERO,
+            none_answers_since: None,
+            longest_gap: Duration::ZERO,
+        };
+        for node in 0..world.nodes.len() {
+            world.happen(Fault::Start(node));
+        }
+        world
+    }
+
+    /// SplitMix64.
+    fn random(&mut self, below: u64) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % below
+    }
+
+    fn schedule(&mut self, at: Instant, event: Event) {
+        self.sequence += 1;
+        self.queue.push(Reverse((at, self.sequence, event)));
+    }
+
+    fn nanoseconds(&self) -> u64 {
+        u64::try_from((self.now - self.start).as_nanos()).unwrap()
+    }
+
+    fn run(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while self.queue.peek().is_some_and(|Reverse((at, _, _))| *at <= end) {
+            let Some(Reverse((at, _, event))) = self.queue.pop() else {
+                break;
+            };
+            self.now = at;
+            self.observe();
+            match event {
+                Event::Deliver { to, packet } => self.deliver(to, packet),
+                Event::Wake(node) => self.wake(node),
+            }
+            self.observe();
+        }
+        self.now = end;
+        self.observe();
+    }
+
+    fn happen(&mut self, fault: Fault) {
+        match fault {
+            Fault::Stop(node) => self.nodes[node].paused = true,
+            Fault::Freeze(node) => {
+                self.nodes[node].paused = true;
+                self.nodes[node].frozen = true;
+            }
+            Fault::Continue(node) => self.unpause(node),
+            Fault::Kill(node) => {
+                self.nodes[node].daemon = None;
+                self.nodes[node].inbox.clear();
+            }
+            Fault::Start(node) => self.start(node),
+            Fault::Terminate(node) => self.input(node, VirtualRouter::stop),
+            Fault::Unplug(node) => {
+                self.nodes[node].link = false;
+                self.input(node, VirtualRouter::interface_down);
+            }
+            Fault::Plug(node) => {
+                self.nodes[node].link = true;
+                let source = self.nodes[node].source;
+                self.input(node, |router, now| router.interface_up(source, now));
+            }
+            Fault::Partition(border) => self.partition = border,
+            Fault::Lose(percent) => self.loss = percent,
+        }
+        self.observe();
+    }
+
+    /// Everything is put right, and every daemon runs.
+    fn heal(&mut self) {
+        self.happen(Fault::Partition(0));
+        self.happen(Fault::Lose(0));
+        for node in 0..self.nodes.len() {
+            self.happen(Fault::Continue(node));
+            self.happen(Fault::Plug(node));
+            self.happen(Fault::Start(node));
+        }
+    }
+
+    fn start(&mut self, node: usize) {
+        let now = self.now;
+        let nanoseconds = self.nanoseconds();
+        let world_start = self.start;
+        let this = &mut self.nodes[node];
+        if this.daemon.is_some() || this.frozen {
+            return;
+        }
+        let mut router = VirtualRouter::new(this.configured.clone());
+        let lease = this.lease;
+        if lease.state == lease_state::HELD && lease.interval != 0 && lease.standing(nanoseconds).may_answer {
+            router.resume(world_start + Duration::from_nanos(lease.renewed_at));
+        }
+        if this.link {
+            router.interface_up(this.source, now);
+        } else {
+            router.interface_down(now);
+        }
+        this.daemon = Some(router);
+        this.paused = false;
+        this.wake = None;
+        self.drain(node);
+    }
+
+    /// What a loop does that comes back: packets first, then the clock.
+    fn unpause(&mut self, node: usize) {
+        if !std::mem::take(&mut self.nodes[node].paused) {
+            return;
+        }
+        self.nodes[node].frozen = false;
+        while let Some(received) = self.nodes[node].inbox.pop_front() {
+            self.input(node, |router, now| {
+                router.received(received.source, &received.advertisement, now);
+            });
+        }
+        self.nodes[node].wake = None;
+        self.input(node, VirtualRouter::timeout);
+    }
+
+    fn deliver(&mut self, to: usize, packet: usize) {
+        let Some((received, pending)) = &mut self.in_flight[packet] else {
+            return;
+        };
+        let received = Rc::clone(received);
+        *pending -= 1;
+        if *pending == 0 {
+            self.in_flight[packet] = None;
+            self.free.push(packet);
+        }
+        let nanoseconds = self.nanoseconds();
+        let node = &mut self.nodes[to];
+        if !node.link || node.frozen {
+            return;
+        }
+        // The program: a peer speaks while our own advertisement is overdue.
+        if node.lease.state == lease_state::HELD && nanoseconds > node.lease.overdue_at() {
+            node.lease.successor_at = nanoseconds;
+        }
+        if node.paused {
+            if node.daemon.is_some() && node.inbox.len() < 64 {
+                node.inbox.push_back(received);
+            }
+            return;
+        }
+        self.input(to, |router, now| {
+            router.received(received.source, &received.advertisement, now);
+        });
+    }
+
+    fn wake(&mut self, node: usize) {
+        if self.nodes[node].wake != Some(self.now) {
+            return;
+        }
+        self.nodes[node].wake = None;
+        self.input(node, VirtualRouter::timeout);
+        assert!(
+            self.nodes[node].wake != Some(self.now),
+            "a deadline that stays would spin"
+        );
+    }
+
+    fn input(&mut self, node: usize, input: impl FnOnce(&mut VirtualRouter, Instant)) {
+        let now = self.now;
+        let this = &mut self.nodes[node];
+        if this.paused {
+            return;
+        }
+        if let Some(router) = &mut this.daemon {
+            input(router, now);
+            self.drain(node);
+        }
+    }
+
+    fn drain(&mut self, node: usize) {
+        while let Some(effect) = self.nodes[node]
+            .daemon
+            .as_mut()
+            .and_then(VirtualRouter::next_effect)
+        {
+            self.carry_out(node, effect);
+        }
+        let now = self.now;
+        let this = &mut self.nodes[node];
+        let Some(router) = &this.daemon else { return };
+        if router.is_stopped() {
+            assert_eq!(this.lease.state, lease_state::VACANT);
+            this.daemon = None;
+            return;
+        }
+        // A wake-up that comes too early only looks at the deadline again.
+        if let Some(deadline) = router.deadline()
+            && this.wake.is_none_or(|wake| deadline < wake)
+        {
+            let wake = deadline.max(now);
+            this.wake = Some(wake);
+            self.schedule(wake, Event::Wake(node));
+        }
+    }
+
+    fn carry_out(&mut self, node: usize, effect: Effect) {
+        let nanoseconds = self.nanoseconds();
+        let now = self.now;
+        let this = &mut self.nodes[node];
+        match effect {
+            Effect::GrantLease { interval } => {
+                this.lease = Lease {
+                    renewed_at: nanoseconds,
+                    interval: interval.map_or(0, |interval| u64::try_from(interval.as_nanos()).unwrap()),
+                    state: lease_state::HELD,
+                    ..Lease::default()
+                };
+            }
+            Effect::Send(advertisement) => {
+                if advertisement.priority != Priority::RESIGN {
+                    assert_eq!(
+                        this.lease.state,
+                        lease_state::HELD,
+                        "a master without a lease speaks"
+                    );
+                    this.lease.renewed_at = nanoseconds;
+                    if let Some(router) = &mut this.daemon {
+                        router.sent(now);
+                    }
+                }
+                self.transmit(node, &advertisement);
+            }
+            Effect::AcquireAddresses(_) => {
+                assert_eq!(this.lease.state, lease_state::HELD, "addresses without a lease");
+                this.addresses = true;
+            }
+            Effect::ReleaseAddresses(_) => this.addresses = false,
+            Effect::Announce(_) => {
+                assert!(this.addresses, "an announcement of addresses that are not here");
+                this.announcements += 1;
+            }
+            Effect::HandOverLease => this.lease.state = lease_state::HANDING_OVER,
+            Effect::VacateLease => {
+                assert!(
+                    !this.addresses,
+                    "the local stack would reset the clients' connections"
+                );
+                this.lease.state = lease_state::VACANT;
+            }
+            Effect::Transitioned { to, .. } => this.became_master += u32::from(to == State::Master),
+            Effect::Notify(notice) => panic!("{notice}"),
+        }
+    }
+
+    fn transmit(&mut self, from: usize, advertisement: &Advertisement) {
+        let source = self.nodes[from].source;
+        if !self.nodes[from].link {
+            return;
+        }
+        let received = Advertisement::parse(&advertisement.packet(source)).expect("we understand ourselves");
+        let packet = self.free.pop().unwrap_or_else(|| {
+            self.in_flight.push(None);
+            self.in_flight.len() - 1
+        });
+        let mut pending = 0;
+        for to in 0..self.nodes.len() {
+            let heard = (from < self.partition) == (to < self.partition);
+            if to == from || !heard || self.random(100) < u64::from(self.loss) {
+                continue;
+            }
+            let delay = Duration::from_nanos(1 + self.random(u64::try_from(DELAY.as_nanos()).unwrap()));
+            pending += 1;
+            self.schedule(self.now + delay, Event::Deliver { to, packet });
+        }
+        if pending == 0 {
+            self.free.push(packet);
+        } else {
+            self.in_flight[packet] = Some((Rc::new(received), pending));
+        }
+    }
+
+    /// The nodes whose kernel would answer a client's ARP request.
+    fn answering(&self) -> Vec<usize> {
+        let nanoseconds = self.nanoseconds();
+        let answers = |node: &Node| {
+            node.addresses && node.link && !node.frozen && node.lease.standing(nanoseconds).may_answer
+        };
+        (0..self.nodes.len())
+            .filter(|node| answers(&self.nodes[*node]))
+            .collect()
+    }
+
+    fn masters(&self) -> Vec<usize> {
+        let is_master = |node: &Node| {
+            node.daemon
+                .as_ref()
+                .is_some_and(|router| router.state() == State::Master)
+        };
+        (0..self.nodes.len())
+            .filter(|node| is_master(&self.nodes[*node]))
+            .collect()
+    }
+
+    fn observe(&mut self) {
+        let count = self.answering().len();
+        let now = self.now;
+        let follow = |holds: bool, since: &mut Option<Instant>, longest: &mut Duration| {
+            if holds {
+                *longest = (*longest).max(now - *since.get_or_insert(now));
+            } else {
+                *since = None;
+            }
+        };
+        follow(count > 1, &mut self.two_answer_since, &mut self.longest_overlap);
+        follow(count == 0, &mut self.none_answers_since, &mut self.longest_gap);
+    }
+
+    /// Forgets what was observed so far.
+    fn observe_anew(&mut self) {
+        self.two_answer_since = None;
+        self.none_answers_since = None;
+        self.longest_overlap = Duration::ZERO;
+        self.longest_gap = Duration::ZERO;
+        self.observe();
+    }
+}
