@@ -30,6 +30,7 @@ use crate::config::Loaded;
 use crate::director::{InterfaceIndices, LeaseSlots};
 use crate::io::bpf::{Dataplane, OpenOptions};
 use crate::io::control::ControlSocket;
+use crate::io::limits;
 use crate::io::netlink::{Events, Netlink, Resolver, Topic};
 use channel::Assignment;
 use director_loop::DirectorLoop;
@@ -70,6 +71,9 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
     // First of all: a second daemon ends here, before it touches the first one's pins.
     let control = ControlSocket::bind(&configuration.node.control_socket)?;
 
+    if let Err(error) = limits::raise_file_descriptors() {
+        warn!(%error, "cannot raise the limit of open files: with many real servers, checks may fail for want of one");
+    }
     let netlink = Netlink::new()?;
     // Before the state is read: no change falls between.
     let kernel = Events::subscribe(&[Topic::Links, Topic::Addresses, Topic::Neighbours])?;

@@ -36,27 +36,36 @@ impl Monitors {
         seeds: &HashMap<RealServerId, Seed>,
         now: Instant,
     ) {
+        let checked: Vec<_> = configuration
+            .virtual_services
+            .iter()
+            .flat_map(|service| {
+                service
+                    .real_servers
+                    .iter()
+                    .map(move |real_server| (service, real_server))
+            })
+            .filter_map(|(service, real_server)| Some((service, real_server.address, real_server.check?)))
+            .collect();
         let mut monitors = BTreeMap::new();
-        for service in &configuration.virtual_services {
-            for (position, real_server) in service.real_servers.iter().enumerate() {
-                let Some(check) = real_server.check else { continue };
-                let id = RealServerId {
-                    service: service.address,
-                    address: real_server.address,
-                };
-                let monitor = match self.monitors.remove(&id) {
-                    Some(mut monitor) => {
-                        monitor.reconfigure(check, service.delay_loop, now);
-                        monitor
-                    }
-                    None => {
-                        let phase = phase(position, service.real_servers.len(), service.delay_loop);
-                        let initial = seeds.get(&id).map(|seed| seed.health);
-                        Monitor::new(check, service.delay_loop, phase, initial, now)
-                    }
-                };
-                monitors.insert(id, monitor);
-            }
+        // Numbered all together: the probes of different services are spread as well.
+        for (position, &(service, address, check)) in checked.iter().enumerate() {
+            let id = RealServerId {
+                service: service.address,
+                address,
+            };
+            let monitor = match self.monitors.remove(&id) {
+                Some(mut monitor) => {
+                    monitor.reconfigure(check, service.delay_loop, now);
+                    monitor
+                }
+                None => {
+                    let phase = phase(position, checked.len(), service.delay_loop);
+                    let initial = seeds.get(&id).map(|seed| seed.health);
+                    Monitor::new(check, service.delay_loop, phase, initial, now)
+                }
+            };
+            monitors.insert(id, monitor);
         }
         self.monitors = monitors;
         self.health = self

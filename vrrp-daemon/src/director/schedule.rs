@@ -1,6 +1,7 @@
 //! Smooth weighted round-robin, unrolled.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 /// A schedule is as exact as the weights up to this length, whatever the number of real servers.
 const EXACT_LENGTH: u64 = 1 << 14;
@@ -56,62 +57,62 @@ fn scale(members: &mut [(u32, u64)]) {
     }
 }
 
-/// Members of the same weight. All have gained alike, so the one to choose is the one chosen least often, the first of
-/// equals: that is a queue. So a turn costs as much as there are different weights, not as there are members, and a
-/// schedule of `n` slots has fewer than `sqrt(2n)` of them.
+/// Members of the same weight. All of them have gained alike, so the one to choose is the one that was chosen least
+/// often, the first of equals: they take turns. So a turn of the schedule costs as much as there are different weights,
+/// not as there are members; in a schedule of `n` slots these are fewer than `sqrt(2n)`.
 struct Peers {
     weight: i64,
-    queue: VecDeque<Peer>,
+    /// The place of each among all members, and its slot.
+    members: Vec<(usize, u32)>,
+    /// Whose turn it is.
+    next: usize,
+    /// What that one has gained, less what it has paid.
+    credit: i64,
 }
 
-/// A member that waits for its turn.
-struct Peer {
-    /// Its place among all members.
-    position: usize,
-    slot: u32,
-    /// How often it was chosen.
-    chosen: i64,
+impl Peers {
+    /// What to compare: the richest is chosen, of equals the first.
+    fn standing(&self) -> (i64, Reverse<usize>) {
+        let (position, _) = self.members[self.next];
+        (self.credit, Reverse(position))
+    }
 }
 
 /// A full round of smooth weighted round-robin: as many turns as the sum of the weights.
 fn unroll(members: &[(u32, u64)]) -> Vec<u32> {
-    let mut by_weight: BTreeMap<u64, VecDeque<Peer>> = BTreeMap::new();
+    let mut by_weight: BTreeMap<u64, Vec<(usize, u32)>> = BTreeMap::new();
     for (position, &(slot, weight)) in members.iter().enumerate() {
-        by_weight.entry(weight).or_default().push_back(Peer {
-            position,
-            slot,
-            chosen: 0,
-        });
+        by_weight.entry(weight).or_default().push((position, slot));
     }
     let mut groups: Vec<Peers> = by_weight
         .into_iter()
-        .map(|(weight, queue)| Peers {
+        .map(|(weight, members)| Peers {
             weight: i64::try_from(weight).expect("a weight has 16 bits"),
-            queue,
+            members,
+            next: 0,
+            credit: 0,
         })
         .collect();
     let sum: i64 = groups
         .iter()
-        .map(|group| group.weight * group.queue.len() as i64)
+        .map(|group| group.weight * group.members.len() as i64)
         .sum();
 
     let mut slots = Vec::new();
-    for turn in 1..=sum {
-        let richest = groups
-            .iter_mut()
-            .filter_map(|group| {
-                let head = group.queue.front()?;
-                let credit = turn * group.weight - sum * head.chosen;
-                Some((credit, std::cmp::Reverse(head.position), group))
-            })
-            .max_by_key(|(credit, position, _)| (*credit, *position));
-        let Some((_, _, group)) = richest else {
+    for _turn in 0..sum {
+        for group in &mut groups {
+            group.credit += group.weight;
+        }
+        let Some(group) = groups.iter_mut().max_by_key(|group| group.standing()) else {
             break;
         };
-        if let Some(mut peer) = group.queue.pop_front() {
-            slots.push(peer.slot);
-            peer.chosen += 1;
-            group.queue.push_back(peer);
+        let (_, slot) = group.members[group.next];
+        slots.push(slot);
+        group.next += 1;
+        if group.next == group.members.len() {
+            // Everybody of this weight has been chosen as often again: the first one's payment shows now.
+            group.next = 0;
+            group.credit -= sum;
         }
     }
     slots

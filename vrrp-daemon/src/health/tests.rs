@@ -247,3 +247,16 @@ fn a_shorter_interval_takes_effect_at_once_and_an_equal_configuration_changes_no
     bench.ends(Ok(()), Duration::ZERO);
     assert_eq!(bench.probe(), 4 * SECOND);
 }
+
+#[test]
+fn a_monitor_at_rest_probes_another_port_at_once_and_counts_anew() {
+    let mut bench = Bench::new(check(), Duration::ZERO, Some(Health::Up));
+    bench.check(REFUSED);
+    bench.check(REFUSED);
+    let moved = TcpCheck { port: 81, ..check() };
+    bench.monitor.reconfigure(moved, 6 * SECOND, bench.now);
+    assert_eq!(bench.monitor.deadline(), Some(bench.now));
+    assert_eq!(bench.check(REFUSED), None, "the failures were the old port's");
+    assert_eq!(bench.check(REFUSED), None);
+    assert!(bench.check(REFUSED).is_some());
+}

@@ -158,6 +158,13 @@ impl Dataplane {
             loader.map_pin_path(map.name, pins::map_path(pin_dir, map.name));
         }
         let mut ebpf = loader.load(OBJECT)?;
+        // Before the maps are taken: the program refers to them by their open descriptors.
+        let program: &mut Xdp = ebpf
+            .program_mut(PROGRAM)
+            .ok_or(Error::Missing("program `lbd`"))?
+            .try_into()
+            .map_err(Error::Program)?;
+        program.load()?;
         pins::mark(take(&mut ebpf, maps::META)?)?;
 
         let trace = if trace_packets {
@@ -167,12 +174,6 @@ impl Dataplane {
         };
         let leases = Leases::open(&take(&mut ebpf, maps::LEASES)?)?;
         let tables = Tables::open(&mut ebpf)?;
-        let program: &mut Xdp = ebpf
-            .program_mut(PROGRAM)
-            .ok_or(Error::Missing("program `lbd`"))?
-            .try_into()
-            .map_err(Error::Program)?;
-        program.load()?;
         let attachments = Attachments::open(ebpf, pins::links_directory(pin_dir));
         Ok(Self {
             leases,
