@@ -99,8 +99,10 @@ pub(crate) fn advance_cursor(index: u32) -> Option<u64> {
 #[inline(always)]
 unsafe fn fetch_add(counter: *mut u64, value: u64) -> u64 {
     use core::intrinsics::{AtomicOrdering, atomic_xadd};
+    // Not Relaxed: for that, LLVM emits the add without the fetch even where the result is used, and every connection
+    // takes the same turn.
     // SAFETY: the caller's. (core has no AtomicU64::fetch_add for this target.)
-    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, value) }
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(counter, value) }
 }
 
 /// Adds to a number that other CPUs add to as well, and returns what it was.
