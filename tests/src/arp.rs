@@ -12,15 +12,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
 
-use crate::Client;
+use crate::{Client, Node, wait};
 
 /// The addresses asked for in turn are 10.0.0.128 to 10.0.0.191: nobody has them.
 const POOL_START: u8 = 128;
@@ -29,8 +29,14 @@ const POOL_SIZE: usize = 64;
 /// A running watch.
 #[derive(Debug)]
 pub struct ArpWatch {
-    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<io::Result<ArpReport>>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    last: Mutex<Option<[u8; 6]>>,
 }
 
 /// Who answered.
@@ -52,7 +58,7 @@ impl ArpWatch {
     /// # Errors
     /// There is no packet socket to be had.
     pub fn start(client: &Client, address: Ipv4Addr, period: Duration) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
+        let shared = Arc::new(Shared::default());
         let own = client.node.mac;
         let socket = client
             .node
@@ -60,13 +66,28 @@ impl ArpWatch {
             .run(open)
             .context("cannot open a packet socket")?;
         let thread = std::thread::spawn({
-            let stop = Arc::clone(&stop);
-            move || watch(&socket, own, address, period, &stop)
+            let shared = Arc::clone(&shared);
+            move || watch(&socket, own, address, period, &shared)
         });
         Ok(Self {
-            stop,
+            shared,
             thread: Some(thread),
         })
+    }
+
+    /// Waits until `node` answers.
+    ///
+    /// # Errors
+    /// It doesn't within ten seconds.
+    pub fn sees(&self, node: &Node) -> Result<()> {
+        wait::until(
+            &format!("{} answers for the address", node.name),
+            Duration::from_secs(10),
+            || {
+                let last = *self.shared.last.lock().unwrap_or_else(PoisonError::into_inner);
+                (last == Some(node.mac)).then_some(())
+            },
+        )
     }
 
     /// Stops and says who answered.
@@ -74,7 +95,7 @@ impl ArpWatch {
     /// # Errors
     /// The socket failed.
     pub fn finish(mut self) -> Result<ArpReport> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.shared.stop.store(true, Ordering::Relaxed);
         let thread = self.thread.take().context("it is finished once")?;
         let report = thread
             .join()
@@ -85,7 +106,7 @@ impl ArpWatch {
 
 impl Drop for ArpWatch {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.shared.stop.store(true, Ordering::Relaxed);
     }
 }
 
@@ -122,12 +143,12 @@ fn watch(
     own: [u8; 6],
     address: Ipv4Addr,
     period: Duration,
-    stop: &AtomicBool,
+    shared: &Shared,
 ) -> io::Result<ArpReport> {
     let mut report = ArpReport::default();
     let mut answered: Vec<BTreeSet<[u8; 6]>> = vec![BTreeSet::new(); POOL_SIZE];
     let mut next = Instant::now();
-    while !stop.load(Ordering::Relaxed) {
+    while !shared.stop.load(Ordering::Relaxed) {
         if Instant::now() >= next {
             let slot = report.requests % POOL_SIZE;
             conclude(&mut report, &mut answered[slot]);
@@ -142,6 +163,7 @@ fn watch(
         if let Some((slot, mac)) = receive(socket, address) {
             *report.replies.entry(mac).or_default() += 1;
             answered[slot].insert(mac);
+            *shared.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(mac);
         }
     }
     // The oldest first.

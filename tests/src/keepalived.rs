@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::layout::{Lab, Node};
+use crate::namespace::run;
 use crate::process::{Lifetime, Process, Signal};
 use crate::{Configuration, VIP, wait};
 
@@ -104,6 +106,21 @@ impl<'lab> Keepalived<'lab> {
             Duration::from_secs(10),
             || self.log().is_ok_and(|log| log.contains(text)).then_some(()),
         )
+    }
+
+    /// Kills all of it: the parent and the child that speaks VRRP.
+    ///
+    /// # Errors
+    /// It isn't running.
+    pub fn kill(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("keepalived isn't running")?;
+        // The parent first, or it would start another child.
+        process.signal(Signal::Kill)?;
+        process.wait(Duration::from_secs(5))?;
+        let child = fs::read_to_string(self.file("vrrp.pid"))?;
+        // By now it may have noticed that its parent is gone.
+        drop(run(Command::new("kill").args(["-KILL", child.trim()])));
+        Ok(())
     }
 
     /// Stops it by SIGTERM and waits until it is gone.
