@@ -13,7 +13,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -30,12 +30,13 @@ const POOL_SIZE: usize = 64;
 #[derive(Debug)]
 pub struct ArpWatch {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<io::Result<ArpReport>>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     stop: AtomicBool,
+    report: Mutex<ArpReport>,
     last: Mutex<Option<[u8; 6]>>,
 }
 
@@ -75,6 +76,12 @@ impl ArpWatch {
         })
     }
 
+    /// Who answered so far. A request is judged when its address comes up again, after 64 others.
+    #[must_use]
+    pub fn so_far(&self) -> ArpReport {
+        locked(&self.shared.report).clone()
+    }
+
     /// Waits until `node` answers.
     ///
     /// # Errors
@@ -83,10 +90,7 @@ impl ArpWatch {
         wait::until(
             &format!("{} answers for the address", node.name),
             Duration::from_secs(10),
-            || {
-                let last = *self.shared.last.lock().unwrap_or_else(PoisonError::into_inner);
-                (last == Some(node.mac)).then_some(())
-            },
+            || (*locked(&self.shared.last) == Some(node.mac)).then_some(()),
         )
     }
 
@@ -97,10 +101,10 @@ impl ArpWatch {
     pub fn finish(mut self) -> Result<ArpReport> {
         self.shared.stop.store(true, Ordering::Relaxed);
         let thread = self.thread.take().context("it is finished once")?;
-        let report = thread
+        thread
             .join()
             .map_err(|_| anyhow::anyhow!("the ARP watch panicked"))??;
-        Ok(report)
+        Ok(self.so_far())
     }
 }
 
@@ -144,16 +148,19 @@ fn watch(
     address: Ipv4Addr,
     period: Duration,
     shared: &Shared,
-) -> io::Result<ArpReport> {
-    let mut report = ArpReport::default();
+) -> io::Result<()> {
     let mut answered: Vec<BTreeSet<[u8; 6]>> = vec![BTreeSet::new(); POOL_SIZE];
     let mut next = Instant::now();
     while !shared.stop.load(Ordering::Relaxed) {
         if Instant::now() >= next {
-            let slot = report.requests % POOL_SIZE;
-            conclude(&mut report, &mut answered[slot]);
+            let slot = {
+                let mut report = locked(&shared.report);
+                let slot = report.requests % POOL_SIZE;
+                conclude(&mut report, &mut answered[slot]);
+                report.requests += 1;
+                slot
+            };
             socket.send(&request(own, address, slot))?;
-            report.requests += 1;
             next += period;
         }
         let patience = next
@@ -161,17 +168,23 @@ fn watch(
             .max(Duration::from_micros(50));
         socket.set_read_timeout(Some(patience))?;
         if let Some((slot, mac)) = receive(socket, address) {
-            *report.replies.entry(mac).or_default() += 1;
+            *locked(&shared.report).replies.entry(mac).or_default() += 1;
             answered[slot].insert(mac);
-            *shared.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(mac);
+            *locked(&shared.last) = Some(mac);
         }
     }
     // The oldest first.
+    let mut report = locked(&shared.report);
     for offset in 0..POOL_SIZE {
         let slot = (report.requests + offset) % POOL_SIZE;
         conclude(&mut report, &mut answered[slot]);
     }
-    Ok(report)
+    Ok(())
+}
+
+/// A report is whole between any two statements here: a panic elsewhere doesn't spoil it.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Counts who answered the request that used a slot of the pool before, and clears the slot.

@@ -114,12 +114,12 @@ impl<'lab> Keepalived<'lab> {
     /// It isn't running.
     pub fn kill(&mut self) -> Result<()> {
         let mut process = self.process.take().context("keepalived isn't running")?;
-        // The parent first, or it would start another child.
+        // The parent would start another child, and the child stops in good order when its parent is gone.
+        process.signal(Signal::Stop)?;
+        let child = fs::read_to_string(self.file("vrrp.pid"))?;
+        run(Command::new("kill").args(["-KILL", child.trim()]))?;
         process.signal(Signal::Kill)?;
         process.wait(Duration::from_secs(5))?;
-        let child = fs::read_to_string(self.file("vrrp.pid"))?;
-        // By now it may have noticed that its parent is gone.
-        drop(run(Command::new("kill").args(["-KILL", child.trim()])));
         Ok(())
     }
 
