@@ -1,5 +1,6 @@
 //! `cargo xtask`: build, demonstrate, test, measure and install `lbd`. One module for each command.
 
+mod build_ebpf;
 mod demo;
 mod install;
 mod shell;
@@ -11,6 +12,7 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about, version)]
 enum Command {
+    BuildEbpf(build_ebpf::Arguments),
     Demo(demo::Arguments),
     Test(test::Arguments),
     Install(install::Arguments),
@@ -18,6 +20,7 @@ enum Command {
 
 fn main() -> Result<()> {
     match Command::parse() {
+        Command::BuildEbpf(arguments) => build_ebpf::run_build(&arguments),
         Command::Demo(arguments) => demo::run_demo(&arguments),
         Command::Test(arguments) => test::run_tests(&arguments),
         Command::Install(arguments) => install::run_install(&arguments),

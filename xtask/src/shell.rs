@@ -114,6 +114,11 @@ pub(crate) fn install(tools: &[Tool]) -> Result<()> {
         bail!("please install {names}: there is no apt-get here to do it with");
     }
     announce(&format!("Installing {names} by apt-get"));
+    apt_install(&missing)
+}
+
+/// Installs Debian packages, whose services stay stopped.
+pub(crate) fn apt_install(packages: &[&str]) -> Result<()> {
     let apt = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
         command
@@ -125,13 +130,13 @@ pub(crate) fn install(tools: &[Tool]) -> Result<()> {
     run(&mut apt(&["update"]))?;
     // A package must not start its servers on the machine: the lab starts its own, in namespaces.
     let policy = Policy::refuse_starts()?;
-    run(apt(&["install", "--yes", "--no-install-recommends"]).args(&missing))?;
+    run(apt(&["install", "--yes", "--no-install-recommends"]).args(packages))?;
     drop(policy);
     Ok(())
 }
 
 /// Whether `program` is in the path, or where Debian puts an administrator's programs.
-fn is_installed(program: &str) -> bool {
+pub(crate) fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])

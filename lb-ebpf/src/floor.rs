@@ -1,0 +1,118 @@
+//! What the least programs cost, for `cargo xtask bench` to compare with: no part of what lbd loads.
+//!
+//! `transmit` does nothing but `XDP_TX`; `swap` exchanges the link-layer addresses first; `track` does what no
+//! load balancer can do without: parse, one look-up in an LRU table, count, write the link-layer addresses.
+#![cfg_attr(target_arch = "bpf", no_std)]
+#![cfg_attr(target_arch = "bpf", no_main)]
+#![allow(unsafe_code, reason = "the least that can be done is done by hand")]
+
+use aya_ebpf::{
+    bindings::xdp_action,
+    btf_maps::{LruHashMap, PerCpuArray},
+    macros::{btf_map, xdp},
+    programs::XdpContext,
+};
+use lb_common::{Counters, Flow, FlowKey4};
+
+/// The table of `track`: every connection that is not there is entered.
+#[btf_map]
+static FLOOR_FLOWS: LruHashMap<FlowKey4, Flow, { 1 << 20 }> = LruHashMap::new();
+/// The counters of `track`.
+#[btf_map]
+static FLOOR_STATS: PerCpuArray<Counters, 1> = PerCpuArray::new();
+
+/// Ethernet, IPv4 without options, and the ports: what the programs here look at.
+#[repr(C, packed)]
+#[derive(Clone, Copy)]
+struct Headers {
+    destination_mac: [u8; 6],
+    source_mac: [u8; 6],
+    ether_type: u16,
+    version_and_length: u8,
+    _before_protocol: [u8; 8],
+    protocol: u8,
+    _checksum: u16,
+    source: [u8; 4],
+    destination: [u8; 4],
+    source_port: u16,
+    destination_port: u16,
+}
+
+#[inline(always)]
+fn headers(context: &XdpContext) -> Option<*mut Headers> {
+    let start = context.data();
+    (start + size_of::<Headers>() <= context.data_end()).then_some(start as *mut Headers)
+}
+
+#[inline(always)]
+fn swap_addresses(headers: *mut Headers) {
+    // SAFETY: `headers` has been checked to lie within the packet, and the fields are bytes.
+    unsafe {
+        let destination = (*headers).destination_mac;
+        (*headers).destination_mac = (*headers).source_mac;
+        (*headers).source_mac = destination;
+    }
+}
+
+#[xdp]
+fn transmit(_context: XdpContext) -> u32 {
+    xdp_action::XDP_TX
+}
+
+#[xdp]
+fn swap(context: XdpContext) -> u32 {
+    if let Some(headers) = headers(&context) {
+        swap_addresses(headers);
+    }
+    xdp_action::XDP_TX
+}
+
+#[xdp]
+fn track(context: XdpContext) -> u32 {
+    let Some(headers) = headers(&context) else {
+        return xdp_action::XDP_PASS;
+    };
+    // SAFETY: as in `swap_addresses`.
+    let read = unsafe { headers.read_unaligned() };
+    if read.ether_type != 0x0800_u16.to_be() || read.version_and_length != 0x45 {
+        return xdp_action::XDP_PASS;
+    }
+    let key = FlowKey4 {
+        client_address: read.source,
+        virtual_address: read.destination,
+        client_port: u16::from_be(read.source_port),
+        virtual_port: u16::from_be(read.destination_port),
+        protocol: u32::from(read.protocol),
+    };
+    // SAFETY: only whether the entry is there matters.
+    if unsafe { FLOOR_FLOWS.get(&key) }.is_none() {
+        let _full = FLOOR_FLOWS.insert(&key, Flow::default(), 0);
+    }
+    if let Some(counters) = FLOOR_STATS.get_ptr_mut(0) {
+        // SAFETY: this CPU's entry of the map.
+        unsafe {
+            (*counters).packets += 1;
+            (*counters).bytes += (context.data_end() - context.data()) as u64;
+        }
+    }
+    swap_addresses(headers);
+    xdp_action::XDP_TX
+}
+
+/// The licence that the kernel asks for.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "license")]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// The compiler wants one; the verifier would refuse a program that could reach it.
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// The programs run in the kernel; for any other target this only lets the compiler, clippy and rustdoc read them.
+#[cfg(not(target_arch = "bpf"))]
+fn main() {
+    eprintln!("floor runs in the kernel: `cargo xtask bench` builds and measures it");
+}
