@@ -32,7 +32,7 @@ impl VrrpSocket {
     /// `name` and has the index `interface`.
     ///
     /// # Errors
-    /// The system call that failed. That needs CAP_NET_RAW.
+    /// The system call that failed. That needs CAP_NET_RAW and, for the priority, CAP_NET_ADMIN.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
