@@ -134,6 +134,7 @@ diagnostics! {
     virtual_address_with_a_bad_prefix: edited(&[("10.0.0.3/24", "10.0.0.3/33")]);
     virtual_address_of_ipv6: edited(&[("10.0.0.3/24", "2001:db8::3/64")]);
     no_virtual_address: "[[vrrp_instance]]\nname = \"VI_1\"\ninterface = \"eth0\"\nvirtual_router_id = 51\nvirtual_ipaddress = []\n";
+    virtual_address_of_another_type: edited(&[("\"10.0.0.3/24\"", "10")]);
     label_of_another_interface: edited(&[("\"eth0:1\"", "\"eth1:1\"")]);
     label_too_long: edited(&[("\"eth0:1\"", "\"eth0:abcdefghijk\"")]);
     interface_name_too_long: edited(&[("interface = \"eth0\"", "interface = \"enp0s31f6v1000000\""), ("interfaces = [\"eth0\"]", "interfaces = [\"eth 0\"]")]);
