@@ -13,7 +13,9 @@ use crate::model::{
 
 use super::diagnostic::Diagnostic;
 use super::section::{Field, Problems, Reported, Section, Value};
-use super::value::{Elements, array, boolean, choice, device, duration, integer, label, text, unicast};
+use super::value::{
+    Elements, array, boolean, choice, device, duration, integer, label, text, unicast, wrong_type,
+};
 
 /// How many addresses an advertisement can carry: its count has eight bits.
 const ADDRESSES_MAXIMUM: usize = 255;
@@ -32,7 +34,7 @@ pub(super) struct RawInstance {
     advert_int: Result<Interval, Reported>,
     nopreempt: Field<bool>,
     password: Result<Option<Password>, Reported>,
-    lease: Field<bool>,
+    pub(super) lease: Field<bool>,
 }
 
 /// A virtual address, with the place of its device.
@@ -295,7 +297,10 @@ fn virtual_address(
             device: None,
         });
     }
-    let example = r#""10.0.0.3/24"` or `{ address = "10.0.0.3/24", dev = "eth0", label = "eth0:1" }"#;
+    if !matches!(value.get_ref(), DeValue::Table(_)) {
+        return Err(wrong_type(value, "an address in a string, or a table", problems));
+    }
+    let example = r#"{ address = "10.0.0.4/32", dev = "eth0", label = "eth0:1" }"#;
     let mut section = Section::open(value, "virtual_ipaddress", example, problems)?;
     let address = section.required("address", "\"10.0.0.4/32\"", network_address);
     let device = section.optional("dev", device);

@@ -24,7 +24,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const DEVICE_NAME_MAXIMUM: usize = 15;
 
 /// Reports that `value` is not `wanted`.
-fn wrong_type(value: &Value<'_>, wanted: &str, problems: &mut Problems) -> Reported {
+pub(super) fn wrong_type(value: &Value<'_>, wanted: &str, problems: &mut Problems) -> Reported {
     let found = value.get_ref();
     let diagnostic = Diagnostic::error(
         value.span(),
