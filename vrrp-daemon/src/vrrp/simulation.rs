@@ -234,6 +234,11 @@ impl World {
         for node in 0..self.nodes.len() {
             self.happen(Fault::Continue(node));
             self.happen(Fault::Plug(node));
+        }
+        // Who is handing over finishes first.
+        let interval = self.nodes[0].configured.advert_int.duration();
+        self.run(interval + Duration::from_secs(1));
+        for node in 0..self.nodes.len() {
             self.happen(Fault::Start(node));
         }
     }
