@@ -99,6 +99,12 @@ struct Node {
     became_master: u32,
 }
 
+impl Node {
+    fn answers(&self, nanoseconds: u64) -> bool {
+        self.addresses && self.link && !self.frozen && self.lease.standing(nanoseconds).may_answer
+    }
+}
+
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Deliver { to: usize, packet: usize },
@@ -441,11 +447,8 @@ impl World {
     /// The nodes whose kernel would answer a client's ARP request.
     fn answering(&self) -> Vec<usize> {
         let nanoseconds = self.nanoseconds();
-        let answers = |node: &Node| {
-            node.addresses && node.link && !node.frozen && node.lease.standing(nanoseconds).may_answer
-        };
         (0..self.nodes.len())
-            .filter(|node| answers(&self.nodes[*node]))
+            .filter(|node| self.nodes[*node].answers(nanoseconds))
             .collect()
     }
 
@@ -461,7 +464,8 @@ impl World {
     }
 
     fn observe(&mut self) {
-        let count = self.answering().len();
+        let nanoseconds = self.nanoseconds();
+        let count = self.nodes.iter().filter(|node| node.answers(nanoseconds)).count();
         let now = self.now;
         let follow = |holds: bool, since: &mut Option<Instant>, longest: &mut Duration| {
             if holds {

@@ -41,7 +41,7 @@ impl Bench {
     /// A master that nobody answered.
     fn master(instance: VrrpInstance) -> Self {
         let mut bench = Self::backup(instance);
-        bench.to_deadline();
+        bench.next_deadline();
         bench.effects();
         assert_eq!(bench.router.state(), State::Master);
         bench
@@ -86,7 +86,7 @@ impl Bench {
         self.now += duration;
     }
 
-    fn to_deadline(&mut self) -> Vec<Effect> {
+    fn next_deadline(&mut self) -> Vec<Effect> {
         self.now = self.router.deadline().expect("there is a deadline");
         self.router.timeout(self.now);
         self.effects()

@@ -78,7 +78,7 @@ fn a_stop_ends_in_every_state() {
     handing_over.effects();
     assert!(!handing_over.router.is_stopped());
     assert_eq!(handing_over.remaining(), 250 * MILLISECOND);
-    handing_over.to_deadline();
+    handing_over.next_deadline();
     assert!(handing_over.router.is_stopped());
 }
 
@@ -101,7 +101,7 @@ fn nothing_happens_twice_or_early() {
     let mut bench = Bench::master(instance(100));
     bench.router.timeout(bench.now);
     assert_eq!(bench.effects(), []);
-    bench.to_deadline();
+    bench.next_deadline();
     bench.router.timeout(bench.now);
     assert_eq!(bench.effects(), []);
 

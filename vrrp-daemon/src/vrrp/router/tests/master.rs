@@ -58,7 +58,7 @@ fn a_better_master_gets_the_answers_now_and_the_packets_a_little_later() {
         bench.after(100 * MILLISECOND);
         assert_eq!(bench.hear(from, priority), []);
         assert_eq!(bench.remaining(), 150 * MILLISECOND);
-        assert_eq!(bench.to_deadline(), [Effect::VacateLease]);
+        assert_eq!(bench.next_deadline(), [Effect::VacateLease]);
         assert_eq!(bench.remaining(), MASTER_DOWN - 150 * MILLISECOND);
     }
 }
@@ -84,8 +84,10 @@ fn without_a_lease_a_better_master_gets_everything_now() {
     assert_eq!(bench.remaining(), MASTER_DOWN);
 }
 
+type Input = fn(&mut Bench);
+
 /// Every input, on a master whose lease has just run out.
-fn late_inputs() -> Vec<(&'static str, fn(&mut Bench))> {
+fn late_inputs() -> Vec<(&'static str, Input)> {
     vec![
         ("timeout", |bench| bench.router.timeout(bench.now)),
         ("sent", |bench| bench.router.sent(bench.now)),
@@ -211,7 +213,7 @@ fn a_stop_resigns_and_forwards_until_the_successor_is_known() {
     bench.after(100 * MILLISECOND);
     bench.hear(LOWER, 90);
     assert_eq!(bench.remaining(), 150 * MILLISECOND);
-    assert_eq!(bench.to_deadline(), [Effect::VacateLease]);
+    assert_eq!(bench.next_deadline(), [Effect::VacateLease]);
     assert!(bench.router.is_stopped());
     assert_eq!(bench.router.deadline(), None);
 }
@@ -222,7 +224,7 @@ fn a_stop_that_nobody_follows_ends_too() {
     bench.router.stop(bench.now);
     bench.effects();
     assert_eq!(bench.remaining(), 1250 * MILLISECOND);
-    assert_eq!(bench.to_deadline(), [Effect::VacateLease]);
+    assert_eq!(bench.next_deadline(), [Effect::VacateLease]);
     assert!(bench.router.is_stopped());
 }
 
