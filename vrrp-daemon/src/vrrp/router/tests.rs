@@ -1,7 +1,9 @@
 //! The state machine, a table of RFC 9568 section 6.4 and the cases in which two things happen at once.
 
+use std::time::Duration;
+
 use super::*;
-use crate::model::{InitialState, Password};
+use crate::model::{InitialState, Interval, Password, Version};
 use crate::vrrp::effect::Discrepancy;
 use crate::vrrp::fixtures;
 use crate::vrrp::simulation::{instance, origin, virtual_address};

@@ -205,6 +205,15 @@ fn a_previous_mastership_past_its_lease_is_over() {
 }
 
 #[test]
+fn a_mastership_is_not_resumed_after_a_time_without_a_link() {
+    let mut bench = Bench::new(instance(100));
+    bench.router.resume(bench.now - MILLISECOND);
+    bench.down();
+    bench.up();
+    assert_eq!(bench.router.state(), State::Backup);
+}
+
+#[test]
 fn without_a_lease_no_mastership_is_resumed() {
     let mut bench = Bench::new(without_lease(100));
     bench.router.resume(bench.now - MILLISECOND);

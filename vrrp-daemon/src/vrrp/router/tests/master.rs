@@ -219,13 +219,24 @@ fn a_stop_resigns_and_forwards_until_the_successor_is_known() {
 }
 
 #[test]
-fn a_stop_that_nobody_follows_ends_too() {
-    let mut bench = Bench::master(instance(100));
-    bench.router.stop(bench.now);
-    bench.effects();
-    assert_eq!(bench.remaining(), 1250 * MILLISECOND);
-    assert_eq!(bench.next_deadline(), [Effect::VacateLease]);
-    assert!(bench.router.is_stopped());
+fn a_stop_that_nobody_follows_ends_when_every_skew_is_over() {
+    let ten_seconds = VrrpInstance {
+        advert_int: Interval::from_seconds(10).unwrap(),
+        ..instance(100)
+    };
+    for (configured, milliseconds) in [
+        (instance(100), 1_250),
+        (ten_seconds, 1_250),
+        (version_3(100, 1_000), 10_250),
+        (version_3(100, 10), 350),
+    ] {
+        let mut bench = Bench::master(configured);
+        bench.router.stop(bench.now);
+        bench.effects();
+        assert_eq!(bench.remaining(), milliseconds * MILLISECOND);
+        assert_eq!(bench.next_deadline(), [Effect::VacateLease]);
+        assert!(bench.router.is_stopped());
+    }
 }
 
 #[test]
