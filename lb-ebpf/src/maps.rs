@@ -99,9 +99,9 @@ pub(crate) fn advance_cursor(index: u32) -> Option<u64> {
 #[inline(always)]
 unsafe fn fetch_add(counter: *mut u64, value: u64) -> u64 {
     use core::intrinsics::{AtomicOrdering, atomic_xadd};
-    // Not Relaxed: for that, LLVM emits the add without the fetch even where the result is used, and every connection
-    // takes the same turn.
-    // SAFETY: the caller's. (core has no AtomicU64::fetch_add for this target.)
+    // core has no AtomicU64::fetch_add for this target; and of a relaxed addition LLVM 22 loses the result (it emits
+    // the instruction that does not fetch).
+    // SAFETY: the caller's.
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(counter, value) }
 }
 

@@ -46,6 +46,12 @@ async fn an_address_is_removed_once() {
         netlink.add_address(eth0, &address).await.expect("added");
         assert!(netlink.remove_address(eth0, &address).await.expect("removed"));
         assert!(!netlink.remove_address(eth0, &address).await.expect("again"));
+        assert!(
+            !netlink
+                .remove_address(4711, &address)
+                .await
+                .expect("no interface")
+        );
     }
     let shown = here.ip("-o address show dev eth0");
     assert!(

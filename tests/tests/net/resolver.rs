@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use vrrp_daemon::io::netlink::{Events, Netlink, Observed, Resolution, Resolver, Topic, Unreachable};
+use vrrp_daemon::io::netlink::{Event, Events, Netlink, Observed, Resolution, Resolver, Topic, Unreachable};
 
 use crate::namespace::{Namespace, pair, soon};
 
@@ -158,6 +158,23 @@ async fn a_new_network_makes_a_real_server_reachable() {
     assert!(director.resolution("10.1.0.5").is_err());
     here.ip("address add 10.1.0.1/24 dev eth0");
     director.wait_for("10.1.0.5", peer).await;
+}
+
+#[tokio::test]
+async fn a_virtual_address_on_a_network_that_is_reached_already_changes_nothing() {
+    let (here, there) = pair().await;
+    let peer = there.link("eth0").await.mac;
+    let mut director = Director::new(&here, &["10.0.0.2"]).await;
+    director.wait_for("10.0.0.2", peer).await;
+    here.ip("address add 10.0.0.3/24 dev eth0");
+    loop {
+        let event = soon(director.events.next()).await.expect("an event");
+        let observed = director.resolver.observe(&event);
+        if let Event::Address { .. } = event {
+            assert_eq!(observed, Observed::Unchanged);
+            break;
+        }
+    }
 }
 
 #[tokio::test]

@@ -26,12 +26,12 @@ pub(super) fn read(path: &Path) -> anyhow::Result<String> {
 /// Why `path` was not read, and what to do.
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
     let path = path.display();
-    match error.kind() {
-        io::ErrorKind::NotFound => {
-            anyhow::anyhow!("there is no configuration file {path}: name it with `-c FILE`")
-        }
-        io::ErrorKind::InvalidData => anyhow::anyhow!("{path} is not a text file in UTF-8"),
-        _ => anyhow::anyhow!("cannot read the configuration file {path}: {error}"),
+    if error.kind() == io::ErrorKind::NotFound {
+        anyhow::anyhow!("there is no configuration file {path}: name it with `-c FILE`")
+    } else if error.kind() == io::ErrorKind::InvalidData {
+        anyhow::anyhow!("{path} is not a text file in UTF-8")
+    } else {
+        anyhow::anyhow!("cannot read the configuration file {path}: {error}")
     }
 }
 

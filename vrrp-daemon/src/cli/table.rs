@@ -1,7 +1,5 @@
 //! Tables for people: aligned columns, no frames, colour where it says something.
 
-use std::fmt::Write as _;
-
 /// What the colour of a cell says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
@@ -102,8 +100,9 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
                     Some(escape) if colour => (escape, "\x1b[0m"),
                     _ => ("", ""),
                 };
-                // Writing to a string cannot fail.
-                let _ = write!(line, "{before}{begin}{}{end}{after}  ", cell.text);
+                for part in [before, begin, &cell.text, end, after, "  "] {
+                    line.push_str(part);
+                }
             }
             text.push_str(line.trim_end());
             text.push('\n');

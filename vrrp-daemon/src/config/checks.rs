@@ -9,6 +9,7 @@ use toml::Spanned;
 
 use super::diagnostic::Diagnostic;
 use super::instance::{RawAddress, RawInstance};
+use super::node::RawDataplane;
 use super::section::{Problems, Reported};
 use super::server::RawServer;
 
@@ -65,6 +66,74 @@ fn virtual_addresses(instances: &[Result<RawInstance, Reported>], problems: &mut
                     .help("leave it in one of them")
             };
             problems.report(diagnostic.beside(first.clone(), "first defined here"));
+        }
+    }
+}
+
+/// Reports instances whose lease nobody enforces, as the program is not on their interface.
+pub(super) fn leases(
+    instances: &[Result<RawInstance, Reported>],
+    dataplane: &RawDataplane,
+    problems: &mut Problems,
+) {
+    // Without any, the program is on the interfaces of the instances.
+    if dataplane.interfaces.is_empty() {
+        return;
+    }
+    for instance in instances.iter().flatten() {
+        let (Ok(interface), Ok(lease)) = (&instance.interface, &instance.lease) else {
+            continue;
+        };
+        if *lease.get_ref() && !dataplane.interfaces.contains(interface) {
+            let message = format!("the lease is not enforced on `{}`", interface.get_ref());
+            let diagnostic = Diagnostic::warning(
+                interface.span(),
+                message,
+                "not among the dataplane's interfaces",
+            )
+            .note("if this daemon dies, its node goes on answering for the addresses, beside the next master")
+            .help("add the interface to `interfaces` in `[dataplane]`, or accept it with `lease = \"off\"`");
+            problems.report(diagnostic);
+        }
+    }
+}
+
+/// Reports real servers whose address is a virtual one.
+pub(super) fn real_addresses(
+    servers: &[Result<RawServer, Reported>],
+    instances: &[Result<RawInstance, Reported>],
+    problems: &mut Problems,
+) {
+    let services = servers.iter().flatten().flat_map(|server| &server.address);
+    let mut virtual_addresses: HashMap<IpAddr, Range<usize>> = services
+        .map(|address| (*address.get_ref(), address.span()))
+        .collect();
+    for address in instances
+        .iter()
+        .flatten()
+        .flat_map(|instance| &instance.virtual_addresses)
+        .flatten()
+    {
+        virtual_addresses
+            .entry(ip(address))
+            .or_insert_with(|| address.span());
+    }
+    for real_server in servers
+        .iter()
+        .flatten()
+        .flat_map(|server| &server.real_servers)
+        .flatten()
+    {
+        let Ok(address) = &real_server.address else {
+            continue;
+        };
+        if let Some(place) = virtual_addresses.get(address.get_ref()) {
+            let message = format!("real server {} has a virtual address", address.get_ref());
+            let diagnostic =
+                Diagnostic::error(address.span(), message, "must be an address that only it has")
+                    .beside(place.clone(), "virtual here")
+                    .note("packets are sent to the MAC address behind a real server's own address");
+            problems.report(diagnostic);
         }
     }
 }

@@ -112,16 +112,22 @@ impl Diagnostic {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
+        let window = self.window(text);
+        let place = |mark: &Mark| {
+            let span = within(text, &mark.span);
+            span.start - window.start..span.end - window.start
+        };
         let others = self.others.iter().map(|mark| {
             AnnotationKind::Context
-                .span(within(text, &mark.span))
+                .span(place(mark))
                 .label(mark.label.as_str())
         });
-        let snippet = Snippet::source(text)
+        let snippet = Snippet::source(&text[window.clone()])
+            .line_start(text[..window.start].matches('\n').count() + 1)
             .path(path)
             .annotation(
                 AnnotationKind::Primary
-                    .span(within(text, &self.primary.span))
+                    .span(place(&self.primary))
                     .label(self.primary.label.as_str()),
             )
             .annotations(others);
@@ -138,6 +144,20 @@ impl Diagnostic {
             Renderer::plain()
         };
         renderer.decor_style(DecorStyle::Ascii).render(&[group])
+    }
+
+    /// The lines of `text` from the first to the last that the problem concerns: the renderer looks at every byte
+    /// that it is given, and a file may have thousands of problems.
+    fn window(&self, text: &str) -> Range<usize> {
+        let Range { mut start, mut end } = within(text, &self.primary.span);
+        for other in &self.others {
+            let other = within(text, &other.span);
+            start = start.min(other.start);
+            end = end.max(other.end);
+        }
+        let start = text[..start].rfind('\n').map_or(0, |feed| feed + 1);
+        let end = text[end..].find('\n').map_or(text.len(), |feed| end + feed);
+        start..end
     }
 }
 

@@ -12,8 +12,10 @@ use crate::model::{
 };
 
 use super::diagnostic::Diagnostic;
-use super::section::{Field, Problems, Reported, Section, Value, kind};
-use super::value::{array, boolean, choice, device, duration, integer, label, text, unicast};
+use super::section::{Field, Problems, Reported, Section, Value};
+use super::value::{
+    Elements, array, boolean, choice, device, duration, integer, label, text, unicast, wrong_type,
+};
 
 /// How many addresses an advertisement can carry: its count has eight bits.
 const ADDRESSES_MAXIMUM: usize = 255;
@@ -25,14 +27,14 @@ pub(super) struct RawInstance {
     pub(super) name: Field<String>,
     pub(super) interface: Field<String>,
     pub(super) virtual_router_id: Field<VirtualRouterId>,
-    pub(super) virtual_addresses: Vec<Result<Spanned<RawAddress>, Reported>>,
+    pub(super) virtual_addresses: Elements<RawAddress>,
     version: Field<Version>,
     state: Field<InitialState>,
     priority: Field<u8>,
     advert_int: Result<Interval, Reported>,
     nopreempt: Field<bool>,
     password: Result<Option<Password>, Reported>,
-    lease: Field<bool>,
+    pub(super) lease: Field<bool>,
 }
 
 /// A virtual address, with the place of its device.
@@ -248,10 +250,7 @@ fn authentication(
 }
 
 /// The addresses of `virtual_ipaddress`, on `own_device` where they do not name another.
-fn virtual_addresses(
-    section: &mut Section<'_, '_>,
-    own_device: Option<&str>,
-) -> Vec<Result<Spanned<RawAddress>, Reported>> {
+fn virtual_addresses(section: &mut Section<'_, '_>, own_device: Option<&str>) -> Elements<RawAddress> {
     let addresses = section.required(
         "virtual_ipaddress",
         "[\"10.0.0.3/24\"]",
@@ -288,47 +287,39 @@ fn virtual_address(
     own_device: Option<&str>,
     problems: &mut Problems,
 ) -> Result<RawAddress, Reported> {
-    match value.get_ref() {
-        DeValue::String(_) => Ok(RawAddress {
+    if matches!(value.get_ref(), DeValue::String(_)) {
+        return Ok(RawAddress {
             address: VirtualAddress {
                 address: network_address(value, problems)?,
                 device: None,
                 label: None,
             },
             device: None,
-        }),
-        DeValue::Table(_) => {
-            let example = r#"{ address = "10.0.0.4/32", dev = "eth0", label = "eth0:1" }"#;
-            let mut section = Section::open(value, "virtual_ipaddress", example, problems)?;
-            let address = section.required("address", "\"10.0.0.4/32\"", network_address);
-            let device = section.optional("dev", device);
-            let label_device = match &device {
-                Ok(Some(device)) => Some(device.get_ref().as_str()),
-                Ok(None) => own_device,
-                Err(_) => None,
-            };
-            let label = section.optional("label", label(label_device));
-            section.close();
-            let device = device?;
-            Ok(RawAddress {
-                address: VirtualAddress {
-                    address: address?.into_inner(),
-                    device: device.as_ref().map(|device| device.get_ref().clone()),
-                    label: label?.map(Spanned::into_inner),
-                },
-                device,
-            })
-        }
-        other => {
-            let diagnostic = Diagnostic::error(
-                value.span(),
-                "expected an address or a table with one",
-                format!("this is {}", kind(other)),
-            );
-            let help = "for example `\"10.0.0.3/24\"` or `{ address = \"10.0.0.3/24\", label = \"eth0:1\" }`";
-            Err(problems.report(diagnostic.help(help)))
-        }
+        });
     }
+    if !matches!(value.get_ref(), DeValue::Table(_)) {
+        return Err(wrong_type(value, "an address in a string, or a table", problems));
+    }
+    let example = r#"{ address = "10.0.0.4/32", dev = "eth0", label = "eth0:1" }"#;
+    let mut section = Section::open(value, "virtual_ipaddress", example, problems)?;
+    let address = section.required("address", "\"10.0.0.4/32\"", network_address);
+    let device = section.optional("dev", device);
+    let label_device = match &device {
+        Ok(Some(device)) => Some(device.get_ref().as_str()),
+        Ok(None) => own_device,
+        Err(_) => None,
+    };
+    let label = section.optional("label", label(label_device));
+    section.close();
+    let device = device?;
+    Ok(RawAddress {
+        address: VirtualAddress {
+            address: address?.into_inner(),
+            device: device.as_ref().map(|device| device.get_ref().clone()),
+            label: label?.map(Spanned::into_inner),
+        },
+        device,
+    })
 }
 
 /// An address with its prefix length, which is that of a single host if it is not written.
@@ -352,7 +343,7 @@ fn network_address(value: &Value<'_>, problems: &mut Problems) -> Result<IpNet, 
         let help = "services with IPv6 addresses work, if something else brings their packets here";
         return Err(problems.report(diagnostic.help(help)));
     }
-    let host_length = if address.is_ipv6() { 128 } else { 32 };
+    let host_length = 32;
     let length = match length {
         None => host_length,
         Some(length) => match length.parse::<u8>() {

@@ -116,9 +116,11 @@ fn read(
     section.close();
     checks::instances(&instances, problems);
     checks::services(&servers, &instances, problems);
+    checks::real_addresses(&servers, &instances, problems);
     checks::capacities(&servers, &instances, problems);
 
     let dataplane = dataplane?.map(Spanned::into_inner).unwrap_or_default();
+    checks::leases(&instances, &dataplane, problems);
     let interfaces = named_interfaces(&dataplane, &instances);
     let vrrp_instances = models(&instances, RawInstance::model);
     let virtual_services = models(&servers, RawServer::model);

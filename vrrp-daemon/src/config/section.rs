@@ -107,17 +107,13 @@ impl<'a, 'i> Section<'a, 'i> {
         example: &str,
         problems: &'a mut Problems,
     ) -> Result<Self, Reported> {
-        match value.get_ref() {
-            DeValue::Table(table) => Ok(Self::new(table, value.span(), name, problems)),
-            other => {
-                let diagnostic = Diagnostic::error(
-                    value.span(),
-                    format!("`{name}` must be a table"),
-                    format!("this is {}", kind(other)),
-                );
-                Err(problems.report(diagnostic.help(format!("write it as `{example}`"))))
-            }
+        if let DeValue::Table(table) = value.get_ref() {
+            return Ok(Self::new(table, value.span(), name, problems));
         }
+        let message = format!("`{name}` must be a table");
+        let label = format!("this is {}", kind(value.get_ref()));
+        let diagnostic = Diagnostic::error(value.span(), message, label);
+        Err(problems.report(diagnostic.help(format!("write it as `{example}`"))))
     }
 
     /// Where the table stands.
@@ -177,16 +173,14 @@ impl<'a, 'i> Section<'a, 'i> {
         header: &str,
         mut read: impl FnMut(&Value<'i>, &mut Problems) -> Result<T, Reported>,
     ) -> Vec<Result<T, Reported>> {
-        let tables = self.optional(key, |value, problems| match value.get_ref() {
-            DeValue::Array(values) => Ok(values.iter().map(|value| read(value, problems)).collect()),
-            other => {
-                let diagnostic = Diagnostic::error(
-                    value.span(),
-                    format!("each `{key}` needs a header in double brackets, as there may be several"),
-                    format!("this is {}", kind(other)),
-                );
-                Err(problems.report(diagnostic.help(format!("write `{header}`"))))
+        let tables = self.optional(key, |value, problems| {
+            if let DeValue::Array(values) = value.get_ref() {
+                return Ok(values.iter().map(|value| read(value, problems)).collect());
             }
+            let message = format!("each `{key}` needs a header in double brackets, as there may be several");
+            let label = format!("this is {}", kind(value.get_ref()));
+            let diagnostic = Diagnostic::error(value.span(), message, label);
+            Err(problems.report(diagnostic.help(format!("write `{header}`"))))
         });
         match tables {
             Ok(tables) => tables.map_or_else(Vec::new, Spanned::into_inner),

@@ -1,6 +1,8 @@
 //! The tables `[[virtual_server]]`, with their real servers.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -26,7 +28,7 @@ pub(super) struct RawServer {
     pub(super) port: Field<u16>,
     pub(super) protocol: Field<Protocol>,
     /// Where the table begins.
-    pub(super) header: std::ops::Range<usize>,
+    pub(super) header: Range<usize>,
     pub(super) real_servers: Vec<Result<RawRealServer, Reported>>,
     scheduler: Field<Scheduler>,
     forward: Field<()>,
@@ -226,7 +228,7 @@ pub(super) fn check_real_servers(server: &RawServer, problems: &mut Problems) {
         );
         problems.report(diagnostic.help("add a `[[virtual_server.real_server]]`"));
     }
-    let mut seen: Vec<&Spanned<IpAddr>> = Vec::new();
+    let mut seen = HashMap::new();
     for real_server in server.real_servers.iter().flatten() {
         if let (Ok(port), Ok(Some(real_port))) = (&server.port, &real_server.port)
             && port.get_ref() != real_port.get_ref()
@@ -246,45 +248,37 @@ pub(super) fn check_real_servers(server: &RawServer, problems: &mut Problems) {
         if let Ok(service) = &server.address {
             check_family(service, address, problems);
         }
-        if let Some(first) = seen.iter().find(|first| first.get_ref() == address.get_ref()) {
+        if let Some(first) = seen.get(address.get_ref()) {
             let diagnostic = Diagnostic::error(
                 address.span(),
                 format!("real server {} is there twice", address.get_ref()),
                 "second definition",
             )
-            .beside(first.span(), "first defined here");
+            .beside(Range::clone(first), "first defined here");
             problems.report(diagnostic.help("give one of them a higher `weight` instead"));
         } else {
-            seen.push(address);
+            seen.insert(*address.get_ref(), address.span());
         }
     }
 }
 
-/// Checks that a real server's address is of the service's family, and another one.
+/// Checks that a real server's address is of the service's family.
 fn check_family(service: &Spanned<IpAddr>, real: &Spanned<IpAddr>, problems: &mut Problems) {
     let family = |address: &IpAddr| if address.is_ipv4() { "IPv4" } else { "IPv6" };
-    if service.get_ref().is_ipv4() != real.get_ref().is_ipv4() {
-        let diagnostic = Diagnostic::error(
-            real.span(),
-            "IPv4 and IPv6 are mixed in one virtual server",
-            format!("{} here", family(real.get_ref())),
-        )
-        .beside(service.span(), format!("{} here", family(service.get_ref())));
-        let note =
-            "with direct routing, the real server gets the client's packet as it is: nothing translates it";
-        problems.report(
-            diagnostic
-                .note(note)
-                .help("make a virtual server for each family"),
-        );
-    } else if service.get_ref() == real.get_ref() {
-        let diagnostic = Diagnostic::error(
-            real.span(),
-            "a real server has the address of its service",
-            "must be its own address",
-        )
-        .beside(service.span(), "the virtual address");
-        let note = "the director finds the real server's MAC address by the address that only it has";
-        problems.report(diagnostic.note(note));
+    if service.get_ref().is_ipv4() == real.get_ref().is_ipv4() {
+        return;
     }
+    let diagnostic = Diagnostic::error(
+        real.span(),
+        "IPv4 and IPv6 are mixed in one virtual server",
+        format!("{} here", family(real.get_ref())),
+    )
+    .beside(service.span(), format!("{} here", family(service.get_ref())));
+    let note =
+        "with direct routing, the real server gets the client's packet as it is: nothing translates it";
+    problems.report(
+        diagnostic
+            .note(note)
+            .help("make a virtual server for each family"),
+    );
 }

@@ -24,7 +24,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const DEVICE_NAME_MAXIMUM: usize = 15;
 
 /// Reports that `value` is not `wanted`.
-fn wrong_type(value: &Value<'_>, wanted: &str, problems: &mut Problems) -> Reported {
+pub(super) fn wrong_type(value: &Value<'_>, wanted: &str, problems: &mut Problems) -> Reported {
     let found = value.get_ref();
     let diagnostic = Diagnostic::error(
         value.span(),
@@ -65,10 +65,10 @@ pub(super) fn text(value: &Value<'_>, problems: &mut Problems) -> Result<String,
 
 /// `true` or `false`.
 pub(super) fn boolean(value: &Value<'_>, problems: &mut Problems) -> Result<bool, Reported> {
-    match value.get_ref() {
-        DeValue::Boolean(boolean) => Ok(*boolean),
-        _ => Err(wrong_type(value, "a boolean", problems)),
-    }
+    let DeValue::Boolean(boolean) = value.get_ref() else {
+        return Err(wrong_type(value, "a boolean", problems));
+    };
+    Ok(*boolean)
 }
 
 /// An integer of `range`; `what` names it, `note` says where the limits come from.
@@ -288,15 +288,20 @@ pub(super) fn path(value: &Value<'_>, problems: &mut Problems) -> Result<PathBuf
     }
 }
 
+/// The elements of an array, each with its place or reported.
+pub(super) type Elements<T> = Vec<Result<Spanned<T>, Reported>>;
+
 /// An array of what `read` reads.
 pub(super) fn array<T>(
     mut read: impl FnMut(&Value<'_>, &mut Problems) -> Result<T, Reported>,
-) -> impl FnOnce(&Value<'_>, &mut Problems) -> Result<Vec<Result<Spanned<T>, Reported>>, Reported> {
-    move |value, problems| match value.get_ref() {
-        DeValue::Array(values) => Ok(values
-            .iter()
+) -> impl FnOnce(&Value<'_>, &mut Problems) -> Result<Elements<T>, Reported> {
+    move |value, problems| {
+        let DeValue::Array(values) = value.get_ref() else {
+            return Err(wrong_type(value, "an array", problems));
+        };
+        let elements = values.iter();
+        Ok(elements
             .map(|value| Ok(Spanned::new(value.span(), read(value, problems)?)))
-            .collect()),
-        _ => Err(wrong_type(value, "an array", problems)),
+            .collect())
     }
 }

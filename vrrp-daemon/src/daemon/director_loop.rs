@@ -108,7 +108,10 @@ impl DirectorLoop {
                 Event::Kernel(event) => self.observe(&event.context("the kernel's notices ended")?).await,
                 Event::Request(request, answer) => self.answer(request, answer).await,
                 Event::Report(Ok(())) => false,
-                Event::Report(Err(_)) if stop_by.is_some() => return Ok(()),
+                Event::Report(Err(_)) if stop_by.is_some() => {
+                    self.release_neighbours().await;
+                    return Ok(());
+                }
                 Event::Report(Err(_)) => bail!("the VRRP loop ended"),
                 Event::Hangup => {
                     self.reload().await;
@@ -227,6 +230,13 @@ impl DirectorLoop {
             {
                 warn!(real_server = %address, reason = %unreachable, "real server cannot be reached");
             }
+        }
+    }
+
+    /// Nobody asks for the real servers' link-layer addresses any more.
+    async fn release_neighbours(&mut self) {
+        if let Err(error) = self.resolver.resolve(&BTreeSet::new()).await {
+            warn!(%error, "cannot release the neighbour entries of the real servers");
         }
     }
 

@@ -44,7 +44,8 @@ type RouterKey = (String, VirtualRouterId);
 struct Router {
     machine: VirtualRouter,
     lease_slot: u32,
-    /// The interface as it was last told to the machine, while it is up.
+    /// The interface as it was last told to the machine, while it is up; at first, not told at all.
+    told: bool,
     on: Option<Port>,
     last_transition: Option<SystemTime>,
 }
@@ -199,7 +200,8 @@ impl VrrpLoop {
         let lease = self.leases.read(lease_slot);
         let present = monotonic_now();
         let mut machine = VirtualRouter::new(instance);
-        if lease.standing(present).may_answer
+        if lease.interval != 0
+            && lease.standing(present).may_answer
             && let Some(last_advertised) =
                 now.checked_sub(Duration::from_nanos(present.saturating_sub(lease.renewed_at)))
         {
@@ -208,6 +210,7 @@ impl VrrpLoop {
         Router {
             machine,
             lease_slot,
+            told: false,
             on: None,
             last_transition: None,
         }
@@ -231,7 +234,7 @@ impl VrrpLoop {
                 }
                 _ => None,
             };
-            if port == router.on {
+            if router.told && port == router.on {
                 continue;
             }
             match port {
@@ -245,6 +248,7 @@ impl VrrpLoop {
                 None => router.machine.interface_down(now),
             }
             router.on = port;
+            router.told = true;
         }
         let routers = &self.routers;
         self.listeners

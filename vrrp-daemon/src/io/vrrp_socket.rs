@@ -32,7 +32,7 @@ impl VrrpSocket {
     /// `name` and has the index `interface`.
     ///
     /// # Errors
-    /// The system call that failed. That needs CAP_NET_RAW.
+    /// The system call that failed. That needs CAP_NET_RAW and, for the priority, CAP_NET_ADMIN.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
@@ -68,7 +68,7 @@ impl VrrpSocket {
     /// is lost if the wait is given up.
     ///
     /// # Errors
-    /// The interface is gone, or another failure of the system call.
+    /// A failure of the system call. That the interface is down or gone is none: nothing is received then.
     pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.socket
             .async_io(Interest::READABLE, |mut socket| socket.read(buffer))

@@ -1,15 +1,19 @@
 //! One virtual router as this node takes part in it (RFC 9568, section 6.4; RFC 3768, section 6.4).
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr};
-use std::time::{Duration, Instant};
+use std::net::Ipv4Addr;
+use std::time::Instant;
 
 use super::effect::{Effect, Notice, Reason, State};
 use super::timers;
 use super::wire::Advertisement;
-use crate::model::{Interval, Priority, Version, VirtualAddress, VirtualRouterId, VrrpInstance};
+use crate::model::{Priority, VirtualAddress, VirtualRouterId, VrrpInstance};
 
+mod actions;
 mod admission;
+mod phase;
+
+use phase::{Backup, Holding, Phase};
 
 /// One virtual router: inputs and the time go in, [`Effect`]s come out.
 ///
@@ -27,87 +31,6 @@ pub struct VirtualRouter {
     /// What the operator has been told, so that it is told once.
     notices: Vec<Notice>,
     effects: VecDeque<Effect>,
-}
-
-/// The state, with what only that state knows.
-#[derive(Debug)]
-enum Phase {
-    /// Waiting for the interface.
-    Init {
-        /// When a previous daemon of this node last advertised as master.
-        last_advertised: Option<Instant>,
-    },
-    Backup(Backup),
-    Master(Master),
-    Fault,
-    /// Told to stop; done once nothing is held.
-    Stopped,
-}
-
-/// A backup waits: its deadline follows from when it last heard something and from what that was.
-#[derive(Debug)]
-struct Backup {
-    /// When the wait began.
-    since: Instant,
-    /// The master has resigned: wait for `Skew_Time` only.
-    resigned: bool,
-    /// The source of the last advertisement.
-    master: Option<Ipv4Addr>,
-    /// `Active_Adver_Interval`, which version 3 learns (RFC 9568, section 6.1).
-    learned_interval: Option<Interval>,
-    /// The priority of a master that is being preempted by not listening to it.
-    inferior: Option<Priority>,
-    /// The deadline was missed by so much once that the wait began anew.
-    overslept: bool,
-}
-
-/// A master speaks, or loses its right to.
-#[derive(Debug)]
-struct Master {
-    /// When the next advertisement is due (`Adver_Timer`).
-    advertise: Instant,
-    /// When the lease was last renewed.
-    renewed: Instant,
-    /// The interval of the lease as granted; `None` if it does not run out.
-    lease_interval: Option<Duration>,
-    /// When the lease runs out.
-    lease_end: Option<Instant>,
-    /// When gratuitous ARP is repeated.
-    announce: Option<Instant>,
-}
-
-/// What this node has of the addresses and the lease, which outlasts a state by the linger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holding {
-    /// Whatever a previous daemon left behind.
-    Unknown,
-    Nothing,
-    Everything,
-    /// No addresses, but the right to forward.
-    Forwarding {
-        until: Instant,
-    },
-}
-
-impl Backup {
-    fn new(since: Instant) -> Self {
-        Self {
-            since,
-            resigned: false,
-            master: None,
-            learned_interval: None,
-            inferior: None,
-            overslept: false,
-        }
-    }
-
-    fn hearing(from: Ipv4Addr, advertisement: &Advertisement, now: Instant) -> Self {
-        Self {
-            master: Some(from),
-            learned_interval: Some(advertisement.interval),
-            ..Self::new(now)
-        }
-    }
 }
 
 impl VirtualRouter {
@@ -175,7 +98,13 @@ impl VirtualRouter {
         self.withdraw();
         match self.phase {
             Phase::Backup(_) | Phase::Master(_) => self.transition(Phase::Fault, Reason::InterfaceDown),
-            Phase::Init { .. } | Phase::Fault | Phase::Stopped => {}
+            // Whoever took over meanwhile could not be heard: there is nothing to resume.
+            Phase::Init { .. } => {
+                self.phase = Phase::Init {
+                    last_advertised: None,
+                };
+            }
+            Phase::Fault | Phase::Stopped => {}
         }
     }
 
@@ -336,8 +265,8 @@ impl VirtualRouter {
             Phase::Master(_) => {
                 self.effects
                     .push_back(Effect::Send(self.advertisement(Priority::RESIGN)));
-                // A backup takes over after its skew, which is below one second and one interval respectively.
-                self.hand_over(now + self.instance.advert_int.duration() + timers::LINGER);
+                let followed = timers::skew_bound(self.instance.version, self.instance.advert_int);
+                self.hand_over(now + followed + timers::LINGER);
                 self.transition(Phase::Stopped, Reason::Stopping);
             }
             Phase::Backup(_) | Phase::Fault => self.transition(Phase::Stopped, Reason::Stopping),
@@ -456,156 +385,6 @@ impl VirtualRouter {
     #[must_use]
     pub fn transitions(&self) -> u64 {
         self.transitions
-    }
-
-    /// The lease comes first on every input: a master whose right to answer has run out holds its tongue, leaves
-    /// without a priority 0 (there is another master by now) and waits as any backup does.
-    fn lapse(&mut self, now: Instant) {
-        let Phase::Master(master) = &self.phase else {
-            return;
-        };
-        if master.lease_end.is_some_and(|end| now >= end) {
-            let silence = now.saturating_duration_since(master.renewed);
-            self.withdraw();
-            self.transition(Phase::Backup(Backup::new(now)), Reason::LeaseRanOut { silence });
-        }
-    }
-
-    fn become_master(&mut self, reason: Reason, now: Instant) {
-        let lease_interval = self.lease_interval();
-        self.effects.push_back(Effect::GrantLease {
-            interval: lease_interval,
-        });
-        self.holding = Holding::Everything;
-        let master = Master {
-            advertise: now,
-            renewed: now,
-            lease_interval,
-            lease_end: lease_interval.map(|interval| timers::first_lease_end(now, interval)),
-            announce: None,
-        };
-        let from = self.state();
-        self.phase = Phase::Master(master);
-        // The others are told before the addresses are added, and hosts after that (RFC 9568, section 6.4.2).
-        self.advertise(now);
-        self.effects
-            .push_back(Effect::AcquireAddresses(self.instance.virtual_addresses.clone()));
-        self.announce(now);
-        self.transitioned(from, reason);
-    }
-
-    /// There is a better master.
-    fn yield_to(&mut self, source: Ipv4Addr, advertisement: &Advertisement, reason: Reason, now: Instant) {
-        self.hand_over(now + timers::LINGER);
-        self.transition(Phase::Backup(Backup::hearing(source, advertisement, now)), reason);
-    }
-
-    /// Stops answering now and forwarding at `until`; both now if there is no lease, as Keepalived would.
-    fn hand_over(&mut self, until: Instant) {
-        let leased = matches!(&self.phase, Phase::Master(master) if master.lease_interval.is_some());
-        if !leased {
-            self.withdraw();
-            return;
-        }
-        self.effects.push_back(Effect::HandOverLease);
-        self.effects
-            .push_back(Effect::ReleaseAddresses(self.instance.virtual_addresses.clone()));
-        self.holding = Holding::Forwarding { until };
-    }
-
-    /// Gives up whatever is still held: the addresses first, as packets for them meet the local stack once there is
-    /// no lease.
-    fn withdraw(&mut self) {
-        if matches!(self.holding, Holding::Unknown | Holding::Everything) {
-            self.effects
-                .push_back(Effect::ReleaseAddresses(self.instance.virtual_addresses.clone()));
-        }
-        if self.holding != Holding::Nothing {
-            self.effects.push_back(Effect::VacateLease);
-            self.holding = Holding::Nothing;
-        }
-    }
-
-    /// Sends an advertisement and restarts `Adver_Timer`.
-    fn advertise(&mut self, now: Instant) {
-        if let Phase::Master(master) = &mut self.phase {
-            master.advertise = now + self.instance.advert_int.duration();
-            self.effects
-                .push_back(Effect::Send(self.advertisement(self.instance.priority)));
-        }
-    }
-
-    /// Gratuitous ARP for all addresses, now and once more.
-    fn announce(&mut self, now: Instant) {
-        if let Phase::Master(master) = &mut self.phase {
-            master.announce = Some(now + timers::ANNOUNCE_AGAIN);
-            self.effects
-                .push_back(Effect::Announce(self.instance.virtual_addresses.clone()));
-        }
-    }
-
-    fn transition(&mut self, phase: Phase, reason: Reason) {
-        let from = self.state();
-        self.phase = phase;
-        self.transitioned(from, reason);
-    }
-
-    fn transitioned(&mut self, from: State, reason: Reason) {
-        self.transitions += 1;
-        self.effects.push_back(Effect::Transitioned {
-            from,
-            to: self.state(),
-            reason,
-        });
-    }
-
-    fn advertisement(&self, priority: Priority) -> Advertisement {
-        Advertisement {
-            version: self.instance.version,
-            virtual_router_id: self.instance.virtual_router_id,
-            priority,
-            interval: self.instance.advert_int,
-            password: self.instance.password,
-            addresses: self.advertised_addresses().collect(),
-        }
-    }
-
-    fn advertised_addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
-        let addresses = self.instance.virtual_addresses.iter();
-        addresses.filter_map(|address| match address.address.addr() {
-            IpAddr::V4(address) => Some(address),
-            IpAddr::V6(_) => None,
-        })
-    }
-
-    fn backup_deadline(&self) -> Option<Instant> {
-        let Phase::Backup(backup) = &self.phase else {
-            return None;
-        };
-        let (version, priority) = (self.instance.version, self.instance.priority);
-        let wait = match backup.resigned {
-            true => timers::skew_time(version, priority, self.master_interval()),
-            false => timers::master_down_interval(version, priority, self.master_interval()),
-        };
-        Some(backup.since + wait)
-    }
-
-    /// `Active_Adver_Interval`: the master's in version 3, once heard; our own before that and in version 2.
-    fn master_interval(&self) -> Interval {
-        match (&self.phase, self.instance.version) {
-            (Phase::Backup(backup), Version::V3) => backup.learned_interval,
-            _ => None,
-        }
-        .unwrap_or(self.instance.advert_int)
-    }
-
-    /// The owner preempts always (RFC 9568, section 6.1, `Preempt_Mode`).
-    fn preempts(&self) -> bool {
-        self.instance.preempt || self.instance.priority == Priority::OWNER
-    }
-
-    fn lease_interval(&self) -> Option<Duration> {
-        self.instance.lease.then(|| self.instance.advert_int.duration())
     }
 }
 

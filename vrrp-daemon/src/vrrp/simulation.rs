@@ -3,21 +3,24 @@
 //! goes on when its daemon does not; advertisements travel as packets.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use lb_common::{Lease, lease_state};
+use lb_common::lease_state;
 
-use super::effect::{Effect, State};
+use super::effect::State;
 use super::router::VirtualRouter;
 use super::wire::{Advertisement, Received};
 use crate::model::{
     InitialState, Interval, Priority, Version, VirtualAddress, VirtualRouterId, VrrpInstance,
 };
 
+mod node;
 mod scenarios;
+
+use node::{Fault, Node};
 
 /// The longest that an advertisement travels.
 const DELAY: Duration = Duration::from_millis(2);
@@ -57,48 +60,6 @@ pub(super) fn origin() -> Instant {
     Instant::now()
 }
 
-/// What happens to the world.
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    /// SIGSTOP: the daemon stands still, its socket goes on collecting.
-    Stop(usize),
-    /// A paused machine whose packets are lost, the program with it.
-    Freeze(usize),
-    /// SIGCONT.
-    Continue(usize),
-    /// SIGKILL.
-    Kill(usize),
-    /// Start, after a kill or an end.
-    Start(usize),
-    /// SIGTERM.
-    Terminate(usize),
-    /// The link goes down.
-    Unplug(usize),
-    /// The link comes back.
-    Plug(usize),
-    /// The nodes below this one no longer hear the others.
-    Partition(usize),
-    /// This many packets in a hundred are lost.
-    Lose(u8),
-}
-
-struct Node {
-    configured: VrrpInstance,
-    source: Ipv4Addr,
-    daemon: Option<VirtualRouter>,
-    paused: bool,
-    /// While frozen not even the program runs.
-    frozen: bool,
-    inbox: VecDeque<Rc<Received>>,
-    wake: Option<Instant>,
-    link: bool,
-    /// What is in the kernel.
-    lease: Lease,
-    addresses: bool,
-    announcements: u32,
-    became_master: u32,
-}
-
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Deliver { to: usize, packet: usize },
@@ -125,20 +86,10 @@ struct World {
 impl World {
     fn new(instances: impl IntoIterator<Item = VrrpInstance>, seed: u64) -> Self {
         let start = origin();
-        let nodes = instances.into_iter().zip(1..).map(|(configured, host)| Node {
-            configured,
-            source: Ipv4Addr::new(10, 0, 0, host),
-            daemon: None,
-            paused: false,
-            frozen: false,
-            inbox: VecDeque::new(),
-            wake: None,
-            link: true,
-            lease: Lease::default(),
-            addresses: false,
-            announcements: 0,
-            became_master: 0,
-        });
+        let nodes = instances
+            .into_iter()
+            .zip(1..)
+            .map(|(configured, host)| Node::new(configured, Ipv4Addr::new(10, 0, 0, host)));
         let mut world = Self {
             start,
             // The kernel's clock is not 0 when a lease is first granted.
@@ -234,6 +185,11 @@ impl World {
         for node in 0..self.nodes.len() {
             self.happen(Fault::Continue(node));
             self.happen(Fault::Plug(node));
+        }
+        // Who is handing over finishes first.
+        let interval = self.nodes[0].configured.advert_int.duration();
+        self.run(interval + Duration::from_secs(1));
+        for node in 0..self.nodes.len() {
             self.happen(Fault::Start(node));
         }
     }
@@ -272,6 +228,12 @@ impl World {
             self.input(node, |router, now| {
                 router.received(received.source, &received.advertisement, now);
             });
+        }
+        if self.nodes[node].link {
+            let source = self.nodes[node].source;
+            self.input(node, |router, now| router.interface_up(source, now));
+        } else {
+            self.input(node, VirtualRouter::interface_down);
         }
         self.nodes[node].wake = None;
         self.input(node, VirtualRouter::timeout);
@@ -337,7 +299,10 @@ impl World {
             .as_mut()
             .and_then(VirtualRouter::next_effect)
         {
-            self.carry_out(node, effect);
+            let nanoseconds = self.nanoseconds();
+            if let Some(advertisement) = self.nodes[node].carry_out(effect, self.now, nanoseconds) {
+                self.transmit(node, &advertisement);
+            }
         }
         let now = self.now;
         let this = &mut self.nodes[node];
@@ -354,55 +319,6 @@ impl World {
             let wake = deadline.max(now);
             this.wake = Some(wake);
             self.schedule(wake, Event::Wake(node));
-        }
-    }
-
-    fn carry_out(&mut self, node: usize, effect: Effect) {
-        let nanoseconds = self.nanoseconds();
-        let now = self.now;
-        let this = &mut self.nodes[node];
-        match effect {
-            Effect::GrantLease { interval } => {
-                this.lease = Lease {
-                    renewed_at: nanoseconds,
-                    interval: interval.map_or(0, |interval| u64::try_from(interval.as_nanos()).unwrap()),
-                    state: lease_state::HELD,
-                    ..Lease::default()
-                };
-            }
-            Effect::Send(advertisement) => {
-                if advertisement.priority != Priority::RESIGN {
-                    assert_eq!(
-                        this.lease.state,
-                        lease_state::HELD,
-                        "a master without a lease speaks"
-                    );
-                    this.lease.renewed_at = nanoseconds;
-                    if let Some(router) = &mut this.daemon {
-                        router.sent(now);
-                    }
-                }
-                self.transmit(node, &advertisement);
-            }
-            Effect::AcquireAddresses(_) => {
-                assert_eq!(this.lease.state, lease_state::HELD, "addresses without a lease");
-                this.addresses = true;
-            }
-            Effect::ReleaseAddresses(_) => this.addresses = false,
-            Effect::Announce(_) => {
-                assert!(this.addresses, "an announcement of addresses that are not here");
-                this.announcements += 1;
-            }
-            Effect::HandOverLease => this.lease.state = lease_state::HANDING_OVER,
-            Effect::VacateLease => {
-                assert!(
-                    !this.addresses,
-                    "the local stack would reset the clients' connections"
-                );
-                this.lease.state = lease_state::VACANT;
-            }
-            Effect::Transitioned { to, .. } => this.became_master += u32::from(to == State::Master),
-            Effect::Notify(notice) => panic!("{notice}"),
         }
     }
 
@@ -436,11 +352,8 @@ impl World {
     /// The nodes whose kernel would answer a client's ARP request.
     fn answering(&self) -> Vec<usize> {
         let nanoseconds = self.nanoseconds();
-        let answers = |node: &Node| {
-            node.addresses && node.link && !node.frozen && node.lease.standing(nanoseconds).may_answer
-        };
         (0..self.nodes.len())
-            .filter(|node| answers(&self.nodes[*node]))
+            .filter(|node| self.nodes[*node].answers(nanoseconds))
             .collect()
     }
 
@@ -456,7 +369,8 @@ impl World {
     }
 
     fn observe(&mut self) {
-        let count = self.answering().len();
+        let nanoseconds = self.nanoseconds();
+        let count = self.nodes.iter().filter(|node| node.answers(nanoseconds)).count();
         let now = self.now;
         let follow = |holds: bool, since: &mut Option<Instant>, longest: &mut Duration| {
             if holds {

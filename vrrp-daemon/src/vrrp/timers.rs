@@ -25,11 +25,15 @@ pub(super) const ANNOUNCE_AGAIN: Duration = Duration::from_secs(5);
 /// `Skew_Time`: the higher the priority, the earlier a backup stops waiting. In version 2 a fraction of a second
 /// (RFC 3768, section 6.1), in version 3 of the master's interval (RFC 9568, section 6.1).
 pub(super) fn skew_time(version: Version, priority: Priority, master_interval: Interval) -> Duration {
-    let unit = match version {
+    skew_bound(version, master_interval) * (256 - u32::from(priority.get())) / 256
+}
+
+/// What every `Skew_Time` is a fraction of: by then a backup has followed a master that resigned.
+pub(super) fn skew_bound(version: Version, master_interval: Interval) -> Duration {
+    match version {
         Version::V2 => Duration::from_secs(1),
         Version::V3 => master_interval.duration(),
-    };
-    unit * (256 - u32::from(priority.get())) / 256
+    }
 }
 
 /// `Master_Down_Interval` (RFC 3768, section 6.1), `Active_Down_Interval` (RFC 9568, section 6.1): how long a backup

@@ -5,10 +5,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use futures_util::TryStreamExt as _;
 use ipnet::IpNet;
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope};
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 
 use super::{Error, Netlink, errno};
 use crate::model::VirtualAddress;
+
+/// What the kernel answers who wants to remove an address that is not there: the interface has no such address, has no
+/// addresses of this family, or is gone.
+const NOT_THERE: [i32; 3] = [libc::EADDRNOTAVAIL, libc::ENXIO, libc::ENODEV];
 
 impl Netlink {
     /// Adds `address` to the interface `interface`; true if it was not there already.
@@ -42,7 +46,8 @@ impl Netlink {
     /// Removes `address` from the interface `interface`; true if it was there.
     ///
     /// An IPv4 address goes with whatever prefix length and label it was added: those of a daemon that crashed under
-    /// another configuration may differ.
+    /// another configuration may differ. Beware that a primary IPv4 address takes the secondary ones of its network
+    /// with it, where the interface's sysctl `promote_secondaries` is off: what shall stay must be added again.
     ///
     /// # Errors
     /// The kernel's refusal, or a closed socket.
@@ -64,7 +69,9 @@ impl Netlink {
             match self.handle.address().del(message.clone()).execute().await {
                 // Once more: the same IPv4 address may be there with several prefix lengths.
                 Ok(()) => removed = true,
-                Err(error) if errno(&error) == Some(libc::EADDRNOTAVAIL) => return Ok(removed),
+                Err(error) if errno(&error).is_some_and(|number| NOT_THERE.contains(&number)) => {
+                    return Ok(removed);
+                }
                 Err(error) => return Err(Error::of(format!("remove the address {net}"), error)),
             }
         }
@@ -72,7 +79,8 @@ impl Netlink {
 
     /// The address that advertisements from the interface `interface` come from: its first IPv4 address that is not
     /// among `virtual_addresses`; a primary one before secondary ones, since a virtual address left by a crashed
-    /// daemon may have made the interface's own address a secondary one.
+    /// daemon may have made the interface's own address a secondary one. Of any scope, as with Keepalived: a network
+    /// between directors may have link-local addresses only.
     ///
     /// # Errors
     /// The kernel's refusal, or a closed socket.
@@ -91,7 +99,7 @@ impl Netlink {
             let Some(IpAddr::V4(address)) = local_address(&message) else {
                 continue;
             };
-            if virtual_addresses.contains(&address) || message.header.scope != AddressScope::Universe {
+            if virtual_addresses.contains(&address) {
                 continue;
             }
             if message.header.flags.contains(AddressHeaderFlags::Secondary) {

@@ -161,8 +161,18 @@ impl Resolver {
                         .map_or(true, |resolution| resolution.interface == *index)
                 })
             }
-            // The network of an address on an interface is a route.
-            Event::Address { address: network, .. } => self.stale_if(|address, _| network.contains(address)),
+            // The network of an address on an interface is a route. A virtual address that comes to a network which
+            // is reached that way already changes nothing.
+            Event::Address {
+                interface,
+                address: network,
+                present,
+            } => self.stale_if(|address, resolution| {
+                let reached = resolution
+                    .as_ref()
+                    .is_ok_and(|resolution| resolution.interface == *interface);
+                network.addr() == *address || (network.contains(address) && reached != *present)
+            }),
             Event::Neighbour(neighbour) => self.learn(neighbour),
             Event::NeighbourRemoved { interface, address } => {
                 self.learn(&Neighbour {

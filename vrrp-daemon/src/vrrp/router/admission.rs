@@ -55,6 +55,14 @@ impl VirtualRouter {
                 ours: instance.advert_int,
             });
         }
+        if advertisement
+            .addresses
+            .iter()
+            .copied()
+            .eq(self.advertised_addresses())
+        {
+            return None;
+        }
         let mut theirs = advertisement.addresses.clone();
         let mut ours: Vec<Ipv4Addr> = self.advertised_addresses().collect();
         theirs.sort_unstable();
