@@ -49,7 +49,7 @@ pub struct ArpReport {
     pub answered_by_two: usize,
     /// How many replies each MAC address sent.
     pub replies: BTreeMap<[u8; 6], usize>,
-    /// Who answered, in the order of the requests; each change once.
+    /// Who answered alone, in the order of the requests; each change once.
     pub succession: Vec<[u8; 6]>,
 }
 
@@ -189,11 +189,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Counts who answered the request that used a slot of the pool before, and clears the slot.
 fn conclude(report: &mut ArpReport, answered: &mut BTreeSet<[u8; 6]>) {
-    report.answered_by_two += usize::from(answered.len() > 1);
-    for mac in std::mem::take(answered) {
-        if report.succession.last() != Some(&mac) {
-            report.succession.push(mac);
-        }
+    let answered = std::mem::take(answered);
+    if answered.len() > 1 {
+        report.answered_by_two += 1;
+    } else if let Some(mac) = answered.first()
+        && report.succession.last() != Some(mac)
+    {
+        report.succession.push(*mac);
     }
 }
 
