@@ -99,8 +99,9 @@ pub(crate) fn advance_cursor(index: u32) -> Option<u64> {
 #[inline(always)]
 unsafe fn fetch_add(counter: *mut u64, value: u64) -> u64 {
     use core::intrinsics::{AtomicOrdering, atomic_xadd};
+    // Not `Relaxed`: LLVM makes of that the older instruction, which adds and fetches nothing.
     // SAFETY: the caller's. (core has no AtomicU64::fetch_add for this target.)
-    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, value) }
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(counter, value) }
 }
 
 /// Adds to a number that other CPUs add to as well, and returns what it was.
