@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, ProgramArray};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::{
@@ -87,6 +87,23 @@ impl Dataplane {
             .load_file(object("floor.o")?)
             .context("cannot load floor.o")?;
         Self::start(ebpf, program)
+    }
+
+    /// Loads the program that makes each repetition of an IPv4 packet another client's (as many as `clients`, a power
+    /// of two) and hands it to `next`. Send packets to what is returned.
+    ///
+    /// # Errors
+    /// It isn't built, or the kernel refuses it.
+    pub fn load_varying(clients: u32, next: &mut Self) -> Result<Self> {
+        let mask = clients - 1;
+        let ebpf = EbpfLoader::new()
+            .override_global("FLOOR_CLIENTS", &mask, true)
+            .load_file(object("floor.o")?)
+            .context("cannot load floor.o")?;
+        let mut varying = Self::start(ebpf, "vary")?;
+        let map = varying.ebpf.map_mut("FLOOR_NEXT").context("no FLOOR_NEXT")?;
+        ProgramArray::try_from(map)?.set(0, next.program().fd()?, 0)?;
+        Ok(varying)
     }
 
     fn start(mut ebpf: Ebpf, program: &'static str) -> Result<Self> {

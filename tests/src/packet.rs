@@ -211,7 +211,7 @@ impl Packet {
             dont_fragment: self.fragment.is_none(),
             ..Ipv4Header::default()
         };
-        header.set_options(&self.options).expect("IPv4 options fit");
+        header.options = self.options[..].try_into().expect("up to forty bytes, in fours");
         if let Some((offset, more, identification)) = self.fragment {
             header.fragment_offset = IpFragOffset::try_new(offset).expect("13 bits");
             header.more_fragments = more;
