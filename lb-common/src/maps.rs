@@ -51,3 +51,6 @@ pub const FLOWS_DEFAULT_CAPACITY: u32 = 1 << 20;
 pub const NASCENT_CAPACITY: u32 = 1 << 17;
 /// Fragmented packets whose later fragments are awaited.
 pub const FRAGMENTS_CAPACITY: u32 = 1 << 14;
+
+/// Not a map, but a global `u32` of the program that the loader may set: other than 0, every packet is logged.
+pub const TRACE_PACKETS: &str = "TRACE_PACKETS";

@@ -99,8 +99,9 @@ pub(crate) fn advance_cursor(index: u32) -> Option<u64> {
 #[inline(always)]
 unsafe fn fetch_add(counter: *mut u64, value: u64) -> u64 {
     use core::intrinsics::{AtomicOrdering, atomic_xadd};
-    // Not `Relaxed`: LLVM makes of that the older instruction, which adds and fetches nothing.
-    // SAFETY: the caller's. (core has no AtomicU64::fetch_add for this target.)
+    // core has no AtomicU64::fetch_add for this target; and of a relaxed addition LLVM 22 loses the result (it emits
+    // the instruction that does not fetch).
+    // SAFETY: the caller's.
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(counter, value) }
 }
 

@@ -1,1 +1,159 @@
-//! To come.
+//! The daemon: two event loops, each on its own thread, and what starts and stops them.
+//!
+//! * The VRRP loop (`vrrp_loop.rs`) owns what must happen at once, in one order, at a failover: the VRRP sockets, the
+//!   virtual addresses, the leases and the program's links.
+//! * The director loop (`director_loop.rs`) owns the forwarding maps, the health checks, the neighbours and the control
+//!   socket.
+//!
+//! They share two levels (`channel.rs`): what the VRRP loop is to do, and what has become of it. A long reload or a
+//! thousand probes never delay an advertisement.
+
+mod channel;
+mod director_loop;
+mod forwarding;
+mod listeners;
+mod monitors;
+mod reload;
+mod status;
+mod vrrp_loop;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context as _, anyhow};
+use lb_common::maps;
+use tokio::runtime;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::config::Loaded;
+use crate::director::{InterfaceIndices, LeaseSlots};
+use crate::io::bpf::{Dataplane, OpenOptions};
+use crate::io::control::ControlSocket;
+use crate::io::limits;
+use crate::io::netlink::{Events, Netlink, Resolver, Topic};
+use channel::Assignment;
+use director_loop::DirectorLoop;
+use forwarding::Forwarding;
+use monitors::Monitors;
+use vrrp_loop::VrrpLoop;
+
+/// How the daemon is started.
+#[derive(Debug)]
+pub struct Options {
+    /// The configuration file, read again at a reload.
+    pub config_path: PathBuf,
+    /// What was read from it.
+    pub loaded: Loaded,
+    /// Log a line for every packet.
+    pub trace_packets: bool,
+}
+
+/// Runs the daemon in the calling thread's network namespace until it is told to stop.
+///
+/// # Errors
+/// If it cannot start, or something that it cannot do without has failed.
+pub fn run(options: Options) -> anyhow::Result<()> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(start_and_run(options))
+}
+
+async fn start_and_run(options: Options) -> anyhow::Result<()> {
+    let Options {
+        config_path,
+        loaded,
+        trace_packets,
+    } = options;
+    let configuration = loaded.configuration;
+    // First of all: a second daemon ends here, before it touches the first one's pins.
+    let control = ControlSocket::bind(&configuration.node.control_socket)?;
+
+    if let Err(error) = limits::raise_file_descriptors() {
+        warn!(%error, "cannot raise the limit of open files: with many real servers, checks may fail for want of one");
+    }
+    let netlink = Netlink::new()?;
+    // Before the state is read: no change falls between.
+    let kernel = Events::subscribe(&[Topic::Links, Topic::Addresses, Topic::Neighbours])?;
+    let interfaces: InterfaceIndices = netlink
+        .links()
+        .await?
+        .into_iter()
+        .map(|link| (link.name, link.index))
+        .collect();
+
+    let Dataplane {
+        mut leases,
+        attachments,
+        tables,
+        trace,
+        replaced,
+    } = Dataplane::open(OpenOptions {
+        pin_dir: &configuration.node.pin_dir,
+        flow_table_size: configuration.dataplane.flow_table_size,
+        trace_packets,
+    })?;
+    if let Some(reason) = replaced {
+        warn!(%reason, "replacing the pinned maps of an earlier daemon: their connections are forgotten");
+    }
+    if let Some(trace) = trace {
+        tokio::spawn(async move {
+            if let Err(error) = trace.copy().await {
+                warn!(%error, "cannot read what the program logs");
+            }
+        });
+    }
+    let forwarding = Forwarding::open(tables)?;
+    let lease_slots =
+        LeaseSlots::default().assign(forwarding.plane(), &configuration.vrrp_instances, &interfaces)?;
+    // What an earlier daemon held for virtual routers that are configured no more is nobody's.
+    let assigned: Vec<u32> = configuration
+        .vrrp_instances
+        .iter()
+        .filter_map(|instance| lease_slots.slot(instance))
+        .collect();
+    for slot in (0..maps::LEASES_CAPACITY)
+        .filter(|slot| lease_slots.fresh().contains(slot) || !assigned.contains(slot))
+    {
+        leases.vacate(slot);
+    }
+
+    let (assignment, assigned) = watch::channel(Assignment::new(&configuration, &lease_slots));
+    let mut monitors = Monitors::new();
+    monitors.watch(&configuration, &forwarding.plane().seeds(), Instant::now());
+    let (reporter, report) = watch::channel(channel::Report::default());
+    let mut director = DirectorLoop {
+        config_path,
+        configuration,
+        started: Instant::now(),
+        resolver: Resolver::new(netlink.clone()),
+        netlink,
+        kernel,
+        interfaces,
+        forwarding,
+        monitors,
+        lease_slots,
+        assignment,
+        report,
+        control,
+    };
+    // Before an election is won: the tables are warm when packets come.
+    director.prepare().await;
+
+    let vrrp = std::thread::Builder::new()
+        .name("vrrp".to_owned())
+        .spawn(move || VrrpLoop::run(leases, attachments, assigned, reporter))
+        .context("cannot start the VRRP thread")?;
+    info!(version = env!("CARGO_PKG_VERSION"), "started");
+    let result = director.run().await;
+    if vrrp.is_finished() || result.is_ok() {
+        vrrp.join()
+            .map_err(|_| anyhow!("the VRRP loop panicked"))?
+            .context("the VRRP loop failed")?;
+    }
+    result?;
+    info!("stopped");
+    Ok(())
+}

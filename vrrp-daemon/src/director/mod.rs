@@ -1,2 +1,77 @@
-//! To come.
+//! What the data plane should look like, and the operations that lead there.
+//!
+//! ```text
+//! configuration + health + neighbours + leases --[`Desired::new`]--> desired plane --[`Planner::plan`]--> operations
+//! ```
+//!
+//! Start, reload, a failing real server, a link that changes and recovery from a crash all take this one path. After
+//! each event, the director's loop
+//!
+//! 1. computes [`Desired::new`] from its [`Inputs`] and the [`Plane`] that it has applied,
+//! 2. asks its [`Planner`] for a [`Plan`],
+//! 3. carries the operations out in order, each followed by [`Plane::apply`] on its copy. It **stops at the first that
+//!    fails**: every state in between is consistent, but later operations count on earlier ones. What is left comes
+//!    back in the next plan.
+//!
+//! The copy is read from the maps at the start and at every resync. A plan with [`Shortage`]s that had operations may
+//! have made room: plan again after it.
 #![deny(clippy::disallowed_methods)]
+
+mod abi;
+mod desired;
+mod leases;
+mod operation;
+mod plan;
+mod plane;
+mod schedule;
+mod shortage;
+mod slices;
+mod standing;
+
+pub use abi::{ip_address, map_address, service_address, service_key, virtual_router_key};
+pub use desired::{Desired, DesiredService, Inputs};
+pub use leases::LeaseSlots;
+pub use operation::Operation;
+pub use plan::{Plan, Planner};
+pub use plane::{Plane, Seed};
+pub use schedule::schedule;
+pub use shortage::Shortage;
+pub use standing::{RealServerState, ServiceState, Standing};
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use crate::model::ServiceAddress;
+
+/// What names a real server of one virtual service. The same machine behind two services is two real servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RealServerId {
+    /// The virtual service.
+    pub service: ServiceAddress,
+    /// The real server's own address.
+    pub address: IpAddr,
+}
+
+/// How a real server is reached on its link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Neighbour {
+    /// The interface that leads to it.
+    pub interface: u32,
+    /// The link-layer address of that interface.
+    pub source_mac: [u8; 6],
+    /// The link-layer address of the real server, or of the gateway to it.
+    pub destination_mac: [u8; 6],
+}
+
+/// The neighbours that are resolved, by the real server's address.
+pub type Neighbours = HashMap<IpAddr, Neighbour>;
+
+/// The indices of the interfaces that exist, by name.
+pub type InterfaceIndices = HashMap<String, u32>;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod proptests;
+#[cfg(test)]
+mod tests;

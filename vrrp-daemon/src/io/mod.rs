@@ -1,1 +1,12 @@
-//! To come.
+//! The room that does: every contact with the kernel and the network, and not one decision.
+//!
+//! A socket belongs to the network namespace of the thread that made it. Everything here is made by the thread that
+//! uses it and is polled on that thread's own runtime, so that a whole daemon can run in any namespace.
+
+pub mod announce;
+pub mod bpf;
+pub mod control;
+pub mod limits;
+pub mod netlink;
+pub mod probe;
+pub mod vrrp_socket;

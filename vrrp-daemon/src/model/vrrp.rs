@@ -188,6 +188,12 @@ impl Password {
         Self(bytes)
     }
 
+    /// The password that came as these eight bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+
     /// The eight bytes.
     #[must_use]
     pub const fn bytes(&self) -> &[u8; 8] {

@@ -1,0 +1,186 @@
+//! The answer to `lbd status`, in the shape of its JSON.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+
+/// What one node is doing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The name of the node: the configured `router_id`, or the host's name.
+    pub node: String,
+    /// The version of the daemon.
+    pub version: String,
+    /// How long the daemon has been running, in seconds.
+    pub uptime_seconds: f64,
+    /// The virtual routers, in the order of the configuration.
+    pub vrrp_instances: Vec<InstanceStatus>,
+    /// The XDP program and its tables.
+    pub dataplane: DataplaneStatus,
+    /// The virtual services, in the order of the configuration.
+    pub virtual_servers: Vec<VirtualServerStatus>,
+}
+
+/// One virtual router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceStatus {
+    /// The configured name.
+    pub name: String,
+    /// The interface that advertisements are sent and heard on.
+    pub interface: String,
+    /// The identifier (VRID).
+    pub virtual_router_id: u8,
+    /// The version of the protocol, 2 or 3.
+    pub version: u8,
+    /// The state of the election on this node.
+    pub state: InstanceState,
+    /// The configured priority.
+    pub priority: u8,
+    /// The priority that the node takes part in the election with now.
+    pub effective_priority: u8,
+    /// The primary address of the master: this node's own while it is master, unknown before any was heard.
+    pub master_address: Option<IpAddr>,
+    /// The virtual addresses, in the order that they are advertised in.
+    pub virtual_addresses: Vec<IpAddr>,
+    /// How often the state has changed since the daemon started.
+    pub transitions: u64,
+    /// When it last changed.
+    pub last_transition: Option<Timestamp>,
+}
+
+/// The state of a virtual router on one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstanceState {
+    /// Not yet in the election: the interface has not been up since the start.
+    Init,
+    /// Listens to a master, or for one.
+    Backup,
+    /// Has the virtual addresses.
+    Master,
+    /// Out of the election: the interface is down.
+    Fault,
+}
+
+/// The XDP program and its tables.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataplaneStatus {
+    /// The interfaces that the program is for, attached or not.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// How many connections the flow tables remember.
+    pub flows: u64,
+    /// How many each of the flow tables has room for.
+    pub flow_table_size: u32,
+}
+
+/// The XDP program on one interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    /// The name of the interface.
+    pub name: String,
+    /// Whether the program is attached now.
+    pub attached: bool,
+    /// Where in the receive path it runs, while attached.
+    pub mode: Option<AttachedMode>,
+    /// The kernel's identifier of the program (as in `bpftool prog`), while attached.
+    pub program_id: Option<u32>,
+}
+
+/// Where in the receive path the XDP program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttachedMode {
+    /// In the driver.
+    Native,
+    /// In the kernel's generic receive path.
+    Generic,
+}
+
+/// One virtual service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualServerStatus {
+    /// The virtual address.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// IPVS's name of the scheduler.
+    pub scheduler: String,
+    /// How packets reach the real servers: `dr`.
+    pub forward: String,
+    /// Whether any real server can take a new connection.
+    pub state: VirtualServerState,
+    /// Connections scheduled since the service was configured.
+    pub connections: u64,
+    /// Packets forwarded.
+    pub packets: u64,
+    /// Bytes forwarded, Ethernet header included.
+    pub bytes: u64,
+    /// The real servers, in the order of the configuration.
+    pub real_servers: Vec<RealServerStatus>,
+}
+
+/// Whether a virtual service is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VirtualServerState {
+    /// Some real server takes new connections.
+    Up,
+    /// None does.
+    Down,
+}
+
+/// One real server of one virtual service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RealServerStatus {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port; with direct routing the service's.
+    pub port: u16,
+    /// The configured weight.
+    pub weight: u16,
+    /// The weight in the schedule now: 0 unless the state is [`RealServerState::Up`].
+    pub effective_weight: u16,
+    /// Whether it takes connections, and if not, why.
+    pub state: RealServerState,
+    /// Its MAC address (`02:00:00:00:00:01`), once resolved.
+    pub mac: Option<String>,
+    /// Connections that the flow tables remember.
+    pub active_connections: u64,
+    /// Connections scheduled to it since it was configured.
+    pub connections: u64,
+    /// Packets forwarded to it.
+    pub packets: u64,
+    /// Bytes forwarded to it, Ethernet header included.
+    pub bytes: u64,
+    /// The outcome of the last health check; none before the first, and without a check.
+    pub last_check: Option<LastCheck>,
+}
+
+/// Whether a real server takes connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RealServerState {
+    /// Takes new connections.
+    Up,
+    /// Failed its health check, or has not passed it yet.
+    Down,
+    /// Has weight 0: known connections go on, new ones go elsewhere.
+    Drained,
+    /// Has no known MAC address (yet): nothing can be sent to it.
+    Unresolved,
+}
+
+/// The outcome of a health check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastCheck {
+    /// Whether it passed.
+    pub ok: bool,
+    /// What happened, for a person.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+}

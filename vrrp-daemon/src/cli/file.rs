@@ -1,0 +1,94 @@
+//! The configuration file, read and checked for a person who waits at a terminal.
+
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::Path;
+
+use crate::config::{self, Diagnostic, Loaded, Severity};
+
+/// The names of the interfaces in the calling thread's network namespace, one line each after two of headings.
+const INTERFACES: &str = "/proc/thread-self/net/dev";
+
+/// What to do about interfaces that the configuration names and this host lacks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum MissingInterfaces {
+    /// The daemon is about to use them.
+    Refuse,
+    /// The file may be meant for another host.
+    Warn,
+}
+
+/// Reads the text of `path`.
+pub(super) fn read(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+}
+
+/// Why `path` was not read, and what to do.
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
+    let path = path.display();
+    if error.kind() == io::ErrorKind::NotFound {
+        anyhow::anyhow!("there is no configuration file {path}: name it with `-c FILE`")
+    } else if error.kind() == io::ErrorKind::InvalidData {
+        anyhow::anyhow!("{path} is not a text file in UTF-8")
+    } else {
+        anyhow::anyhow!("cannot read the configuration file {path}: {error}")
+    }
+}
+
+/// Reads and checks the configuration file at `path`, and prints what is to be said about it to standard error.
+pub(super) fn load(path: &Path, missing: MissingInterfaces) -> anyhow::Result<Loaded> {
+    let text = read(path)?;
+    let colour = io::stderr().is_terminal();
+    let name = path.display().to_string();
+    let print = |diagnostics: &[Diagnostic]| {
+        if !diagnostics.is_empty() {
+            eprintln!("{}\n", config::render(diagnostics, &name, &text, colour));
+        }
+    };
+    let loaded = match config::parse(&text) {
+        Ok(loaded) => loaded,
+        Err(diagnostics) => {
+            print(&diagnostics);
+            return Err(refusal(&name, &diagnostics));
+        }
+    };
+    print(&loaded.warnings);
+    let mut absent = loaded.missing_interfaces(interface_exists()?);
+    if missing == MissingInterfaces::Warn {
+        absent = absent.into_iter().map(Diagnostic::into_warning).collect();
+    }
+    print(&absent);
+    if absent
+        .iter()
+        .any(|diagnostic| diagnostic.severity() == Severity::Error)
+    {
+        return Err(refusal(&name, &absent));
+    }
+    Ok(loaded)
+}
+
+/// The last line about a file with errors.
+fn refusal(name: &str, diagnostics: &[Diagnostic]) -> anyhow::Error {
+    let errors = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.severity() == Severity::Error)
+        .count();
+    anyhow::anyhow!("{name} has {}", count(errors, "error"))
+}
+
+/// `1 error`, `2 errors`.
+pub(super) fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+/// Tells which interfaces there are.
+fn interface_exists() -> anyhow::Result<impl Fn(&str) -> bool> {
+    let list = fs::read_to_string(INTERFACES)
+        .map_err(|error| anyhow::anyhow!("cannot list the interfaces from {INTERFACES}: {error}"))?;
+    let names: Vec<String> = list
+        .lines()
+        .filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned()))
+        .collect();
+    Ok(move |name: &str| names.iter().any(|known| known == name))
+}

@@ -1,0 +1,233 @@
+//! Checks across tables: what each table alone cannot know.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::ops::Range;
+
+use lb_common::maps;
+use toml::Spanned;
+
+use super::diagnostic::Diagnostic;
+use super::instance::{RawAddress, RawInstance};
+use super::node::RawDataplane;
+use super::section::{Problems, Reported};
+use super::server::RawServer;
+
+/// Reports instances that get in each other's way.
+pub(super) fn instances(instances: &[Result<RawInstance, Reported>], problems: &mut Problems) {
+    let mut names: HashMap<&str, Range<usize>> = HashMap::new();
+    let mut routers = HashMap::new();
+    for instance in instances.iter().flatten() {
+        if let Ok(name) = &instance.name {
+            if let Some(first) = names.get(name.get_ref().as_str()) {
+                let message = format!("two vrrp_instances are named `{}`", name.get_ref().escape_debug());
+                let diagnostic = Diagnostic::error(name.span(), message, "second definition")
+                    .beside(first.clone(), "first defined here")
+                    .help("status and logs tell them apart by name: choose another");
+                problems.report(diagnostic);
+            } else {
+                names.insert(name.get_ref(), name.span());
+            }
+        }
+        if let (Ok(interface), Ok(id)) = (&instance.interface, &instance.virtual_router_id) {
+            let key = (interface.get_ref().as_str(), *id.get_ref());
+            if let Some(first) = routers.get(&key) {
+                let message = format!("virtual_router_id {} is used twice on `{}`", id.get_ref(), key.0);
+                let diagnostic = Diagnostic::error(id.span(), message, "second definition")
+                    .beside(Range::clone(first), "first defined here")
+                    .note("routers on one network tell virtual routers apart by this number only")
+                    .help("choose another, the same on all routers of this instance");
+                problems.report(diagnostic);
+            } else {
+                routers.insert(key, id.span());
+            }
+        }
+    }
+    virtual_addresses(instances, problems);
+}
+
+/// Reports virtual addresses that are there twice.
+fn virtual_addresses(instances: &[Result<RawInstance, Reported>], problems: &mut Problems) {
+    let mut seen: HashMap<IpAddr, (usize, Range<usize>)> = HashMap::new();
+    for (number, instance) in instances.iter().flatten().enumerate() {
+        for virtual_address in instance.virtual_addresses.iter().flatten() {
+            let address = ip(virtual_address);
+            let Some((owner, first)) = seen.get(&address) else {
+                seen.insert(address, (number, virtual_address.span()));
+                continue;
+            };
+            let diagnostic = if *owner == number {
+                let message = format!("virtual address {address} is there twice");
+                Diagnostic::error(virtual_address.span(), message, "second definition").help("remove one")
+            } else {
+                let message = format!("virtual address {address} is in two vrrp_instances");
+                Diagnostic::error(virtual_address.span(), message, "second definition")
+                    .note("each elects its own master: the address could be on two nodes at once")
+                    .help("leave it in one of them")
+            };
+            problems.report(diagnostic.beside(first.clone(), "first defined here"));
+        }
+    }
+}
+
+/// Reports instances whose lease nobody enforces, as the program is not on their interface.
+pub(super) fn leases(
+    instances: &[Result<RawInstance, Reported>],
+    dataplane: &RawDataplane,
+    problems: &mut Problems,
+) {
+    // Without any, the program is on the interfaces of the instances.
+    if dataplane.interfaces.is_empty() {
+        return;
+    }
+    for instance in instances.iter().flatten() {
+        let (Ok(interface), Ok(lease)) = (&instance.interface, &instance.lease) else {
+            continue;
+        };
+        if *lease.get_ref() && !dataplane.interfaces.contains(interface) {
+            let message = format!("the lease is not enforced on `{}`", interface.get_ref());
+            let diagnostic = Diagnostic::warning(
+                interface.span(),
+                message,
+                "not among the dataplane's interfaces",
+            )
+            .note("if this daemon dies, its node goes on answering for the addresses, beside the next master")
+            .help("add the interface to `interfaces` in `[dataplane]`, or accept it with `lease = \"off\"`");
+            problems.report(diagnostic);
+        }
+    }
+}
+
+/// Reports real servers whose address is a virtual one.
+pub(super) fn real_addresses(
+    servers: &[Result<RawServer, Reported>],
+    instances: &[Result<RawInstance, Reported>],
+    problems: &mut Problems,
+) {
+    let services = servers.iter().flatten().flat_map(|server| &server.address);
+    let mut virtual_addresses: HashMap<IpAddr, Range<usize>> = services
+        .map(|address| (*address.get_ref(), address.span()))
+        .collect();
+    for address in instances
+        .iter()
+        .flatten()
+        .flat_map(|instance| &instance.virtual_addresses)
+        .flatten()
+    {
+        virtual_addresses
+            .entry(ip(address))
+            .or_insert_with(|| address.span());
+    }
+    for real_server in servers
+        .iter()
+        .flatten()
+        .flat_map(|server| &server.real_servers)
+        .flatten()
+    {
+        let Ok(address) = &real_server.address else {
+            continue;
+        };
+        if let Some(place) = virtual_addresses.get(address.get_ref()) {
+            let message = format!("real server {} has a virtual address", address.get_ref());
+            let diagnostic =
+                Diagnostic::error(address.span(), message, "must be an address that only it has")
+                    .beside(place.clone(), "virtual here")
+                    .note("packets are sent to the MAC address behind a real server's own address");
+            problems.report(diagnostic);
+        }
+    }
+}
+
+/// Reports services that are there twice, and those that no instance makes highly available.
+pub(super) fn services(
+    servers: &[Result<RawServer, Reported>],
+    instances: &[Result<RawInstance, Reported>],
+    problems: &mut Problems,
+) {
+    let mut seen = HashMap::new();
+    for server in servers.iter().flatten() {
+        super::server::check_real_servers(server, problems);
+        let Ok(address) = &server.address else {
+            continue;
+        };
+        if let Ok(service) = server.service_address() {
+            if let Some(first) = seen.get(&service) {
+                let message = format!("virtual server {service} is there twice");
+                let diagnostic = Diagnostic::error(address.span(), message, "second definition")
+                    .beside(Range::clone(first), "first defined here")
+                    .help("move its real servers into one of them, or change the port or the protocol");
+                problems.report(diagnostic);
+            } else {
+                seen.insert(service, address.span());
+            }
+        }
+        if !may_cover(instances, *address.get_ref()) {
+            let message = format!("{} is in no vrrp_instance", address.get_ref());
+            let diagnostic = Diagnostic::warning(address.span(), message, "not highly available")
+                .note("lbd forwards its packets, but neither adds the address nor announces it nor moves it")
+                .help("add it to the `virtual_ipaddress` of a `[[vrrp_instance]]`");
+            problems.report(diagnostic);
+        }
+    }
+}
+
+/// Reports what the tables of the XDP program have no room for.
+pub(super) fn capacities(
+    servers: &[Result<RawServer, Reported>],
+    instances: &[Result<RawInstance, Reported>],
+    problems: &mut Problems,
+) {
+    let headers = servers.iter().flatten().map(|server| (1, server.header.clone()));
+    capacity("virtual servers", maps::SERVICES_CAPACITY, headers, problems);
+    let headers = servers
+        .iter()
+        .flatten()
+        .map(|server| (server.real_servers.len(), server.header.clone()));
+    capacity("real servers", maps::REALS_CAPACITY, headers, problems);
+    let names = instances.iter().flatten().flat_map(|instance| &instance.name);
+    let names = names.map(|name| (1, name.span()));
+    capacity("VRRP instances", maps::LEASES_CAPACITY, names, problems);
+    let addresses = instances
+        .iter()
+        .flatten()
+        .flat_map(|instance| &instance.virtual_addresses);
+    let addresses = addresses.flatten().map(|address| (1, address.span()));
+    capacity("virtual addresses", maps::ADDRESSES_CAPACITY, addresses, problems);
+}
+
+/// Reports the first of `places`, each with how many entries it needs, that exceeds `capacity`.
+fn capacity(
+    what: &str,
+    capacity: u32,
+    places: impl Iterator<Item = (usize, Range<usize>)>,
+    problems: &mut Problems,
+) {
+    let mut room = capacity as usize;
+    for (needed, span) in places {
+        let Some(rest) = room.checked_sub(needed) else {
+            let message = format!("there is room for {capacity} {what}");
+            problems.report(Diagnostic::error(
+                span,
+                message,
+                "no room for this and what follows",
+            ));
+            return;
+        };
+        room = rest;
+    }
+}
+
+/// Whether an instance has `address`, or has one that could not be read and might be it.
+fn may_cover(instances: &[Result<RawInstance, Reported>], address: IpAddr) -> bool {
+    instances.iter().any(|instance| match instance {
+        Ok(instance) => instance.virtual_addresses.iter().any(|covered| match covered {
+            Ok(covered) => ip(covered) == address,
+            Err(Reported) => true,
+        }),
+        Err(Reported) => true,
+    })
+}
+
+fn ip(address: &Spanned<RawAddress>) -> IpAddr {
+    address.get_ref().address.address.addr()
+}

@@ -1,0 +1,297 @@
+//! What whole configurations mean, and what must hold for any text.
+
+mod diagnostics;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{Attach, InitialState, Protocol, Scheduler, Version, XdpMode};
+
+/// The example of the design, and of the README.
+const EXAMPLE: &str = r#"
+[node]
+router_id = "lb1"
+
+[dataplane]
+interfaces = ["eth0"]        # where packets for the VIPs arrive; default: the interfaces of the vrrp_instances
+xdp_mode = "auto"            # auto (native, falling back to generic with a warning) | native | generic
+attach = "on_master"         # on_master | always (pre-attached and idle on backups: for NICs whose link flaps on attach)
+flow_table_size = 1048576
+
+[[vrrp_instance]]
+name = "VI_1"
+interface = "eth0"
+virtual_router_id = 51
+version = 2                  # 2 | 3
+state = "backup"             # initial state only, as in Keepalived
+priority = 150
+advert_int = "1s"            # v3: down to 10ms
+nopreempt = false
+authentication = { auth_type = "pass", auth_pass = "1111" }     # v2 only
+virtual_ipaddress = ["10.0.0.3/24", { address = "10.0.0.4/32", dev = "eth0", label = "eth0:1" }]
+
+[[virtual_server]]
+address = "10.0.0.3"
+port = 80
+protocol = "tcp"
+lb_algo = "wrr"
+lb_kind = "dr"
+delay_loop = "6s"            # interval between health checks
+
+[[virtual_server.real_server]]
+address = "10.0.0.11"
+weight = 3
+tcp_check = { connect_timeout = "3s", retry = 3, delay_before_retry = "3s" }
+"#;
+
+/// The example after each `(from, to)` has been replaced once.
+fn edited(edits: &[(&str, &str)]) -> String {
+    edits.iter().fold(EXAMPLE.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "the example has no `{from}`");
+        text.replacen(from, to, 1)
+    })
+}
+
+/// The example with `more` at its end.
+fn extended(more: &str) -> String {
+    format!("{EXAMPLE}{more}")
+}
+
+#[test]
+fn the_example_means_what_it_says() {
+    let loaded = parse(EXAMPLE).expect("the example is right");
+    assert_eq!(loaded.warnings, []);
+    let configuration = loaded.configuration;
+    assert_eq!(configuration.node.router_id.as_deref(), Some("lb1"));
+    assert_eq!(configuration.interfaces(), ["eth0"]);
+    assert_eq!(configuration.dataplane.xdp_mode, XdpMode::Auto);
+    assert_eq!(configuration.dataplane.attach, Attach::OnMaster);
+    assert_eq!(configuration.dataplane.flow_table_size, 1_048_576);
+
+    let [instance] = &configuration.vrrp_instances[..] else {
+        panic!("one instance");
+    };
+    assert_eq!(instance.name, "VI_1");
+    assert_eq!(instance.virtual_router_id.get(), 51);
+    assert_eq!(instance.version, Version::V2);
+    assert_eq!(instance.initial_state, InitialState::Backup);
+    assert_eq!(instance.priority.get(), 150);
+    assert_eq!(instance.advert_int.seconds(), Some(1));
+    assert!(instance.preempt);
+    assert!(instance.lease);
+    assert_eq!(instance.password.expect("it has one").bytes(), b"1111\0\0\0\0");
+    let [first, second] = &instance.virtual_addresses[..] else {
+        panic!("two addresses");
+    };
+    assert_eq!(first.address.to_string(), "10.0.0.3/24");
+    assert_eq!((&first.device, &first.label), (&None, &None));
+    assert_eq!(second.address.to_string(), "10.0.0.4/32");
+    assert_eq!(second.device.as_deref(), Some("eth0"));
+    assert_eq!(second.label.as_deref(), Some("eth0:1"));
+
+    let [service] = &configuration.virtual_services[..] else {
+        panic!("one service");
+    };
+    assert_eq!(service.address.to_string(), "10.0.0.3:80/tcp");
+    assert_eq!(service.scheduler, Scheduler::WeightedRoundRobin);
+    assert_eq!(service.delay_loop, Duration::from_secs(6));
+    let [real_server] = &service.real_servers[..] else {
+        panic!("one real server");
+    };
+    assert_eq!(real_server.address, IpAddr::from([10, 0, 0, 11]));
+    assert_eq!(real_server.weight.get(), 3);
+    let check = real_server.check.expect("it has one");
+    assert_eq!((check.port, check.retry, check.rise), (80, 3, 1));
+    assert_eq!(check.connect_timeout, Duration::from_secs(3));
+    assert_eq!(check.delay_before_retry, Duration::from_secs(3));
+}
+
+/// The sample configuration, as it is installed.
+const SAMPLE: &str = include_str!("../../../packaging/lbd.toml");
+
+#[test]
+fn the_sample_parses() {
+    let loaded = parse(SAMPLE).map_err(|problems| render(&problems, "packaging/lbd.toml", SAMPLE, false));
+    assert_eq!(loaded.expect("no errors").warnings, []);
+}
+
+/// What the sample shows as defaults can be uncommented, and changes nothing.
+#[test]
+fn the_sample_tells_the_defaults() {
+    let uncommented: String = SAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(pair)
+                if pair
+                    .split_once(" = ")
+                    .is_some_and(|(key, _)| !key.contains([' ', '"'])) =>
+            {
+                pair
+            }
+            _ => line,
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    assert!(uncommented.lines().count() == SAMPLE.lines().count() && uncommented.contains("\nlb_kind = "));
+    let mut configuration = parse(&uncommented)
+        .map_err(|problems| render(&problems, "packaging/lbd.toml", &uncommented, false))
+        .expect("no errors")
+        .configuration;
+    // These two show what may be there, not the default.
+    configuration.dataplane.interfaces.clear();
+    configuration.vrrp_instances[0].password = None;
+    assert_eq!(configuration, parse(SAMPLE).expect("no errors").configuration);
+}
+
+#[test]
+fn what_is_not_written_has_a_default() {
+    let text = r#"
+        vrrp_instance = [
+            { name = "a", interface = "eth1", virtual_router_id = 1, virtual_ipaddress = ["10.0.0.3"] },
+        ]
+        [[virtual_server]]
+        address = "10.0.0.3"
+        port = 53
+        [[virtual_server.real_server]]
+        address = "10.0.0.11"
+        [[virtual_server.real_server]]
+        address = "10.0.0.12"
+        tcp_check = {}
+    "#;
+    let configuration = parse(text).expect("nothing is wrong with it").configuration;
+    assert_eq!(configuration.node.router_id, None);
+    assert_eq!(configuration.node.control_socket, default_control_socket());
+    assert_eq!(configuration.interfaces(), ["eth1"]);
+    let instance = &configuration.vrrp_instances[0];
+    assert_eq!(instance.version, Version::V2);
+    assert_eq!(instance.priority.get(), 100);
+    assert_eq!(instance.advert_int.seconds(), Some(1));
+    assert_eq!(instance.password, None);
+    assert!(instance.preempt && instance.lease);
+    assert_eq!(instance.virtual_addresses[0].address.to_string(), "10.0.0.3/32");
+    let service = &configuration.virtual_services[0];
+    assert_eq!(service.address.protocol, Protocol::Tcp);
+    assert_eq!(service.scheduler, Scheduler::WeightedRoundRobin);
+    assert_eq!(service.delay_loop, Duration::from_secs(6));
+    assert_eq!(service.real_servers[0].weight.get(), 1);
+    assert_eq!(service.real_servers[0].check, None);
+    let check = service.real_servers[1].check.expect("an empty one");
+    assert_eq!((check.port, check.retry, check.rise), (53, 1, 1));
+    assert_eq!(check.connect_timeout, Duration::from_secs(5));
+    assert_eq!(check.delay_before_retry, Duration::from_secs(1));
+}
+
+#[test]
+fn intervals_of_version_3_go_down_to_ten_milliseconds() {
+    for (written, centiseconds) in [("10ms", 1), ("40.95s", 4_095), ("1s 500ms", 150)] {
+        let text = edited(&[
+            ("version = 2 ", "version = 3 "),
+            ("\"1s\"", &format!("\"{written}\"")),
+            ("authentication", "#"),
+        ]);
+        let configuration = parse(&text).expect(written).configuration;
+        assert_eq!(
+            configuration.vrrp_instances[0].advert_int.centiseconds(),
+            centiseconds
+        );
+    }
+}
+
+#[test]
+fn missing_interfaces_are_reported_once_each() {
+    let text = edited(&[("dev = \"eth0\", label = \"eth0:1\"", "dev = \"eth1\"")]);
+    let loaded = parse(&text).expect("the text is right");
+    assert_eq!(loaded.missing_interfaces(|_| true), []);
+    let missing = loaded.missing_interfaces(|name| name == "lo");
+    insta::assert_snapshot!("missing_interfaces", render(&missing, "lbd.toml", &text, false));
+}
+
+#[test]
+fn the_control_socket_is_found_in_a_file_with_errors() {
+    let text = "[node]\nrouter_id = \ncontrol_socket = \"/tmp/a.sock\"\n[oops\n";
+    assert_eq!(control_socket(text), PathBuf::from("/tmp/a.sock"));
+    assert_eq!(control_socket("[dataplane]\n"), default_control_socket());
+    assert_eq!(control_socket(""), default_control_socket());
+}
+
+#[test]
+fn more_services_than_the_tables_hold_are_refused() {
+    let count = lb_common::maps::SERVICES_CAPACITY + 1;
+    let services: String = (1..=count)
+        .map(|port| format!("[[virtual_server]]\naddress = \"10.0.0.4\"\nport = {port}\n"))
+        .collect();
+    let diagnostics = parse(&extended(&services)).expect_err("one too many, beside that of the example");
+    let errors: Vec<&str> = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.severity() == Severity::Error)
+        .map(Diagnostic::message)
+        .collect();
+    assert_eq!(errors, ["there is room for 4096 virtual servers"]);
+}
+
+#[test]
+fn colour_is_only_there_on_request() {
+    let text = edited(&[("priority = 150", "priority = 0")]);
+    let diagnostics = parse(&text).expect_err("0 is no priority");
+    assert!(render(&diagnostics, "lbd.toml", &text, true).contains('\x1b'));
+    assert!(!render(&diagnostics, "lbd.toml", &text, false).contains('\x1b'));
+}
+
+/// Parses and renders, and asks of the outcome only what must hold for any text.
+fn survives(text: &str) -> Result<(), TestCaseError> {
+    drop(control_socket(text));
+    match parse(text) {
+        Ok(loaded) => {
+            prop_assert!(
+                loaded
+                    .warnings
+                    .iter()
+                    .all(|warning| warning.severity() == Severity::Warning)
+            );
+            prop_assert!(!loaded.configuration.interfaces().is_empty());
+            drop(render(
+                &loaded.missing_interfaces(|_| false),
+                "lbd.toml",
+                text,
+                false,
+            ));
+        }
+        Err(diagnostics) => {
+            prop_assert!(
+                diagnostics
+                    .iter()
+                    .any(|diagnostic| diagnostic.severity() == Severity::Error)
+            );
+            prop_assert!(render(&diagnostics, "lbd.toml", text, true).contains("lbd.toml"));
+            // Of a file that was edited in between, too.
+            drop(render(&diagnostics, "lbd.toml", "é", false));
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in any::<String>()) {
+        survives(&text)?;
+    }
+
+    /// Texts that get further than arbitrary ones do: the example with a few places overwritten.
+    #[test]
+    fn no_damage_makes_it_panic(
+        damages in prop::collection::vec(
+            (any::<prop::sample::Index>(), 0_usize..30, r#"[\[\]{}="',.\n0-9a-z#é-]{0,6}"#), 1..5,
+        ),
+    ) {
+        let mut text = EXAMPLE.to_owned();
+        for (index, length, replacement) in damages {
+            let start = text.floor_char_boundary(index.index(text.len() + 1));
+            let end = text.floor_char_boundary((start + length).min(text.len())).max(start);
+            text.replace_range(start..end, &replacement);
+        }
+        survives(&text)?;
+    }
+}

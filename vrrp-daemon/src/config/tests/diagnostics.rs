@@ -1,0 +1,107 @@
+//! The diagnostics of broken configurations, as people see them.
+
+use super::super::{parse, render};
+use super::{edited, extended};
+
+/// What people see about `text`, errors or warnings.
+fn diagnosed(text: &str) -> String {
+    let (outcome, diagnostics) = match parse(text) {
+        Ok(loaded) => ("valid", loaded.warnings),
+        Err(diagnostics) => ("refused", diagnostics),
+    };
+    format!("{}\n\n({outcome})", render(&diagnostics, "lbd.toml", text, false))
+}
+
+/// One test for each problem: the configuration that has it, and a snapshot of what people see.
+macro_rules! diagnostics {
+    ($($problem:ident: $text:expr;)*) => {$(
+        #[test]
+        fn $problem() {
+            let text: &str = &$text;
+            insta::assert_snapshot!(stringify!($problem), diagnosed(text));
+        }
+    )*};
+}
+
+const SECOND_INSTANCE: &str = r#"
+[[vrrp_instance]]
+name = "VI_2"
+interface = "eth0"
+virtual_router_id = 52
+virtual_ipaddress = ["10.0.0.5"]
+"#;
+
+diagnostics! {
+    unknown_key_with_a_suggestion: edited(&[("virtual_router_id =", "virtual_router_idd ="), ("delay_loop", "delay-loop")]);
+    unknown_key_that_resembles_nothing: edited(&[("router_id = \"lb1\"", "colour = \"blue\"")]);
+    unknown_key_that_is_a_part_of_one: edited(&[("virtual_router_id", "router_id")]);
+    unknown_table: extended("[data_plane]\n");
+    unknown_value_with_a_suggestion: edited(&[("\"on_master\"", "\"on-master\""), ("\"backup\"", "\"BACKUP\"")]);
+    unknown_value_that_resembles_nothing: edited(&[("\"auto\"", "\"fast\"")]);
+    number_in_quotes: edited(&[("priority = 150", "priority = \"150\""), ("nopreempt = false", "nopreempt = \"false\"")]);
+    string_without_quotes: edited(&[("\"1s\"", "1s"), ("\"10.0.0.11\"", "10.0.0.11")]);
+    string_that_is_a_number: edited(&[("name = \"VI_1\"", "name = 1")]);
+    single_brackets: edited(&[("[[vrrp_instance]]", "[vrrp_instance]")]);
+    table_that_is_none: "node = 1\n[dataplane]\ninterfaces = \"eth0\"";
+    missing_keys: "[[vrrp_instance]]\nname = \"VI_1\"\n\n[[virtual_server]]\n[[virtual_server.real_server]]\n";
+    empty_string: edited(&[("\"lb1\"", "\"\"")]);
+    several_problems_at_once: edited(&[
+        ("priority = 150", "priority = 300"), ("port = 80", "port = \"http\""), ("weight = 3", "wieght = 3"),
+        ("\"10.0.0.3/24\"", "\"10.0.0/24\""), ("version = 2 ", "version = 4 "),
+    ]);
+
+    virtual_server_that_is_there_twice: extended("\n[[virtual_server]]\naddress = \"10.0.0.3\"\nport = 80\n[[virtual_server.real_server]]\naddress = \"10.0.0.12\"\n");
+    virtual_server_in_no_instance: edited(&[("address = \"10.0.0.3\"", "address = \"10.0.0.9\"")]);
+    virtual_server_without_real_servers: extended("\n[[virtual_server]]\naddress = \"10.0.0.3\"\nport = 443\n");
+    mixed_families: edited(&[("\"10.0.0.11\"", "\"2001:db8::11\"")]);
+    real_server_with_the_virtual_address: edited(&[("\"10.0.0.11\"", "\"10.0.0.3\"")]);
+    real_server_with_another_virtual_address: edited(&[("\"10.0.0.11\"", "\"10.0.0.4\"")]);
+    lease_that_nobody_enforces: edited(&[("interface = \"eth0\"", "interface = \"eth1\""), ("label = \"eth0:1\"", "label = \"eth0\"")]);
+    real_server_that_is_there_twice: extended("\n[[virtual_server.real_server]]\naddress = \"10.0.0.11\"\n");
+    real_server_with_another_port: edited(&[("weight = 3", "port = 8080")]);
+    weight_out_of_range: edited(&[("weight = 3", "weight = 65536")]);
+    negative_weight: edited(&[("weight = 3", "weight = -1")]);
+    port_out_of_range: edited(&[("port = 80", "port = 0")]);
+    scheduler_that_is_not_built: edited(&[("\"wrr\"", "\"lc\"")]);
+    forwarding_that_is_not_built: edited(&[("\"dr\"", "\"nat\"")]);
+    address_that_is_none: edited(&[("\"10.0.0.11\"", "\"web1\""), ("address = \"10.0.0.3\"", "address = \"10.0.0.3/32\"")]);
+    address_of_no_host: edited(&[("\"10.0.0.11\"", "\"224.0.0.1\"")]);
+
+    duration_without_unit: edited(&[("\"1s\"", "1"), ("\"6s\"", "\"6\""), ("\"3s\"", "2.5")]);
+    duration_that_is_none: edited(&[("\"6s\"", "\"6 lightyears\"")]);
+    duration_too_long: edited(&[("\"6s\"", "\"1000000h\"")]);
+    zero_timeouts: edited(&[("connect_timeout = \"3s\"", "connect_timeout = \"0s\""), ("\"6s\"", "\"1us\"")]);
+
+    virtual_router_id_zero: edited(&[("virtual_router_id = 51", "virtual_router_id = 0")]);
+    virtual_router_id_too_large: edited(&[("virtual_router_id = 51", "virtual_router_id = 256")]);
+    virtual_router_id_that_is_there_twice: extended(&SECOND_INSTANCE.replace("52", "51"));
+    instance_name_that_is_there_twice: extended(&SECOND_INSTANCE.replace("VI_2", "VI_1"));
+    virtual_address_in_two_instances: extended(&SECOND_INSTANCE.replace("10.0.0.5", "10.0.0.4"));
+    virtual_address_that_is_there_twice: edited(&[("10.0.0.4/32", "10.0.0.3")]);
+    virtual_address_with_a_bad_prefix: edited(&[("10.0.0.3/24", "10.0.0.3/33")]);
+    virtual_address_of_ipv6: edited(&[("10.0.0.3/24", "2001:db8::3/64")]);
+    no_virtual_address: "[[vrrp_instance]]\nname = \"VI_1\"\ninterface = \"eth0\"\nvirtual_router_id = 51\nvirtual_ipaddress = []\n";
+    virtual_address_of_another_type: edited(&[("\"10.0.0.3/24\"", "10")]);
+    label_of_another_interface: edited(&[("\"eth0:1\"", "\"eth1:1\"")]);
+    label_too_long: edited(&[("\"eth0:1\"", "\"eth0:abcdefghijk\"")]);
+    interface_name_too_long: edited(&[("interface = \"eth0\"", "interface = \"enp0s31f6v1000000\""), ("interfaces = [\"eth0\"]", "interfaces = [\"eth 0\"]")]);
+    priority_zero: edited(&[("priority = 150", "priority = 0")]);
+    priority_too_large: edited(&[("priority = 150", "priority = 256")]);
+    advert_int_below_a_second_in_version_2: edited(&[("\"1s\"", "\"250ms\"")]);
+    advert_int_too_long_for_version_2: edited(&[("\"1s\"", "\"256s\"")]);
+    advert_int_between_steps_in_version_3: edited(&[("version = 2 ", "version = 3 "), ("\"1s\"", "\"15ms\""), ("authentication", "#")]);
+    advert_int_too_long_for_version_3: edited(&[("version = 2 ", "version = 3 "), ("\"1s\"", "\"41s\""), ("authentication", "#")]);
+    advert_int_zero: edited(&[("\"1s\"", "\"0s\"")]);
+    auth_pass_too_long: edited(&[("\"1111\"", "\"correct horse\"")]);
+    authentication_in_version_3: edited(&[("version = 2 ", "version = 3 ")]);
+    authentication_that_is_not_built: edited(&[("\"pass\"", "\"ah\"")]);
+    no_interface_at_all: "[[virtual_server]]\naddress = \"10.0.0.3\"\nport = 80\n[[virtual_server.real_server]]\naddress = \"10.0.0.11\"\n";
+    empty_file: "";
+
+    syntax_errors_beside_others: edited(&[("name = \"VI_1\"", "name = \"VI_1"), ("priority = 150", "priority ="), ("port = 80", "port = 0")]);
+    boolean_written_large: edited(&[("nopreempt = false", "nopreempt = False")]);
+    table_that_is_there_twice: extended("[node]\nstate_dir = \"/tmp\"\n");
+    key_that_is_there_twice: edited(&[("delay_loop", "port = 443\ndelay_loop")]);
+    array_that_is_not_closed: edited(&[("[\"eth0\"]  ", "[\"eth0\"  "), ("port = 80", "port = 0")]);
+    header_that_is_not_closed: edited(&[("[[virtual_server]]", "[[virtual_server]")]);
+}

@@ -1,0 +1,100 @@
+//! The two facts that the loops share, each a level in a `watch` channel.
+
+use std::net::Ipv4Addr;
+use std::time::SystemTime;
+
+use crate::director::LeaseSlots;
+use crate::io::netlink::XdpProgram;
+use crate::model::{Attach, Configuration, Priority, VrrpInstance, XdpMode};
+use crate::vrrp::State;
+
+/// What the VRRP loop has to do, as the director loop sets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Assignment {
+    /// The virtual routers to take part in.
+    pub(super) instances: Vec<AssignedInstance>,
+    /// The interfaces that the program belongs on.
+    pub(super) interfaces: Vec<String>,
+    /// How to attach it.
+    pub(super) xdp_mode: XdpMode,
+    /// Attach it whether this node is master or not.
+    pub(super) attach_always: bool,
+    /// Hand everything over and end.
+    pub(super) stopping: bool,
+}
+
+/// A virtual router and its lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AssignedInstance {
+    /// The configured instance.
+    pub(super) instance: VrrpInstance,
+    /// The slot of its lease.
+    pub(super) lease_slot: u32,
+}
+
+impl Assignment {
+    /// What `configuration` asks for, with the lease slots that were assigned for it.
+    pub(super) fn new(configuration: &Configuration, lease_slots: &LeaseSlots) -> Self {
+        let instances = configuration
+            .vrrp_instances
+            .iter()
+            .filter_map(|instance| {
+                Some(AssignedInstance {
+                    instance: instance.clone(),
+                    lease_slot: lease_slots.slot(instance)?,
+                })
+            })
+            .collect();
+        // A service that no virtual router guards is served by every node, always.
+        let unguarded = configuration
+            .virtual_services
+            .iter()
+            .any(|service| configuration.instance_of(service.address.address).is_none());
+        Self {
+            instances,
+            interfaces: configuration
+                .interfaces()
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+            xdp_mode: configuration.dataplane.xdp_mode,
+            attach_always: unguarded || configuration.dataplane.attach == Attach::Always,
+            stopping: false,
+        }
+    }
+}
+
+/// What has become of it, as the VRRP loop tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Report {
+    /// The virtual routers, in the order of the assignment.
+    pub(super) instances: Vec<InstanceReport>,
+    /// The interfaces that the program belongs on.
+    pub(super) interfaces: Vec<InterfaceReport>,
+}
+
+/// One virtual router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct InstanceReport {
+    /// The configured instance.
+    pub(super) instance: VrrpInstance,
+    /// Its state.
+    pub(super) state: State,
+    /// The priority that it takes part in the election with now.
+    pub(super) effective_priority: Priority,
+    /// The master that it knows of, itself included.
+    pub(super) master_address: Option<Ipv4Addr>,
+    /// How often the state has changed.
+    pub(super) transitions: u64,
+    /// When it last changed.
+    pub(super) last_transition: Option<SystemTime>,
+}
+
+/// The program on one interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct InterfaceReport {
+    /// The name of the interface.
+    pub(super) name: String,
+    /// The program, if it is attached.
+    pub(super) attached: Option<XdpProgram>,
+}

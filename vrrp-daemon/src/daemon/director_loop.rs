@@ -1,0 +1,338 @@
+//! The loop that keeps the forwarding maps: health checks, neighbours, reload, and the daemon's commands.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tokio::time::sleep_until;
+use tracing::{error, info, warn};
+
+use super::channel::{Assignment, Report};
+use super::forwarding::Forwarding;
+use super::monitors::Monitors;
+use super::reload::{self, Reloaded};
+use super::status;
+use crate::api::{Request, Response};
+use crate::director::{Inputs, InterfaceIndices, LeaseSlots, Neighbour, Neighbours, RealServerId};
+use crate::io::bpf::Flows;
+use crate::io::control::ControlSocket;
+use crate::io::netlink::{self, Events, Netlink, Observed, Resolver};
+use crate::io::probe::tcp::ProbeError;
+use crate::model::Configuration;
+
+/// How often everything is read again that events may have missed: maps, routes, neighbours.
+const RESYNC: Duration = Duration::from_secs(30);
+
+/// A stop that takes longer than this is ended: the leases run out by themselves.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
+
+/// Everything that can happen to this loop.
+enum Event {
+    /// A probe has ended.
+    Probed(RealServerId, Result<(), ProbeError>),
+    /// The kernel tells of a change.
+    Kernel(Result<netlink::Event, netlink::Error>),
+    /// A command asks something of us.
+    Request(Request, oneshot::Sender<Response>),
+    /// The other loop's report has changed, or that loop has ended.
+    Report(Result<(), watch::error::RecvError>),
+    /// SIGHUP.
+    Hangup,
+    /// SIGTERM or SIGINT.
+    Terminate,
+    /// A deadline has passed.
+    Timeout,
+}
+
+/// What the loop is made of.
+pub(super) struct DirectorLoop {
+    pub(super) config_path: PathBuf,
+    pub(super) configuration: Configuration,
+    pub(super) started: Instant,
+    pub(super) netlink: Netlink,
+    pub(super) kernel: Events,
+    pub(super) resolver: Resolver,
+    pub(super) interfaces: InterfaceIndices,
+    pub(super) forwarding: Forwarding,
+    pub(super) monitors: Monitors,
+    pub(super) lease_slots: LeaseSlots,
+    pub(super) assignment: watch::Sender<Assignment>,
+    pub(super) report: watch::Receiver<Report>,
+    pub(super) control: ControlSocket,
+}
+
+/// The signals that the daemon listens to.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl DirectorLoop {
+    /// Fills the maps from what is known at the start.
+    pub(super) async fn prepare(&mut self) {
+        self.resolve().await;
+        self.converge();
+    }
+
+    /// Runs until the daemon is told to stop and the other loop has handed everything over.
+    ///
+    /// # Errors
+    /// If the other loop ends unasked, or the kernel's notices end.
+    pub(super) async fn run(mut self) -> anyhow::Result<()> {
+        let mut signals = Signals {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        };
+        let mut resync_at = Instant::now() + RESYNC;
+        let mut stop_by: Option<Instant> = None;
+        let mut dirty = true;
+        loop {
+            dirty |= self.monitors.carry_out();
+            if dirty {
+                self.converge();
+            }
+            let deadline = [self.monitors.deadline(), Some(resync_at), stop_by]
+                .into_iter()
+                .flatten()
+                .min();
+            dirty = match self.next_event(&mut signals, deadline.unwrap_or(resync_at)).await {
+                Event::Probed(id, outcome) => {
+                    self.monitors.probed(id, outcome, Instant::now());
+                    false
+                }
+                Event::Kernel(event) => self.observe(&event.context("the kernel's notices ended")?).await,
+                Event::Request(request, answer) => self.answer(request, answer).await,
+                Event::Report(Ok(())) => false,
+                Event::Report(Err(_)) if stop_by.is_some() => {
+                    self.release_neighbours().await;
+                    return Ok(());
+                }
+                Event::Report(Err(_)) => bail!("the VRRP loop ended"),
+                Event::Hangup => {
+                    self.reload().await;
+                    true
+                }
+                Event::Terminate => {
+                    info!("stopping");
+                    stop_by.get_or_insert_with(|| Instant::now() + STOP_WITHIN);
+                    self.assignment
+                        .send_modify(|assignment| assignment.stopping = true);
+                    false
+                }
+                Event::Timeout => {
+                    let now = Instant::now();
+                    self.monitors.timeout(now);
+                    if stop_by.is_some_and(|stop_by| stop_by <= now) {
+                        bail!("the VRRP loop did not hand over in time; the leases run out by themselves");
+                    }
+                    let resync = resync_at <= now;
+                    if resync {
+                        resync_at = now + RESYNC;
+                        self.forwarding.read_again();
+                        self.resolve().await;
+                    }
+                    resync
+                }
+            };
+        }
+    }
+
+    async fn next_event(&mut self, signals: &mut Signals, deadline: Instant) -> Event {
+        tokio::select! {
+            biased;
+            _ = signals.terminate.recv() => Event::Terminate,
+            _ = signals.interrupt.recv() => Event::Terminate,
+            _ = signals.hangup.recv() => Event::Hangup,
+            changed = self.report.changed() => Event::Report(changed),
+            (id, outcome) = self.monitors.probe_ended() => Event::Probed(id, outcome),
+            event = self.kernel.next() => Event::Kernel(event),
+            (request, answer) = self.control.next_call() => Event::Request(request, answer),
+            () = sleep_until(deadline.into()) => Event::Timeout,
+        }
+    }
+
+    /// Brings the maps to what is configured and known.
+    fn converge(&mut self) {
+        let neighbours = self.neighbours();
+        let inputs = Inputs {
+            configuration: &self.configuration,
+            health: self.monitors.health(),
+            neighbours: &neighbours,
+            interfaces: &self.interfaces,
+            leases: &self.lease_slots,
+        };
+        self.forwarding.converge(&inputs);
+    }
+
+    fn neighbours(&self) -> Neighbours {
+        let resolutions = self.resolver.resolutions().iter();
+        resolutions
+            .filter_map(|(address, resolution)| {
+                let resolution = resolution.as_ref().ok()?;
+                let neighbour = Neighbour {
+                    interface: resolution.interface,
+                    source_mac: resolution.source_mac,
+                    destination_mac: resolution.destination_mac?,
+                };
+                Some((*address, neighbour))
+            })
+            .collect()
+    }
+
+    /// Takes in what the kernel told. Returns whether the maps may have to change.
+    async fn observe(&mut self, event: &netlink::Event) -> bool {
+        let interfaces_changed = match event {
+            netlink::Event::Link(link) => self.interfaces.get(&link.name) != Some(&link.index),
+            netlink::Event::LinkRemoved { .. } | netlink::Event::Overrun => true,
+            netlink::Event::Address { .. }
+            | netlink::Event::Neighbour(_)
+            | netlink::Event::NeighbourRemoved { .. } => false,
+        };
+        if interfaces_changed {
+            match self.netlink.links().await {
+                Ok(links) => {
+                    self.interfaces = links.into_iter().map(|link| (link.name, link.index)).collect()
+                }
+                Err(error) => warn!(%error, "cannot list the interfaces"),
+            }
+        }
+        match self.resolver.observe(event) {
+            Observed::Unchanged => interfaces_changed,
+            Observed::Changed => true,
+            Observed::Stale => {
+                self.resolve().await;
+                true
+            }
+        }
+    }
+
+    /// Finds out how the real servers are reached. Tells of those that direct routing cannot reach, once.
+    async fn resolve(&mut self) {
+        let addresses: BTreeSet<_> = self
+            .configuration
+            .virtual_services
+            .iter()
+            .flat_map(|service| service.real_servers.iter().map(|real_server| real_server.address))
+            .collect();
+        let before = self.resolver.resolutions().clone();
+        if let Err(error) = self.resolver.resolve(&addresses).await {
+            warn!(%error, "cannot resolve the real servers");
+            return;
+        }
+        for (address, resolution) in self.resolver.resolutions() {
+            if let Err(unreachable) = resolution
+                && before.get(address) != Some(resolution)
+            {
+                warn!(real_server = %address, reason = %unreachable, "real server cannot be reached");
+            }
+        }
+    }
+
+    /// Nobody asks for the real servers' link-layer addresses any more.
+    async fn release_neighbours(&mut self) {
+        if let Err(error) = self.resolver.resolve(&BTreeSet::new()).await {
+            warn!(%error, "cannot release the neighbour entries of the real servers");
+        }
+    }
+
+    /// Answers a command. Returns whether the maps may have to change.
+    async fn answer(&mut self, request: Request, answer: oneshot::Sender<Response>) -> bool {
+        match request {
+            Request::Status => {
+                self.answer_status(answer);
+                false
+            }
+            Request::Reload => {
+                let response = self.reload().await;
+                // A command that did not wait for its answer has lost nothing else.
+                answer.send(response).ok();
+                true
+            }
+        }
+    }
+
+    /// Counting the flows takes as long as there are flows: another thread does it, and answers.
+    fn answer_status(&self, answer: oneshot::Sender<Response>) {
+        let neighbours = self.neighbours();
+        let snapshot = status::Snapshot {
+            configuration: &self.configuration,
+            uptime: self.started.elapsed(),
+            report: &self.report.borrow(),
+            plane: self.forwarding.plane(),
+            tables: self.forwarding.tables(),
+            monitors: &self.monitors,
+            inputs: &Inputs {
+                configuration: &self.configuration,
+                health: self.monitors.health(),
+                neighbours: &neighbours,
+                interfaces: &self.interfaces,
+                leases: &self.lease_slots,
+            },
+        };
+        let draft = snapshot.draft();
+        let pin_dir = self.configuration.node.pin_dir.clone();
+        tokio::task::spawn_blocking(move || {
+            let response = match draft.and_then(|draft| Ok(draft.with_flows(&Flows::count(&pin_dir)?))) {
+                Ok(status) => Response::Status(Box::new(status)),
+                Err(error) => Response::Refused {
+                    message: format!("{:#}", anyhow::Error::from(error)),
+                },
+            };
+            answer.send(response).ok();
+        });
+    }
+
+    /// Reads the configuration file again and carries it out, or leaves everything as it is and says why.
+    async fn reload(&mut self) -> Response {
+        let links = match self.netlink.links().await {
+            Ok(links) => links,
+            Err(error) => return refused(format!("cannot list the interfaces: {error}")),
+        };
+        let names: BTreeSet<&str> = links.iter().map(|link| link.name.as_str()).collect();
+        let Reloaded {
+            configuration,
+            message,
+        } = match reload::read(&self.config_path, &self.configuration, |name| {
+            names.contains(name)
+        }) {
+            Ok(reloaded) => reloaded,
+            Err(message) => return refused(message),
+        };
+        self.interfaces = links.into_iter().map(|link| (link.name, link.index)).collect();
+        let lease_slots = match self.lease_slots.assign(
+            self.forwarding.plane(),
+            &configuration.vrrp_instances,
+            &self.interfaces,
+        ) {
+            Ok(lease_slots) => lease_slots,
+            Err(shortage) => return refused(shortage.to_string()),
+        };
+        let assignment = Assignment::new(&configuration, &lease_slots);
+        self.configuration = configuration;
+        self.lease_slots = lease_slots;
+        self.monitors.watch(
+            &self.configuration,
+            &self.forwarding.plane().seeds(),
+            Instant::now(),
+        );
+        self.resolve().await;
+        self.assignment.send_modify(|current| {
+            *current = Assignment {
+                stopping: current.stopping,
+                ..assignment
+            }
+        });
+        info!(%message, "configuration reloaded");
+        Response::Done { message }
+    }
+}
+
+fn refused(message: String) -> Response {
+    error!("reload refused, nothing has changed:\n{message}");
+    Response::Refused { message }
+}

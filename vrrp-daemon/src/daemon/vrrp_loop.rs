@@ -1,0 +1,555 @@
+//! The loop that speaks VRRP: what must happen at once, in one order, at a failover, is owned here.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Context as _;
+use tokio::runtime;
+use tokio::sync::watch;
+use tokio::time::sleep_until;
+use tracing::{debug, error, info, warn};
+
+use super::channel::{AssignedInstance, Assignment, InstanceReport, InterfaceReport, Report};
+use super::forwarding::Chain;
+use super::listeners::{Listeners, Packet};
+use crate::io::announce::Announcer;
+use crate::io::bpf::{Attachments, Leases, monotonic_now};
+use crate::io::netlink::{self, Events, Link, Netlink, Topic, XdpProgram};
+use crate::model::{Priority, VirtualAddress, VirtualRouterId, VrrpInstance, XdpMode};
+use crate::vrrp::{Advertisement, Effect, State, VirtualRouter};
+
+/// How often what events may have missed is looked at again: links, addresses, where the program is attached.
+const RESYNC: Duration = Duration::from_secs(10);
+
+/// The number of frames in a burst of gratuitous ARP (Keepalived's `vrrp_garp_master_repeat`).
+const ANNOUNCEMENTS: usize = 5;
+
+/// Everything that can happen to this loop.
+enum Event {
+    /// A packet of the VRRP protocol.
+    Packet(Packet),
+    /// The kernel tells of a change.
+    Kernel(Result<netlink::Event, netlink::Error>),
+    /// The assignment has changed, or the other loop has ended.
+    Assignment(Result<(), watch::error::RecvError>),
+    /// A deadline has passed.
+    Timeout,
+}
+
+/// What names a virtual router on this node.
+type RouterKey = (String, VirtualRouterId);
+
+/// A virtual router and what surrounds it.
+struct Router {
+    machine: VirtualRouter,
+    lease_slot: u32,
+    /// The interface as it was last told to the machine, while it is up; at first, not told at all.
+    told: bool,
+    on: Option<Port>,
+    last_transition: Option<SystemTime>,
+}
+
+/// An interface that a virtual router can work on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Port {
+    index: u32,
+    mac: [u8; 6],
+    primary_address: Ipv4Addr,
+}
+
+/// What the loop is made of.
+pub(super) struct VrrpLoop {
+    netlink: Netlink,
+    kernel: Events,
+    announcer: Announcer,
+    listeners: Listeners,
+    leases: Leases,
+    attachments: Attachments,
+    /// Where the program runs on the interfaces that it is attached to, as the kernel says.
+    attached: BTreeMap<String, XdpProgram>,
+    /// When an interface last refused the program: it is tried again at the next resync.
+    refused: BTreeMap<String, Instant>,
+    links: Vec<Link>,
+    routers: BTreeMap<RouterKey, Router>,
+    assignment: watch::Receiver<Assignment>,
+    report: watch::Sender<Report>,
+}
+
+impl VrrpLoop {
+    /// Runs on the calling thread until the assignment says to stop and everything is handed over.
+    ///
+    /// # Errors
+    /// If sockets cannot be opened, or the kernel's notices end.
+    pub(super) fn run(
+        leases: Leases,
+        attachments: Attachments,
+        assignment: watch::Receiver<Assignment>,
+        report: watch::Sender<Report>,
+    ) -> anyhow::Result<()> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async move {
+            let mut vrrp_loop = Self {
+                netlink: Netlink::new()?,
+                kernel: Events::subscribe(&[Topic::Links, Topic::Addresses])?,
+                announcer: Announcer::open().context("cannot open a socket for gratuitous ARP")?,
+                listeners: Listeners::new(),
+                leases,
+                attachments,
+                attached: BTreeMap::new(),
+                refused: BTreeMap::new(),
+                links: Vec::new(),
+                routers: BTreeMap::new(),
+                assignment,
+                report,
+            };
+            vrrp_loop
+                .attachments
+                .adopt()
+                .context("cannot take over the pinned links")?;
+            vrrp_loop.turn().await
+        })
+    }
+
+    async fn turn(&mut self) -> anyhow::Result<()> {
+        self.reassign();
+        self.look_at_links().await;
+        let mut resync_at = Instant::now() + RESYNC;
+        loop {
+            self.carry_out_all().await;
+            self.attach_where_wanted().await;
+            self.publish();
+            if self.assignment.borrow().stopping && self.routers.is_empty() {
+                return Ok(());
+            }
+            let deadline = self
+                .routers
+                .values()
+                .filter_map(|router| router.machine.deadline())
+                .min();
+            let deadline = deadline.map_or(resync_at, |deadline| deadline.min(resync_at));
+            match self.next_event(deadline).await {
+                Event::Packet(packet) => self.receive(&packet),
+                Event::Kernel(event) => self.observe(&event.context("the kernel's notices ended")?).await,
+                Event::Assignment(changed) => {
+                    changed.context("the director loop ended")?;
+                    self.reassign();
+                    self.look_at_links().await;
+                }
+                Event::Timeout => {
+                    let now = Instant::now();
+                    for router in self.routers.values_mut() {
+                        router.machine.timeout(now);
+                    }
+                    if resync_at <= now {
+                        resync_at = now + RESYNC;
+                        self.refused.clear();
+                        self.look_at_programs().await;
+                        self.look_at_links().await;
+                        self.hold_addresses().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Packets come before the deadline: after a pause, what lies in the sockets is heard before silence is concluded
+    /// from the clock.
+    async fn next_event(&mut self, deadline: Instant) -> Event {
+        tokio::select! {
+            biased;
+            packet = self.listeners.next() => Event::Packet(packet),
+            event = self.kernel.next() => Event::Kernel(event),
+            changed = self.assignment.changed() => Event::Assignment(changed),
+            () = sleep_until(deadline.into()) => Event::Timeout,
+        }
+    }
+
+    /// Makes the virtual routers those of the assignment.
+    fn reassign(&mut self) {
+        let assignment = self.assignment.borrow_and_update().clone();
+        let now = Instant::now();
+        let key = |instance: &VrrpInstance| (instance.interface.clone(), instance.virtual_router_id);
+        let wanted: BTreeMap<RouterKey, AssignedInstance> = if assignment.stopping {
+            BTreeMap::new()
+        } else {
+            assignment
+                .instances
+                .into_iter()
+                .map(|assigned| (key(&assigned.instance), assigned))
+                .collect()
+        };
+        for (key, router) in &mut self.routers {
+            if !wanted.contains_key(key) {
+                router.machine.stop(now);
+            }
+        }
+        for (key, AssignedInstance { instance, lease_slot }) in wanted {
+            match self.routers.get_mut(&key) {
+                Some(router) => router.machine.reconfigure(instance, now),
+                None => {
+                    let router = self.begin(instance, lease_slot, now);
+                    self.routers.insert(key, router);
+                }
+            }
+        }
+    }
+
+    /// A virtual router that is new to this daemon; perhaps not to the node, whose lease may still hold.
+    fn begin(&self, instance: VrrpInstance, lease_slot: u32, now: Instant) -> Router {
+        let lease = self.leases.read(lease_slot);
+        let present = monotonic_now();
+        let mut machine = VirtualRouter::new(instance);
+        if lease.interval != 0
+            && lease.standing(present).may_answer
+            && let Some(last_advertised) =
+                now.checked_sub(Duration::from_nanos(present.saturating_sub(lease.renewed_at)))
+        {
+            machine.resume(last_advertised);
+        }
+        Router {
+            machine,
+            lease_slot,
+            told: false,
+            on: None,
+            last_transition: None,
+        }
+    }
+
+    /// Tells the virtual routers what their interfaces are like now.
+    async fn look_at_links(&mut self) {
+        match self.netlink.links().await {
+            Ok(links) => self.links = links,
+            Err(error) => {
+                warn!(%error, "cannot list the interfaces");
+                return;
+            }
+        }
+        let now = Instant::now();
+        for ((interface, _), router) in &mut self.routers {
+            let link = self.links.iter().find(|link| link.up && link.name == *interface);
+            let port = match link {
+                Some(link) if !self.refused.contains_key(interface) => {
+                    port(&self.netlink, link, router.machine.instance()).await
+                }
+                _ => None,
+            };
+            if router.told && port == router.on {
+                continue;
+            }
+            match port {
+                Some(port) => {
+                    if let Err(error) = self.listeners.listen(interface, port.index) {
+                        error!(interface, %error, "cannot open the VRRP socket");
+                        continue;
+                    }
+                    router.machine.interface_up(port.primary_address, now);
+                }
+                None => router.machine.interface_down(now),
+            }
+            router.on = port;
+            router.told = true;
+        }
+        let routers = &self.routers;
+        self.listeners
+            .keep(|interface| routers.keys().any(|(used, _)| used == interface));
+    }
+
+    /// Takes in what the kernel told.
+    async fn observe(&mut self, event: &netlink::Event) {
+        match event {
+            netlink::Event::Link(link) if self.links.contains(link) => {}
+            netlink::Event::Link(_) | netlink::Event::LinkRemoved { .. } => self.look_at_links().await,
+            netlink::Event::Address { present, address, .. } => {
+                let ours = self.routers.values().any(|router| {
+                    let mut addresses = router.machine.instance().virtual_addresses.iter();
+                    addresses.any(|virtual_address| virtual_address.address.addr() == address.addr())
+                });
+                match (ours, present) {
+                    (false, _) => self.look_at_links().await,
+                    (true, false) => self.hold_addresses().await,
+                    (true, true) => {}
+                }
+            }
+            netlink::Event::Overrun => {
+                self.look_at_links().await;
+                self.hold_addresses().await;
+            }
+            netlink::Event::Neighbour(_) | netlink::Event::NeighbourRemoved { .. } => {}
+        }
+    }
+
+    /// Puts back virtual addresses that something else has taken from a master.
+    async fn hold_addresses(&mut self) {
+        let masters = self
+            .routers
+            .iter()
+            .filter(|(_, router)| router.machine.state() == State::Master);
+        for ((interface, _), router) in masters {
+            for address in &router.machine.instance().virtual_addresses {
+                if add_address(&self.netlink, &self.links, interface, address).await {
+                    warn!(address = %address.address, interface, "a virtual address was gone: added it again");
+                }
+            }
+        }
+    }
+
+    fn receive(&mut self, packet: &Packet) {
+        let interface = packet.interface();
+        let received = match Advertisement::parse(packet.bytes()) {
+            Ok(received) => received,
+            Err(error) => {
+                self.listeners.complain(interface, &error.to_string());
+                return;
+            }
+        };
+        let key = (interface.to_owned(), received.advertisement.virtual_router_id);
+        match self.routers.get_mut(&key) {
+            Some(router) => router
+                .machine
+                .received(received.source, &received.advertisement, Instant::now()),
+            None => {
+                debug!(interface, virtual_router_id = %key.1, "advertisement of a virtual router that is not ours")
+            }
+        }
+    }
+
+    /// Carries out what the virtual routers ask for, and lets go of those that have stopped.
+    async fn carry_out_all(&mut self) {
+        let keys: Vec<RouterKey> = self.routers.keys().cloned().collect();
+        for key in keys {
+            while let Some(effect) = self
+                .routers
+                .get_mut(&key)
+                .and_then(|router| router.machine.next_effect())
+            {
+                self.carry_out(&key, effect).await;
+            }
+        }
+        self.routers.retain(|_, router| !router.machine.is_stopped());
+    }
+
+    async fn carry_out(&mut self, key: &RouterKey, effect: Effect) {
+        let (interface, virtual_router_id) = key;
+        let Some(router) = self.routers.get_mut(key) else {
+            return;
+        };
+        let name = &router.machine.instance().name;
+        match effect {
+            Effect::GrantLease { interval } => {
+                let Some(port) = router.on else { return };
+                self.leases
+                    .grant(router.lease_slot, port.index, virtual_router_id.get(), interval);
+                // Before anybody is told to send us packets.
+                self.attach_where_wanted().await;
+            }
+            Effect::Send(advertisement) => {
+                let Some(port) = router.on else { return };
+                match self
+                    .listeners
+                    .send(interface, &advertisement.packet(port.primary_address))
+                {
+                    Ok(()) if advertisement.priority != Priority::RESIGN => {
+                        self.leases.renew(router.lease_slot);
+                        router.machine.sent(Instant::now());
+                    }
+                    Ok(()) => {}
+                    Err(error) => warn!(instance = name, interface, %error, "cannot send an advertisement"),
+                }
+            }
+            Effect::AcquireAddresses(addresses) => {
+                for address in &addresses {
+                    add_address(&self.netlink, &self.links, interface, address).await;
+                }
+            }
+            Effect::ReleaseAddresses(addresses) => {
+                for address in &addresses {
+                    let Some(link) = device(&self.links, interface, address) else {
+                        continue;
+                    };
+                    if let Err(error) = self.netlink.remove_address(link.index, address).await {
+                        error!(instance = name, %error, "a virtual address stays on its interface");
+                    }
+                }
+            }
+            Effect::Announce(addresses) => {
+                for address in &addresses {
+                    let Some(link) = device(&self.links, interface, address) else {
+                        continue;
+                    };
+                    announce(&self.announcer, link, address);
+                }
+            }
+            Effect::HandOverLease => self.leases.hand_over(router.lease_slot),
+            Effect::VacateLease => self.leases.vacate(router.lease_slot),
+            Effect::Transitioned { from, to, reason } => {
+                info!(instance = name, interface, vrid = virtual_router_id.get(), %from, %to, %reason, "transition");
+                router.last_transition = Some(SystemTime::now());
+            }
+            Effect::Notify(notice) => warn!(instance = name, interface, "{notice}"),
+        }
+    }
+
+    /// Attaches the program where it belongs now, and takes it off elsewhere.
+    async fn attach_where_wanted(&mut self) {
+        let assignment = self.assignment.borrow().clone();
+        let holds = self
+            .routers
+            .values()
+            .any(|router| self.leases.is_held(router.lease_slot));
+        let wanted = |interface: &str| {
+            (holds || assignment.attach_always && !assignment.stopping)
+                && assignment.interfaces.iter().any(|name| name == interface)
+        };
+        let unwanted: Vec<String> = self
+            .attachments
+            .interfaces()
+            .filter(|interface| !wanted(interface))
+            .map(str::to_owned)
+            .collect();
+        for interface in unwanted {
+            info!(interface, "taking the XDP program off");
+            self.attachments.detach(&interface);
+            self.attached.remove(&interface);
+        }
+        for interface in assignment.interfaces.iter().filter(|interface| wanted(interface)) {
+            if !self.attachments.contains(interface) && !self.refused.contains_key(interface) {
+                self.attach(interface, assignment.xdp_mode);
+            }
+            if self.attachments.contains(interface) && !self.attached.contains_key(interface) {
+                match self.netlink.xdp_program(interface).await {
+                    Ok(Some(program)) => {
+                        info!(
+                            interface,
+                            native = program.native,
+                            id = program.id,
+                            "the XDP program is attached"
+                        );
+                        self.attached.insert(interface.clone(), program);
+                    }
+                    Ok(None) => {}
+                    Err(error) => warn!(interface, %error, "cannot tell whether the XDP program is attached"),
+                }
+            }
+        }
+    }
+
+    /// Lets go of links whose interface was made anew or has lost the program: it is attached again where it belongs.
+    async fn look_at_programs(&mut self) {
+        let interfaces: Vec<String> = self.attachments.interfaces().map(str::to_owned).collect();
+        for interface in interfaces {
+            match self.netlink.xdp_program(&interface).await {
+                Ok(program) if program.as_ref() == self.attached.get(&interface) => {}
+                Ok(_) | Err(_) => {
+                    warn!(interface, "the XDP program is not on the interface any more");
+                    self.attachments.detach(&interface);
+                    self.attached.remove(&interface);
+                }
+            }
+        }
+    }
+
+    /// Attaches the program, or resigns where that cannot be done: without it the local stack would reset every
+    /// connection to a virtual address.
+    fn attach(&mut self, interface: &str, mode: XdpMode) {
+        let Err(error) = self.attachments.attach(interface, mode) else {
+            return;
+        };
+        error!(interface, error = %Chain(&error), "cannot forward: out of the election until the program is attached");
+        let now = Instant::now();
+        self.refused.insert(interface.to_owned(), now);
+        for ((used, _), router) in &mut self.routers {
+            if used == interface {
+                router.machine.interface_down(now);
+                router.on = None;
+            }
+        }
+    }
+
+    fn publish(&self) {
+        let assignment = self.assignment.borrow();
+        let instances = assignment.instances.iter().filter_map(|assigned| {
+            let instance = &assigned.instance;
+            let router = self
+                .routers
+                .get(&(instance.interface.clone(), instance.virtual_router_id))?;
+            Some(InstanceReport {
+                instance: instance.clone(),
+                state: router.machine.state(),
+                effective_priority: router.machine.effective_priority(),
+                master_address: router.machine.master_address(),
+                transitions: router.machine.transitions(),
+                last_transition: router.last_transition,
+            })
+        });
+        let interfaces = assignment.interfaces.iter().map(|name| InterfaceReport {
+            name: name.clone(),
+            attached: self.attached.get(name).copied(),
+        });
+        let report = Report {
+            instances: instances.collect(),
+            interfaces: interfaces.collect(),
+        };
+        self.report.send_if_modified(|current| {
+            let changed = *current != report;
+            *current = report;
+            changed
+        });
+    }
+}
+
+/// The interface as a virtual router sees it, if it has an address to send from.
+async fn port(netlink: &Netlink, link: &Link, instance: &VrrpInstance) -> Option<Port> {
+    let virtual_addresses: Vec<Ipv4Addr> = instance
+        .virtual_addresses
+        .iter()
+        .filter_map(|address| match address.address.addr() {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        })
+        .collect();
+    match netlink.primary_address(link.index, &virtual_addresses).await {
+        Ok(primary_address) => Some(Port {
+            index: link.index,
+            mac: link.mac?,
+            primary_address: primary_address?,
+        }),
+        Err(error) => {
+            warn!(interface = link.name, %error, "cannot read the addresses");
+            None
+        }
+    }
+}
+
+/// The interface that a virtual address belongs on.
+fn device<'a>(links: &'a [Link], interface: &str, address: &VirtualAddress) -> Option<&'a Link> {
+    let name = address.device.as_deref().unwrap_or(interface);
+    links.iter().find(|link| link.name == name)
+}
+
+/// Adds a virtual address. Returns whether it was not there before.
+async fn add_address(netlink: &Netlink, links: &[Link], interface: &str, address: &VirtualAddress) -> bool {
+    let Some(link) = device(links, interface, address) else {
+        error!(address = %address.address, "the interface of a virtual address is gone");
+        return false;
+    };
+    netlink
+        .add_address(link.index, address)
+        .await
+        .unwrap_or_else(|error| {
+            error!(%error, "a virtual address is missing from its interface");
+            false
+        })
+}
+
+fn announce(announcer: &Announcer, link: &Link, address: &VirtualAddress) {
+    let (Some(mac), IpAddr::V4(address)) = (link.mac, address.address.addr()) else {
+        return;
+    };
+    for _ in 0..ANNOUNCEMENTS {
+        if let Err(error) = announcer.announce(link.index, mac, address) {
+            warn!(%address, interface = link.name, %error, "cannot send gratuitous ARP");
+            return;
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Between the words of the domain and the keys of the maps.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use lb_common::{Address, ServiceKey, VirtualRouterKey, protocol};
+
+use crate::model::{Protocol, ServiceAddress, VrrpInstance};
+
+/// `address` as the maps hold it: IPv4 mapped into IPv6.
+#[must_use]
+pub const fn map_address(address: IpAddr) -> Address {
+    match address {
+        IpAddr::V4(address) => Address::v4(address.octets()),
+        IpAddr::V6(address) => Address::v6(address.octets()),
+    }
+}
+
+/// The address that a map holds: IPv4 if it is a mapped one.
+#[must_use]
+pub const fn ip_address(address: Address) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::from_octets(address.bytes)).to_canonical()
+}
+
+/// The key of a virtual service in [`lb_common::maps::SERVICES`].
+#[must_use]
+pub const fn service_key(service: ServiceAddress) -> ServiceKey {
+    ServiceKey {
+        address: map_address(service.address),
+        port: service.port,
+        protocol: match service.protocol {
+            Protocol::Tcp => protocol::TCP,
+            Protocol::Udp => protocol::UDP,
+        },
+        _reserved: 0,
+    }
+}
+
+/// The virtual service that a key of [`lb_common::maps::SERVICES`] names; nothing for a protocol that this build does
+/// not know.
+#[must_use]
+pub const fn service_address(key: ServiceKey) -> Option<ServiceAddress> {
+    let protocol = match key.protocol {
+        protocol::TCP => Protocol::Tcp,
+        protocol::UDP => Protocol::Udp,
+        _ => return None,
+    };
+    Some(ServiceAddress {
+        address: ip_address(key.address),
+        port: key.port,
+        protocol,
+    })
+}
+
+/// The IP version of a virtual router: that of its addresses, of which there is at least one.
+pub(super) fn ip_version(instance: &VrrpInstance) -> u8 {
+    let ipv6 = instance
+        .virtual_addresses
+        .first()
+        .is_some_and(|virtual_address| virtual_address.address.addr().is_ipv6());
+    if ipv6 { 6 } else { 4 }
+}
+
+/// The key of an instance in [`lb_common::maps::VIRTUAL_ROUTERS`]; `interface` is the index of its interface.
+#[must_use]
+pub fn virtual_router_key(instance: &VrrpInstance, interface: u32) -> VirtualRouterKey {
+    VirtualRouterKey {
+        interface,
+        virtual_router_id: instance.virtual_router_id.get(),
+        ip_version: ip_version(instance),
+        _reserved: [0; 2],
+    }
+}

@@ -1,0 +1,262 @@
+//! What the maps should hold.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
+
+use lb_common::{
+    Address, AddressEntry, NO_LEASE, Real, ServiceKey, VirtualRouterEntry, VirtualRouterKey, maps, real_flags,
+};
+
+use super::standing::health_of;
+use super::{
+    InterfaceIndices, LeaseSlots, Neighbour, Neighbours, Plane, RealServerId, Shortage, Standing,
+    map_address, service_key, virtual_router_key,
+};
+use crate::health::Health;
+use crate::model::{Configuration, RealServer, ServiceAddress, VirtualService};
+
+/// All that decides what the maps should hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// What is configured.
+    pub configuration: &'a Configuration,
+    /// The health of the real servers that have a check. One that is missing is [`Health::Unknown`].
+    pub health: &'a HashMap<RealServerId, Health>,
+    /// The neighbours that are resolved.
+    pub neighbours: &'a Neighbours,
+    /// The interfaces that exist.
+    pub interfaces: &'a InterfaceIndices,
+    /// The lease slots that were assigned for this configuration.
+    pub leases: &'a LeaseSlots,
+}
+
+impl Inputs<'_> {
+    /// How a real server stands in its service: what the status shows and what the schedule follows.
+    #[must_use]
+    pub fn standing(&self, service: &VirtualService, real_server: &RealServer) -> Standing {
+        Standing::new(
+            service.scheduler,
+            real_server,
+            self.health(service.address, real_server),
+            self.neighbours.contains_key(&real_server.address),
+        )
+    }
+
+    fn health(&self, service: ServiceAddress, real_server: &RealServer) -> Health {
+        let id = RealServerId {
+            service,
+            address: real_server.address,
+        };
+        health_of(real_server, self.health.get(&id).copied())
+    }
+}
+
+/// How a virtual service should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredService {
+    /// [`lb_common::Service::index`].
+    pub index: u32,
+    /// [`lb_common::Service::lease`].
+    pub lease: u32,
+    /// Who is to be scheduled: slots of real servers and their effective weights, as [`schedule`](super::schedule())
+    /// takes them. Unrolling that, and where in the ring array it goes, is the planner's business.
+    pub members: Vec<(u32, u16)>,
+}
+
+/// What the maps should hold: the other side of a [`Plane`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Desired {
+    /// The virtual services.
+    pub services: BTreeMap<ServiceKey, DesiredService>,
+    /// The real servers, by slot; all other slots should be free.
+    pub reals: BTreeMap<u32, Real>,
+    /// The virtual addresses.
+    pub addresses: BTreeMap<Address, AddressEntry>,
+    /// The virtual routers.
+    pub virtual_routers: HashMap<VirtualRouterKey, VirtualRouterEntry>,
+    /// What does not fit.
+    pub shortages: Vec<Shortage>,
+}
+
+impl Desired {
+    /// What the maps should hold, given what they hold now: whatever is there already keeps its slot, so that a plan
+    /// moves nothing that did not change, even if the plan is another daemon's.
+    ///
+    /// A real server that takes a free slot raises its generation. A slot is free only after it has been seen without
+    /// [`real_flags::CONFIGURED`] in `actual`; no schedule names it any more then.
+    #[must_use]
+    pub fn new(inputs: &Inputs<'_>, actual: &Plane) -> Self {
+        let mut desired = Self::default();
+        let leases = desired.add_virtual_routers(inputs);
+        let mut slots = Slots::new(actual);
+        for service in &inputs.configuration.virtual_services {
+            // A service whose virtual router has no lease is not ours to serve; the shortage has been told.
+            let lease = match leases.get(&service.address.address) {
+                None => NO_LEASE,
+                Some(Some(lease)) => *lease,
+                Some(None) => continue,
+            };
+            desired.add_service(inputs, service, lease, &mut slots);
+        }
+        desired
+    }
+
+    /// Adds the virtual routers and their addresses. Returns the lease of each address; where two instances have the
+    /// same address, the first one's.
+    fn add_virtual_routers(&mut self, inputs: &Inputs<'_>) -> HashMap<IpAddr, Option<u32>> {
+        let mut leases = HashMap::new();
+        for instance in &inputs.configuration.vrrp_instances {
+            let lease = inputs.leases.slot(instance);
+            for virtual_address in &instance.virtual_addresses {
+                leases.entry(virtual_address.address.addr()).or_insert(lease);
+            }
+            let Some(lease) = lease else {
+                self.shortages.push(Shortage::Leases {
+                    instance: instance.name.clone(),
+                });
+                continue;
+            };
+            if let Some(interface) = inputs.interfaces.get(&instance.interface) {
+                let key = virtual_router_key(instance, *interface);
+                self.virtual_routers.insert(key, VirtualRouterEntry { lease });
+            }
+        }
+        self.addresses = leases
+            .iter()
+            .filter_map(|(address, lease)| Some((map_address(*address), AddressEntry { lease: (*lease)? })))
+            .collect();
+        leases
+    }
+
+    fn add_service(
+        &mut self,
+        inputs: &Inputs<'_>,
+        service: &VirtualService,
+        lease: u32,
+        slots: &mut Slots<'_>,
+    ) {
+        let key = service_key(service.address);
+        let Some(index) = slots.service(&key) else {
+            self.shortages.push(Shortage::Services {
+                service: service.address,
+            });
+            return;
+        };
+        let mut members = Vec::with_capacity(service.real_servers.len());
+        let mut left_out = 0;
+        for real_server in &service.real_servers {
+            let address = map_address(real_server.address);
+            let Some((slot, generation)) = slots.real(index, address) else {
+                left_out += 1;
+                continue;
+            };
+            let neighbour = inputs.neighbours.get(&real_server.address);
+            let health = inputs.health(service.address, real_server);
+            let identity = Real {
+                address,
+                generation,
+                service: index,
+                ..Real::default()
+            };
+            self.reals.insert(slot, with_state(identity, health, neighbour));
+            let standing = Standing::new(service.scheduler, real_server, health, neighbour.is_some());
+            members.push((slot, standing.effective_weight.get()));
+        }
+        if left_out > 0 {
+            self.shortages.push(Shortage::RealServers {
+                service: service.address,
+                count: left_out,
+            });
+        }
+        self.services.insert(
+            key,
+            DesiredService {
+                index,
+                lease,
+                members,
+            },
+        );
+    }
+}
+
+/// The slot of a configured real server, in that state.
+fn with_state(identity: Real, health: Health, neighbour: Option<&Neighbour>) -> Real {
+    let mut real = identity;
+    real.flags = real_flags::CONFIGURED;
+    if health == Health::Up {
+        real.flags |= real_flags::UP;
+    }
+    if let Some(neighbour) = neighbour {
+        real.flags |= real_flags::RESOLVED;
+        real.interface = neighbour.interface;
+        real.source_mac = neighbour.source_mac;
+        real.destination_mac = neighbour.destination_mac;
+    }
+    real
+}
+
+/// Who has which slot, and which are free.
+struct Slots<'a> {
+    actual: &'a Plane,
+    /// Indices of services that are taken: by services, and by real servers whose service is gone and who would be
+    /// adopted by the wrong one.
+    taken_indices: HashSet<u32>,
+    /// Indices that services of `actual` have been found to have, each by one.
+    kept_indices: HashSet<u32>,
+    next_index: u32,
+    /// Slots of configured real servers by service index and address.
+    reals: HashMap<(u32, Address), u32>,
+    next_real: u32,
+}
+
+impl<'a> Slots<'a> {
+    fn new(actual: &'a Plane) -> Self {
+        let mut taken_indices: HashSet<u32> = actual.services.values().map(|service| service.index).collect();
+        let mut reals = HashMap::new();
+        for (slot, real) in (0..).zip(&actual.reals) {
+            if is_configured(real) {
+                taken_indices.insert(real.service);
+                reals.entry((real.service, real.address)).or_insert(slot);
+            }
+        }
+        Self {
+            actual,
+            taken_indices,
+            kept_indices: HashSet::new(),
+            next_index: 0,
+            reals,
+            next_real: 0,
+        }
+    }
+
+    /// The index of a service: the one it has, or a free one.
+    fn service(&mut self, key: &ServiceKey) -> Option<u32> {
+        if let Some(service) = self.actual.services.get(key)
+            && service.index < maps::SERVICES_CAPACITY
+            && self.kept_indices.insert(service.index)
+        {
+            return Some(service.index);
+        }
+        let index =
+            (self.next_index..maps::SERVICES_CAPACITY).find(|index| !self.taken_indices.contains(index))?;
+        self.next_index = index + 1;
+        Some(index)
+    }
+
+    /// The slot and the generation of a real server: those it has, or a free slot's with its generation raised.
+    fn real(&mut self, service: u32, address: Address) -> Option<(u32, u32)> {
+        if let Some(slot) = self.reals.remove(&(service, address)) {
+            return Some((slot, self.actual.real(slot).generation));
+        }
+        let slot =
+            (self.next_real..maps::REALS_CAPACITY).find(|slot| !is_configured(&self.actual.real(*slot)))?;
+        self.next_real = slot + 1;
+        // 0 is the generation of a slot that was never used.
+        let generation = self.actual.real(slot).generation.wrapping_add(1).max(1);
+        Some((slot, generation))
+    }
+}
+
+const fn is_configured(real: &Real) -> bool {
+    real.flags & real_flags::CONFIGURED != 0
+}

@@ -1,0 +1,297 @@
+//! A small world for tests: maps that operations are carried out on, watched at every step.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lb_common::{NO_LEASE, real_flags};
+
+use super::*;
+use crate::health::Health;
+use crate::model::{
+    Attach, Configuration, Dataplane, InitialState, Interval, Node, Priority, Protocol, RealServer,
+    Scheduler, TcpCheck, Version, VirtualAddress, VirtualRouterId, VirtualService, VrrpInstance, Weight,
+    XdpMode,
+};
+
+const USABLE: u32 = real_flags::CONFIGURED | real_flags::UP | real_flags::RESOLVED;
+
+/// The address of the service number `number`; odd ones are served under UDP.
+pub(super) fn virtual_address(number: u16) -> ServiceAddress {
+    ServiceAddress {
+        address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 3)),
+        port: 80 + number,
+        protocol: if number.is_multiple_of(2) {
+            Protocol::Tcp
+        } else {
+            Protocol::Udp
+        },
+    }
+}
+
+/// The address of the real server number `number`.
+pub(super) fn real_address(number: u16) -> IpAddr {
+    let [high, low] = number.to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(10, 1, high, low))
+}
+
+/// A service whose real servers have these numbers and weights, all with a check.
+pub(super) fn service(number: u16, scheduler: Scheduler, real_servers: &[(u16, u16)]) -> VirtualService {
+    VirtualService {
+        address: virtual_address(number),
+        scheduler,
+        delay_loop: Duration::from_secs(6),
+        real_servers: real_servers
+            .iter()
+            .map(|(real, weight)| RealServer {
+                address: real_address(*real),
+                weight: Weight::new(*weight),
+                check: Some(TcpCheck {
+                    port: 80,
+                    connect_timeout: Duration::from_secs(1),
+                    retry: 0,
+                    delay_before_retry: Duration::from_secs(1),
+                    rise: 1,
+                }),
+            })
+            .collect(),
+    }
+}
+
+/// An instance on `eth0` with the address 10.0.0.`last`.
+pub(super) fn instance(virtual_router_id: u8, last: u8) -> VrrpInstance {
+    VrrpInstance {
+        name: format!("VI_{virtual_router_id}"),
+        interface: "eth0".to_owned(),
+        virtual_router_id: VirtualRouterId::new(virtual_router_id).expect("not 0"),
+        version: Version::V2,
+        initial_state: InitialState::Backup,
+        priority: Priority::DEFAULT,
+        advert_int: Interval::from_seconds(1).expect("not 0"),
+        preempt: true,
+        password: None,
+        lease: true,
+        virtual_addresses: vec![VirtualAddress {
+            address: format!("10.0.0.{last}/24").parse().expect("an address"),
+            device: None,
+            label: None,
+        }],
+    }
+}
+
+pub(super) fn neighbour(last: u8) -> Neighbour {
+    Neighbour {
+        interface: 2,
+        source_mac: [2, 0, 0, 0, 0, 1],
+        destination_mac: [2, 0, 0, 0, 1, last],
+    }
+}
+
+/// Everything that the director's loop has, and the maps.
+pub(super) struct World {
+    pub(super) configuration: Configuration,
+    pub(super) health: HashMap<RealServerId, Health>,
+    pub(super) neighbours: Neighbours,
+    pub(super) interfaces: InterfaceIndices,
+    pub(super) leases: LeaseSlots,
+    pub(super) plane: Plane,
+    pub(super) planner: Planner,
+    /// There is room for every schedule: then no state in between may name a server that cannot serve.
+    pub(super) roomy: bool,
+    /// Who ever was given a slot under a generation.
+    owners: HashMap<(u32, u32), RealServerId>,
+}
+
+impl World {
+    /// A world with these services, whose real servers are all up and resolved, and one instance with their address.
+    pub(super) fn new(virtual_services: Vec<VirtualService>) -> Self {
+        let mut world = Self {
+            configuration: Configuration {
+                node: Node {
+                    router_id: None,
+                    control_socket: PathBuf::new(),
+                    pin_dir: PathBuf::new(),
+                    state_dir: PathBuf::new(),
+                },
+                dataplane: Dataplane {
+                    interfaces: Vec::new(),
+                    xdp_mode: XdpMode::Auto,
+                    attach: Attach::OnMaster,
+                    flow_table_size: 1024,
+                },
+                vrrp_instances: vec![instance(51, 3)],
+                virtual_services,
+            },
+            health: HashMap::new(),
+            neighbours: Neighbours::new(),
+            interfaces: HashMap::from([("eth0".to_owned(), 2)]),
+            leases: LeaseSlots::default(),
+            plane: Plane::default(),
+            planner: Planner::new(),
+            roomy: true,
+            owners: HashMap::new(),
+        };
+        world.assign_leases();
+        for service in &world.configuration.virtual_services {
+            for real_server in &service.real_servers {
+                let id = RealServerId {
+                    service: service.address,
+                    address: real_server.address,
+                };
+                world.health.insert(id, Health::Up);
+                world.neighbours.insert(real_server.address, neighbour(1));
+            }
+        }
+        world
+    }
+
+    pub(super) fn assign_leases(&mut self) {
+        self.leases = self
+            .leases
+            .assign(&self.plane, &self.configuration.vrrp_instances, &self.interfaces)
+            .expect("there is room");
+    }
+
+    pub(super) fn inputs(&self) -> Inputs<'_> {
+        Inputs {
+            configuration: &self.configuration,
+            health: &self.health,
+            neighbours: &self.neighbours,
+            interfaces: &self.interfaces,
+            leases: &self.leases,
+        }
+    }
+
+    pub(super) fn set_health(&mut self, service: u16, real: u16, health: Health) {
+        let id = RealServerId {
+            service: virtual_address(service),
+            address: real_address(real),
+        };
+        self.health.insert(id, health);
+    }
+
+    pub(super) fn slot(&self, service: u16, real: u16) -> Option<u32> {
+        let id = RealServerId {
+            service: virtual_address(service),
+            address: real_address(real),
+        };
+        self.plane.slots().get(&id).copied()
+    }
+
+    /// The numbers of the real servers in the schedule of a service.
+    pub(super) fn schedule(&self, service: u16) -> Vec<u16> {
+        let key = service_key(virtual_address(service));
+        let slots = self.plane.schedule(&key).expect("the service is there");
+        slots
+            .iter()
+            .map(|slot| {
+                let [.., high, low] = self.plane.real(*slot).address.bytes;
+                u16::from_be_bytes([high, low])
+            })
+            .collect()
+    }
+
+    /// Plans, and carries out at most `limit` operations, watching every step.
+    pub(super) fn advance(&mut self, limit: usize) -> Plan {
+        let desired = Desired::new(&self.inputs(), &self.plane);
+        let plan = self.planner.plan(&self.plane, &desired);
+        for operation in plan.operations.iter().take(limit) {
+            self.watch(operation, &desired);
+            self.plane.apply(operation);
+            self.check_consistency();
+        }
+        plan
+    }
+
+    /// Carries a whole plan out, after which there is nothing left to do.
+    pub(super) fn settle(&mut self) -> Vec<Operation> {
+        let plan = self.advance(usize::MAX);
+        assert_eq!(plan.shortages, []);
+        assert_eq!(
+            self.advance(usize::MAX),
+            Plan::default(),
+            "a plan leaves nothing to do"
+        );
+        plan.operations
+    }
+
+    /// What must hold of an operation before it is carried out.
+    fn watch(&mut self, operation: &Operation, desired: &Desired) {
+        if let Operation::WriteRing { offset, slots } = operation {
+            let end = offset + u32::try_from(slots.len()).expect("few slots");
+            for service in self.plane.services.values() {
+                assert!(
+                    service.ring_length == 0
+                        || service.ring_offset + service.ring_length <= *offset
+                        || end <= service.ring_offset,
+                    "a schedule in force is overwritten"
+                );
+            }
+        }
+        if let Operation::PutReal { slot, real } = operation
+            && real.flags != 0
+        {
+            let wanted = desired.services.iter().map(|(key, service)| (key, service.index));
+            let present = self
+                .plane
+                .services
+                .iter()
+                .map(|(key, service)| (key, service.index));
+            let (key, _) = wanted
+                .chain(present)
+                .find(|(_, index)| *index == real.service)
+                .expect("a real server has a service");
+            let id = RealServerId {
+                service: service_address(*key).expect("a known protocol"),
+                address: ip_address(real.address),
+            };
+            let owner = *self.owners.entry((*slot, real.generation)).or_insert(id);
+            assert_eq!(
+                owner, id,
+                "slot {slot} changed hands in generation {}",
+                real.generation
+            );
+            assert!(real.generation > 0);
+        }
+    }
+
+    /// What must hold at any moment, for the packet that arrives just then.
+    fn check_consistency(&self) {
+        let mut slices = Vec::new();
+        let mut indices = HashSet::new();
+        for (key, service) in &self.plane.services {
+            assert!(indices.insert(service.index), "two services at {}", service.index);
+            assert!(service.lease == NO_LEASE || self.plane.addresses.contains_key(&key.address));
+            let schedule = self.plane.schedule(key).expect("the schedule is there");
+            if !schedule.is_empty() {
+                slices.push((service.ring_offset, service.ring_offset + service.ring_length));
+            }
+            for slot in schedule {
+                let real = self.plane.real(*slot);
+                assert_eq!(real.service, service.index, "slot {slot} is another service's");
+                let needed = if self.roomy {
+                    USABLE
+                } else {
+                    real_flags::CONFIGURED
+                };
+                assert_eq!(
+                    real.flags & needed,
+                    needed,
+                    "slot {slot} of a schedule is not usable"
+                );
+            }
+        }
+        for (id, slot) in self.plane.slots() {
+            let owner = self.owners.get(&(slot, self.plane.real(slot).generation));
+            assert!(
+                owner.is_none_or(|owner| *owner == id),
+                "slot {slot} passes for {id:?}"
+            );
+        }
+        slices.sort_unstable();
+        for pair in slices.windows(2) {
+            assert!(pair[0].1 <= pair[1].0, "schedules overlap: {pair:?}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The steps of a plan.
+
+use std::fmt;
+
+use lb_common::{Address, AddressEntry, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey};
+
+use super::{ip_address, service_address};
+
+/// One write to the maps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Insert or replace an entry of [`lb_common::maps::VIRTUAL_ROUTERS`].
+    PutVirtualRouter {
+        /// The key.
+        key: VirtualRouterKey,
+        /// The value.
+        entry: VirtualRouterEntry,
+    },
+    /// Delete an entry of [`lb_common::maps::VIRTUAL_ROUTERS`].
+    RemoveVirtualRouter {
+        /// The key.
+        key: VirtualRouterKey,
+    },
+    /// Insert or replace an entry of [`lb_common::maps::ADDRESSES`].
+    PutAddress {
+        /// The key.
+        address: Address,
+        /// The value.
+        entry: AddressEntry,
+    },
+    /// Delete an entry of [`lb_common::maps::ADDRESSES`].
+    RemoveAddress {
+        /// The key.
+        address: Address,
+    },
+    /// Replace a slot of [`lb_common::maps::REALS`] in one update.
+    PutReal {
+        /// The slot.
+        slot: u32,
+        /// The value.
+        real: Real,
+    },
+    /// Write a slice of [`lb_common::maps::RINGS`] that no service names.
+    WriteRing {
+        /// The first slot of the slice.
+        offset: u32,
+        /// What to write there: slots of [`lb_common::maps::REALS`].
+        slots: Vec<u32>,
+    },
+    /// Insert or replace an entry of [`lb_common::maps::SERVICES`] in one update.
+    PutService {
+        /// The key.
+        key: ServiceKey,
+        /// The value.
+        service: Service,
+    },
+    /// Delete an entry of [`lb_common::maps::SERVICES`].
+    RemoveService {
+        /// The key.
+        key: ServiceKey,
+    },
+    /// Set a slot of [`lb_common::maps::SERVICE_STATS`] to zero on all CPUs.
+    ClearServiceCounters {
+        /// The slot.
+        index: u32,
+    },
+    /// Set a slot of [`lb_common::maps::REAL_STATS`] to zero on all CPUs.
+    ClearRealCounters {
+        /// The slot.
+        slot: u32,
+    },
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PutVirtualRouter { key, entry } => write!(
+                formatter,
+                "virtual router {} on interface {}: lease {}",
+                key.virtual_router_id, key.interface, entry.lease
+            ),
+            Self::RemoveVirtualRouter { key } => write!(
+                formatter,
+                "remove virtual router {} on interface {}",
+                key.virtual_router_id, key.interface
+            ),
+            Self::PutAddress { address, entry } => {
+                write!(
+                    formatter,
+                    "address {}: lease {}",
+                    ip_address(*address),
+                    entry.lease
+                )
+            }
+            Self::RemoveAddress { address } => write!(formatter, "remove address {}", ip_address(*address)),
+            Self::PutReal { slot, real } => write!(
+                formatter,
+                "real server {} in slot {slot}: flags {:#x}, generation {}",
+                ip_address(real.address),
+                real.flags,
+                real.generation
+            ),
+            Self::WriteRing { offset, slots } => {
+                write!(formatter, "schedule of {} slots at {offset}", slots.len())
+            }
+            Self::PutService { key, service } => write!(
+                formatter,
+                "service {}: schedule of {} slots at {}",
+                ServiceName(*key),
+                service.ring_length,
+                service.ring_offset
+            ),
+            Self::RemoveService { key } => write!(formatter, "remove service {}", ServiceName(*key)),
+            Self::ClearServiceCounters { index } => write!(formatter, "clear counters of service {index}"),
+            Self::ClearRealCounters { slot } => write!(formatter, "clear counters of real server {slot}"),
+        }
+    }
+}
+
+/// A service for people, whatever its protocol.
+struct ServiceName(ServiceKey);
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(key) = self;
+        match service_address(*key) {
+            Some(service) => service.fmt(formatter),
+            None => write!(
+                formatter,
+                "{} port {} protocol {}",
+                ip_address(key.address),
+                key.port,
+                key.protocol
+            ),
+        }
+    }
+}

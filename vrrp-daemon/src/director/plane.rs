@@ -1,0 +1,142 @@
+//! What the maps hold.
+
+use std::collections::{BTreeMap, HashMap};
+
+use lb_common::{
+    Address, AddressEntry, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey, real_flags,
+};
+
+use super::{Neighbour, Operation, RealServerId, ip_address, service_address};
+use crate::health::Health;
+
+/// The forwarding maps, as the daemon last read or wrote them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plane {
+    /// [`lb_common::maps::SERVICES`].
+    pub services: BTreeMap<ServiceKey, Service>,
+    /// [`lb_common::maps::RINGS`], perhaps without the slots after the last that was ever written.
+    pub rings: Vec<u32>,
+    /// [`lb_common::maps::REALS`], perhaps without the slots after the last that was ever used.
+    pub reals: Vec<Real>,
+    /// [`lb_common::maps::ADDRESSES`].
+    pub addresses: BTreeMap<Address, AddressEntry>,
+    /// [`lb_common::maps::VIRTUAL_ROUTERS`].
+    pub virtual_routers: HashMap<VirtualRouterKey, VirtualRouterEntry>,
+}
+
+/// What pinned maps tell about a real server before anything else is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seed {
+    /// Whether it was up.
+    pub health: Health,
+    /// How it was reached, if that was known.
+    pub neighbour: Option<Neighbour>,
+}
+
+impl Plane {
+    /// The slot `slot` of the real servers; a slot that was never used is all zeros.
+    #[must_use]
+    pub fn real(&self, slot: u32) -> Real {
+        self.reals.get(slot as usize).copied().unwrap_or_default()
+    }
+
+    /// The schedule of a service: slots of real servers. Nothing if there is no such service, or if it names a slice
+    /// that is not there.
+    #[must_use]
+    pub fn schedule(&self, key: &ServiceKey) -> Option<&[u32]> {
+        let service = self.services.get(key)?;
+        let start = service.ring_offset as usize;
+        self.rings
+            .get(start..start.checked_add(service.ring_length as usize)?)
+    }
+
+    /// The slots of the configured real servers: where to find their counters. A slot of a service that is not there
+    /// belongs to nobody.
+    #[must_use]
+    pub fn slots(&self) -> HashMap<RealServerId, u32> {
+        self.real_servers().map(|(id, slot, _)| (id, slot)).collect()
+    }
+
+    /// What is known of the real servers from these maps alone. A daemon that starts with the maps of its predecessor
+    /// begins with this, so that nothing changes until a check or the kernel's neighbour table says otherwise.
+    #[must_use]
+    pub fn seeds(&self) -> HashMap<RealServerId, Seed> {
+        self.real_servers()
+            .map(|(id, _, real)| {
+                let seed = Seed {
+                    health: if real.flags & real_flags::UP != 0 {
+                        Health::Up
+                    } else {
+                        Health::Down
+                    },
+                    neighbour: (real.flags & real_flags::RESOLVED != 0).then_some(Neighbour {
+                        interface: real.interface,
+                        source_mac: real.source_mac,
+                        destination_mac: real.destination_mac,
+                    }),
+                };
+                (id, seed)
+            })
+            .collect()
+    }
+
+    /// Repeats in this copy what an operation has done to the maps.
+    pub fn apply(&mut self, operation: &Operation) {
+        match operation {
+            Operation::PutVirtualRouter { key, entry } => {
+                self.virtual_routers.insert(*key, *entry);
+            }
+            Operation::RemoveVirtualRouter { key } => {
+                self.virtual_routers.remove(key);
+            }
+            Operation::PutAddress { address, entry } => {
+                self.addresses.insert(*address, *entry);
+            }
+            Operation::RemoveAddress { address } => {
+                self.addresses.remove(address);
+            }
+            Operation::PutReal { slot, real } => {
+                let slot = *slot as usize;
+                if self.reals.len() <= slot {
+                    self.reals.resize(slot + 1, Real::default());
+                }
+                self.reals[slot] = *real;
+            }
+            Operation::WriteRing { offset, slots } => {
+                let start = *offset as usize;
+                let end = start + slots.len();
+                if self.rings.len() < end {
+                    self.rings.resize(end, 0);
+                }
+                self.rings[start..end].copy_from_slice(slots);
+            }
+            Operation::PutService { key, service } => {
+                self.services.insert(*key, *service);
+            }
+            Operation::RemoveService { key } => {
+                self.services.remove(key);
+            }
+            // Counters are the program's: no part of this copy.
+            Operation::ClearServiceCounters { .. } | Operation::ClearRealCounters { .. } => {}
+        }
+    }
+
+    /// The configured slots whose service is there, with the names of the real servers in them.
+    fn real_servers(&self) -> impl Iterator<Item = (RealServerId, u32, &Real)> {
+        let services: HashMap<u32, _> = self
+            .services
+            .iter()
+            .filter_map(|(key, service)| Some((service.index, service_address(*key)?)))
+            .collect();
+        (0..).zip(&self.reals).filter_map(move |(slot, real)| {
+            if real.flags & real_flags::CONFIGURED == 0 {
+                return None;
+            }
+            let id = RealServerId {
+                service: *services.get(&real.service)?,
+                address: ip_address(real.address),
+            };
+            Some((id, slot, real))
+        })
+    }
+}

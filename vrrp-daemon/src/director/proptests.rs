@@ -1,0 +1,226 @@
+//! Whatever happens, in whatever order, and wherever a daemon dies: every state that a packet can meet is consistent,
+//! and the end is what was wanted.
+
+use proptest::prelude::*;
+
+use super::fixture::{World, neighbour, real_address, service, virtual_address};
+use super::*;
+use crate::health::Health;
+use crate::model::{Scheduler, VirtualService};
+
+const SERVICES: u16 = 4;
+const REAL_SERVERS: u16 = 5;
+
+/// Something that the director's loop learns.
+#[derive(Clone, Debug)]
+enum Event {
+    Reload(Vec<VirtualService>),
+    Health(u16, u16, Health),
+    Neighbour(u16, Option<u8>),
+    Interface(bool),
+    /// The daemon dies; all that the next one has is the maps.
+    Restart,
+}
+
+/// An event, and how many operations of the plan that follows succeed.
+type Step = (Event, usize);
+
+fn virtual_service(number: u16) -> impl Strategy<Value = VirtualService> {
+    let scheduler = prop_oneof![
+        1 => Just(Scheduler::RoundRobin),
+        3 => Just(Scheduler::WeightedRoundRobin)
+    ];
+    let all: Vec<u16> = (0..REAL_SERVERS).collect();
+    let real_servers =
+        prop::sample::subsequence(all, 0..=usize::from(REAL_SERVERS)).prop_flat_map(|numbers| {
+            let count = numbers.len();
+            (
+                Just(numbers).prop_shuffle(),
+                prop::collection::vec((0..6_u16, prop::bool::weighted(0.8)), count),
+            )
+        });
+    (scheduler, real_servers).prop_map(move |(scheduler, (numbers, settings))| {
+        let weights: Vec<(u16, u16)> = numbers
+            .iter()
+            .zip(&settings)
+            .map(|(real, (weight, _))| (*real, *weight))
+            .collect();
+        let mut service = service(number, scheduler, &weights);
+        for (real_server, (_, checked)) in service.real_servers.iter_mut().zip(&settings) {
+            if !checked {
+                real_server.check = None;
+            }
+        }
+        service
+    })
+}
+
+fn virtual_services() -> impl Strategy<Value = Vec<VirtualService>> {
+    let all: Vec<u16> = (0..SERVICES).collect();
+    prop::sample::subsequence(all, 0..=usize::from(SERVICES))
+        .prop_flat_map(|numbers| numbers.into_iter().map(virtual_service).collect::<Vec<_>>())
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let health = prop_oneof![
+        1 => Just(Health::Unknown),
+        4 => Just(Health::Up),
+        2 => Just(Health::Down)
+    ];
+    prop_oneof![
+        3 => virtual_services().prop_map(Event::Reload),
+        6 => (0..SERVICES, 0..REAL_SERVERS, health)
+            .prop_map(|(service, real, health)| Event::Health(service, real, health)),
+        3 => (0..REAL_SERVERS, prop::option::weighted(0.7, 0..3_u8))
+            .prop_map(|(real, mac)| Event::Neighbour(real, mac)),
+        1 => any::<bool>().prop_map(Event::Interface),
+        1 => Just(Event::Restart),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let limit = prop_oneof![3 => Just(usize::MAX), 1 => 0..8_usize];
+    prop::collection::vec((event(), limit), 1..40)
+}
+
+/// A world where everything is up, with that many slots for schedules.
+fn world(virtual_services: Vec<VirtualService>, ring_capacity: u32) -> World {
+    let mut world = World::new(virtual_services);
+    world.planner = Planner::with_ring_capacity(ring_capacity);
+    for real in 0..REAL_SERVERS {
+        world.neighbours.insert(real_address(real), neighbour(1));
+        for service in 0..SERVICES {
+            world.set_health(service, real, Health::Up);
+        }
+    }
+    world
+}
+
+fn happen(world: &mut World, event: Event, ring_capacity: u32) {
+    match event {
+        Event::Reload(virtual_services) => {
+            world.configuration.virtual_services = virtual_services;
+            world.assign_leases();
+        }
+        Event::Health(service, real, health) => world.set_health(service, real, health),
+        Event::Neighbour(real, Some(mac)) => {
+            world.neighbours.insert(real_address(real), neighbour(mac));
+        }
+        Event::Neighbour(real, None) => {
+            world.neighbours.remove(&real_address(real));
+        }
+        Event::Interface(true) => {
+            world.interfaces.insert("eth0".to_owned(), 2);
+        }
+        Event::Interface(false) => world.interfaces.clear(),
+        Event::Restart => {
+            world.planner = Planner::with_ring_capacity(ring_capacity);
+            world.leases = LeaseSlots::default();
+            world.assign_leases();
+        }
+    }
+}
+
+/// The maps say what the inputs mean, judged without the planner's help.
+fn serves_what_is_wanted(world: &World) -> Result<(), TestCaseError> {
+    let slots = world.plane.slots();
+    let mut configured = 0;
+    prop_assert_eq!(
+        world.plane.services.len(),
+        world.configuration.virtual_services.len()
+    );
+    for service in &world.configuration.virtual_services {
+        let schedule = world
+            .plane
+            .schedule(&service_key(service.address))
+            .expect("the schedule is there");
+        let mut slots_per_weight = None;
+        for real_server in &service.real_servers {
+            configured += 1;
+            let id = RealServerId {
+                service: service.address,
+                address: real_server.address,
+            };
+            let slot = slots[&id];
+            let count = schedule.iter().filter(|named| **named == slot).count();
+            let up = real_server.check.is_none() || world.health.get(&id) == Some(&Health::Up);
+            let known = world.neighbours.get(&real_server.address);
+            let seed = world.plane.seeds()[&id];
+            prop_assert_eq!(seed.health == Health::Up, up);
+            prop_assert_eq!(seed.neighbour.as_ref(), known);
+            let weight = match (real_server.weight.get(), service.scheduler) {
+                (0, _) => 0,
+                (_, Scheduler::RoundRobin) => 1,
+                (weight, Scheduler::WeightedRoundRobin) => usize::from(weight),
+            };
+            if up && known.is_some() && weight > 0 {
+                // Shares are exact: as many slots for each unit of weight with every real server.
+                let (first_count, first_weight) = *slots_per_weight.get_or_insert((count, weight));
+                prop_assert!(count > 0);
+                prop_assert_eq!(count * first_weight, first_count * weight);
+            } else {
+                prop_assert_eq!(count, 0);
+            }
+        }
+    }
+    prop_assert_eq!(slots.len(), configured, "no slot is left over");
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn every_state_is_consistent_and_the_last_one_is_what_is_wanted(start in virtual_services(), steps in steps()) {
+        let ring_capacity = 256;
+        let mut world = world(start, ring_capacity);
+        for (event, limit) in steps {
+            happen(&mut world, event, ring_capacity);
+            world.advance(limit);
+        }
+        world.settle();
+        serves_what_is_wanted(&world)?;
+    }
+
+    #[test]
+    fn without_room_nothing_breaks_and_with_room_again_everything_is_served(
+        start in virtual_services(),
+        steps in steps(),
+    ) {
+        let ring_capacity = 24;
+        let mut world = world(start, ring_capacity);
+        world.roomy = false;
+        for (event, limit) in steps {
+            happen(&mut world, event, ring_capacity);
+            world.advance(limit);
+        }
+        let mut plans = 0;
+        while !world.advance(usize::MAX).operations.is_empty() {
+            plans += 1;
+            prop_assert!(plans < 10, "plans go round in circles");
+        }
+        world.planner = Planner::with_ring_capacity(256);
+        world.settle();
+        serves_what_is_wanted(&world)?;
+    }
+
+    #[test]
+    fn one_health_change_takes_three_operations_at_most(
+        start in virtual_services(),
+        service in 0..SERVICES,
+        real in 0..REAL_SERVERS,
+    ) {
+        let mut world = world(start, 256);
+        world.settle();
+        let before = world.plane.clone();
+        world.set_health(service, real, Health::Down);
+        let operations = world.settle();
+        prop_assert!(operations.len() <= 3, "{:#?}", operations);
+        // Other services are not touched.
+        for (key, other) in &before.services {
+            if *key != service_key(virtual_address(service)) {
+                prop_assert_eq!(world.plane.services.get(key), Some(other));
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Smooth weighted round-robin, unrolled.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+/// A schedule is as exact as the weights up to this length, whatever the number of real servers.
+const EXACT_LENGTH: u64 = 1 << 14;
+
+/// With many real servers, a schedule may have this many slots for each, so that weights keep their meaning.
+const SLOTS_PER_REAL_SERVER: u64 = 8;
+
+/// The schedule of real servers with these weights: which of `members` (pairs of a real server's slot and its weight)
+/// gets each of a round of new connections. Members of weight 0 get none.
+///
+/// The order is that of smooth weighted round-robin (as nginx's `ngx_http_upstream_get_peer`): in each turn every
+/// member gains its weight, the richest is chosen (the first of equals) and pays the sum of all weights. Weights 5:1:1
+/// make `a a b a c a a`, where plain weighted round-robin makes a burst of `a`s.
+///
+/// The length is the sum of the weights divided by their greatest common divisor: shares are exact. Only where that is
+/// above 16 384 slots and above 8 for each member, weights are scaled down to fit: each member keeps one slot and the
+/// others are shared in proportion, rounded down.
+#[must_use]
+pub fn schedule(members: &[(u32, u16)]) -> Vec<u32> {
+    let mut members: Vec<(u32, u64)> = members
+        .iter()
+        .filter(|(_, weight)| *weight > 0)
+        .map(|&(slot, weight)| (slot, u64::from(weight)))
+        .collect();
+    let divisor = members.iter().fold(0, |divisor, (_, weight)| {
+        greatest_common_divisor(divisor, *weight)
+    });
+    for (_, weight) in &mut members {
+        *weight /= divisor;
+    }
+    scale(&mut members);
+    unroll(&members)
+}
+
+/// Euclid's algorithm.
+const fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// Scales weights down so that their sum is no longer than a schedule may be.
+fn scale(members: &mut [(u32, u64)]) {
+    let count = members.len() as u64;
+    let sum: u64 = members.iter().map(|(_, weight)| weight).sum();
+    let longest = EXACT_LENGTH.max(SLOTS_PER_REAL_SERVER * count);
+    if sum <= longest {
+        return;
+    }
+    for (_, weight) in members {
+        *weight = 1 + *weight * (longest - count) / sum;
+    }
+}
+
+/// Members of the same weight. All of them have gained alike, so the one to choose is the one that was chosen least
+/// often, the first of equals: they take turns. So a turn of the schedule costs as much as there are different weights,
+/// not as there are members; in a schedule of `n` slots these are fewer than `sqrt(2n)`.
+struct Peers {
+    weight: i64,
+    /// The place of each among all members, and its slot.
+    members: Vec<(usize, u32)>,
+    /// Whose turn it is.
+    next: usize,
+    /// What that one has gained, less what it has paid.
+    credit: i64,
+}
+
+impl Peers {
+    /// What to compare: the richest is chosen, of equals the first.
+    fn standing(&self) -> (i64, Reverse<usize>) {
+        let (position, _) = self.members[self.next];
+        (self.credit, Reverse(position))
+    }
+}
+
+/// A full round of smooth weighted round-robin: as many turns as the sum of the weights.
+fn unroll(members: &[(u32, u64)]) -> Vec<u32> {
+    let mut by_weight: BTreeMap<u64, Vec<(usize, u32)>> = BTreeMap::new();
+    for (position, &(slot, weight)) in members.iter().enumerate() {
+        by_weight.entry(weight).or_default().push((position, slot));
+    }
+    let mut groups: Vec<Peers> = by_weight
+        .into_iter()
+        .map(|(weight, members)| Peers {
+            weight: i64::try_from(weight).expect("a weight has 16 bits"),
+            members,
+            next: 0,
+            credit: 0,
+        })
+        .collect();
+    let sum: i64 = groups
+        .iter()
+        .map(|group| group.weight * group.members.len() as i64)
+        .sum();
+
+    let mut slots = Vec::new();
+    for _turn in 0..sum {
+        for group in &mut groups {
+            group.credit += group.weight;
+        }
+        let Some(group) = groups.iter_mut().max_by_key(|group| group.standing()) else {
+            break;
+        };
+        let (_, slot) = group.members[group.next];
+        slots.push(slot);
+        group.next += 1;
+        if group.next == group.members.len() {
+            // Everybody of this weight has been chosen as often again: the first one's payment shows now.
+            group.next = 0;
+            group.credit -= sum;
+        }
+    }
+    slots
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The definition, turn by turn.
+    fn reference(weights: &[u16]) -> Vec<u32> {
+        let sum: i64 = weights.iter().map(|weight| i64::from(*weight)).sum();
+        let mut credit = vec![0_i64; weights.len()];
+        (0..sum)
+            .map(|_| {
+                for (credit, weight) in credit.iter_mut().zip(weights) {
+                    *credit += i64::from(*weight);
+                }
+                let mut best = 0;
+                for index in 1..weights.len() {
+                    if credit[index] > credit[best] {
+                        best = index;
+                    }
+                }
+                credit[best] -= sum;
+                best as u32
+            })
+            .collect()
+    }
+
+    fn members(weights: &[u16]) -> Vec<(u32, u16)> {
+        (0..).zip(weights.iter().copied()).collect()
+    }
+
+    fn counts(slots: &[u32], members: usize) -> Vec<usize> {
+        let mut counts = vec![0; members];
+        for slot in slots {
+            counts[*slot as usize] += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn weights_three_two_one_are_exact_and_interleaved() {
+        assert_eq!(schedule(&[(7, 3), (8, 2), (9, 1)]), [7, 8, 7, 9, 8, 7]);
+    }
+
+    #[test]
+    fn a_heavy_server_gets_no_bursts() {
+        assert_eq!(schedule(&members(&[5, 1, 1])), [0, 0, 1, 0, 2, 0, 0]);
+    }
+
+    #[test]
+    fn weights_are_reduced_by_their_common_divisor() {
+        assert_eq!(
+            schedule(&members(&[300, 200, 100])),
+            schedule(&members(&[3, 2, 1]))
+        );
+    }
+
+    #[test]
+    fn a_server_of_weight_zero_gets_nothing_and_nobody_means_an_empty_schedule() {
+        assert_eq!(schedule(&members(&[0, 1, 0])), [1]);
+        assert_eq!(schedule(&members(&[0, 0])), []);
+        assert_eq!(schedule(&[]), []);
+    }
+
+    #[test]
+    fn a_schedule_that_would_be_too_long_is_scaled_within_a_slot_of_the_true_shares() {
+        let weights = [65_535, 65_534, 1];
+        let slots = schedule(&members(&weights));
+        assert!(slots.len() as u64 <= EXACT_LENGTH, "{} slots", slots.len());
+        let counts = counts(&slots, 3);
+        assert!(counts[0].abs_diff(counts[1]) <= 1, "{counts:?}");
+        assert_eq!(counts[2], 1);
+    }
+
+    #[test]
+    fn ten_thousand_servers_of_all_weights_all_get_their_share() {
+        let weights: Vec<u16> = (0..10_000).map(|index| 1 + index % 100).collect();
+        let slots = schedule(&members(&weights));
+        assert!(slots.len() <= 80_000, "{} slots", slots.len());
+        let counts = counts(&slots, weights.len());
+        assert!(counts.iter().all(|count| *count >= 1));
+        assert!(counts[99] > 10 * counts[0], "{} and {}", counts[99], counts[0]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_is_that_of_smooth_weighted_round_robin(weights in prop::collection::vec(0_u16..12, 1..9)) {
+            let divisor = weights.iter().fold(0, |a, b| greatest_common_divisor(a, u64::from(*b)));
+            prop_assume!(divisor == 1);
+            prop_assert_eq!(schedule(&members(&weights)), reference(&weights));
+        }
+
+        #[test]
+        fn shares_are_in_proportion_to_the_weights(weights in prop::collection::vec(0_u16..300, 1..20)) {
+            let counts = counts(&schedule(&members(&weights)), weights.len());
+            for (a, b) in [(0, weights.len() - 1), (weights.len() / 2, 0)] {
+                prop_assert_eq!(
+                    counts[a] * usize::from(weights[b]),
+                    counts[b] * usize::from(weights[a])
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What does not fit.
+
+use lb_common::maps;
+
+use crate::model::ServiceAddress;
+
+/// Something that the maps have no room for. Everything else is in the plan all the same.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Shortage {
+    /// The virtual service is not served.
+    #[error(
+        "no room for the virtual service {service}: at most {} fit",
+        maps::SERVICES_CAPACITY
+    )]
+    Services {
+        /// The service.
+        service: ServiceAddress,
+    },
+    /// Some real servers of a virtual service get no connections.
+    #[error(
+        "no room for {count} of the real servers of {service}: at most {} fit, of all services together",
+        maps::REALS_CAPACITY
+    )]
+    RealServers {
+        /// The service.
+        service: ServiceAddress,
+        /// How many of its real servers are left out.
+        count: usize,
+    },
+    /// The service keeps its old schedule; a new service has none, and takes no connections.
+    #[error(
+        "no room for a schedule of {length} slots for {service}: the old one stays in force \
+         (the old and the new one share {} slots with all other schedules)",
+        maps::RINGS_CAPACITY
+    )]
+    Rings {
+        /// The service.
+        service: ServiceAddress,
+        /// The slots that its new schedule takes.
+        length: usize,
+    },
+    /// Some virtual addresses are not guarded by their leases.
+    #[error(
+        "no room for {count} virtual addresses: at most {} fit",
+        maps::ADDRESSES_CAPACITY
+    )]
+    Addresses {
+        /// How many are left out.
+        count: usize,
+    },
+    /// A virtual router has no lease, so that nothing of it is served.
+    #[error(
+        "no room for the lease of the vrrp_instance {instance}: at most {} fit",
+        maps::LEASES_CAPACITY
+    )]
+    Leases {
+        /// The name of the instance.
+        instance: String,
+    },
+}

@@ -1,0 +1,98 @@
+//! Where in the ring array the next schedule goes.
+
+use std::ops::Range;
+
+/// The parts of [`lb_common::maps::RINGS`] that no schedule takes, handed out next-fit.
+///
+/// Next-fit and not best-fit, because a slice that was given up a moment ago may still be in the hands of a packet on
+/// another CPU: going round the whole array before a slot is used again leaves that packet all the time it needs.
+#[derive(Debug)]
+pub(super) struct FreeSlices {
+    gaps: Vec<Range<u32>>,
+    at: usize,
+    coalesced: bool,
+}
+
+impl FreeSlices {
+    /// What `taken` (in any order) leaves of `0..capacity`; the search begins at `from`.
+    pub(super) fn new(mut taken: Vec<Range<u32>>, from: u32, capacity: u32) -> Self {
+        taken.sort_unstable_by_key(|slice| slice.start);
+        let mut gaps = Vec::with_capacity(taken.len() + 2);
+        let mut before = Vec::new();
+        let mut free_from = 0;
+        let end = capacity..capacity;
+        for slice in taken.iter().chain(std::iter::once(&end)) {
+            let gap = free_from..slice.start.min(capacity);
+            free_from = free_from.max(slice.end);
+            // The gap that holds `from` is cut there: its first part comes last.
+            before.push(gap.start..gap.end.min(from));
+            gaps.push(gap.start.max(from)..gap.end);
+        }
+        gaps.append(&mut before);
+        gaps.retain(|gap| !gap.is_empty());
+        Self {
+            gaps,
+            at: 0,
+            coalesced: false,
+        }
+    }
+
+    /// The first slot of a free slice of `length`, which is not free any more.
+    pub(super) fn allocate(&mut self, length: u32) -> Option<u32> {
+        let count = self.gaps.len();
+        for step in 0..count {
+            let index = (self.at + step) % count;
+            let gap = &mut self.gaps[index];
+            if gap.end - gap.start >= length {
+                let offset = gap.start;
+                gap.start += length;
+                self.at = index;
+                return Some(offset);
+            }
+        }
+        if self.coalesced {
+            return None;
+        }
+        // The two parts of the gap that was cut may be enough together.
+        self.coalesced = true;
+        self.at = 0;
+        self.gaps.retain(|gap| !gap.is_empty());
+        self.gaps.sort_unstable_by_key(|gap| gap.start);
+        self.gaps.dedup_by(|next, previous| {
+            let adjacent = previous.end == next.start;
+            if adjacent {
+                previous.end = next.end;
+            }
+            adjacent
+        });
+        self.allocate(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_are_handed_out_from_the_cursor_and_round_the_end() {
+        let mut free = FreeSlices::new(vec![20..30, 0..10], 40, 50);
+        assert_eq!(free.allocate(10), Some(40));
+        assert_eq!(free.allocate(10), Some(10));
+        assert_eq!(free.allocate(10), Some(30));
+        assert_eq!(free.allocate(1), None);
+    }
+
+    #[test]
+    fn a_gap_cut_by_the_cursor_is_used_whole_when_nothing_else_is_left() {
+        let mut free = FreeSlices::new(vec![5..10, 0..5], 30, 50);
+        assert_eq!(free.allocate(40), Some(10));
+        assert_eq!(free.allocate(1), None);
+    }
+
+    #[test]
+    fn slices_that_overlap_or_lie_outside_confuse_nobody() {
+        let mut free = FreeSlices::new(vec![0..10, 5..8, 40..90], 0, 50);
+        assert_eq!(free.allocate(30), Some(10));
+        assert_eq!(free.allocate(1), None);
+    }
+}

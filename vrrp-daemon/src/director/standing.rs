@@ -1,0 +1,123 @@
+//! How a real server stands: one answer for the schedule and for the status.
+
+use std::fmt;
+
+use crate::health::Health;
+use crate::model::{RealServer, Scheduler, Weight};
+
+/// The state of a real server, in the words of the status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RealServerState {
+    /// It gets new connections.
+    Up,
+    /// Its checks failed, or none has ended yet.
+    Down,
+    /// Its weight is 0: known connections go on, new ones go elsewhere.
+    Drained,
+    /// It is healthy, but its link-layer address is not known.
+    Unresolved,
+}
+
+impl RealServerState {
+    /// The word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Drained => "drained",
+            Self::Unresolved => "unresolved",
+        }
+    }
+}
+
+impl fmt::Display for RealServerState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// The state of a virtual service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ServiceState {
+    /// At least one real server gets new connections.
+    Up,
+    /// None does.
+    Down,
+}
+
+impl ServiceState {
+    /// The state of a service whose real servers stand so.
+    pub fn of(standings: impl IntoIterator<Item = Standing>) -> Self {
+        if standings.into_iter().any(Standing::is_scheduled) {
+            Self::Up
+        } else {
+            Self::Down
+        }
+    }
+
+    /// The word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+impl fmt::Display for ServiceState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// How a real server stands in its service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its state.
+    pub state: RealServerState,
+    /// Its share of new connections now: 0 unless it is up; under `rr`, which gives equal shares, 1.
+    pub effective_weight: Weight,
+}
+
+impl Standing {
+    /// How `real_server` stands. `health` is what its check says, and up without a check; `resolved`, whether
+    /// its link-layer address is known. Of several reasons to get no connections, the gravest is told: down, then
+    /// drained, then unresolved.
+    #[must_use]
+    pub const fn new(scheduler: Scheduler, real_server: &RealServer, health: Health, resolved: bool) -> Self {
+        let state = match health {
+            Health::Unknown | Health::Down => RealServerState::Down,
+            Health::Up if real_server.weight.get() == 0 => RealServerState::Drained,
+            Health::Up if !resolved => RealServerState::Unresolved,
+            Health::Up => RealServerState::Up,
+        };
+        let effective_weight = match (state, scheduler) {
+            (RealServerState::Up, Scheduler::WeightedRoundRobin) => real_server.weight,
+            (RealServerState::Up, Scheduler::RoundRobin) => Weight::new(1),
+            (RealServerState::Down | RealServerState::Drained | RealServerState::Unresolved, _) => {
+                Weight::new(0)
+            }
+        };
+        Self {
+            state,
+            effective_weight,
+        }
+    }
+
+    /// Whether it is in the schedule.
+    #[must_use]
+    pub const fn is_scheduled(self) -> bool {
+        self.effective_weight.get() > 0
+    }
+}
+
+/// The health of a real server whose monitor, if it has one, says `monitored`: without a check it is up.
+pub(super) const fn health_of(real_server: &RealServer, monitored: Option<Health>) -> Health {
+    match (real_server.check, monitored) {
+        (None, _) => Health::Up,
+        (Some(_), None) => Health::Unknown,
+        (Some(_), Some(health)) => health,
+    }
+}

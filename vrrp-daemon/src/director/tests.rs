@@ -1,0 +1,394 @@
+//! From one event to the operations that follow.
+
+use lb_common::{NO_LEASE, Service, maps, real_flags};
+
+use super::fixture::*;
+use super::*;
+use crate::health::Health;
+use crate::model::Scheduler::{RoundRobin, WeightedRoundRobin};
+use crate::model::Weight;
+
+fn three_servers() -> World {
+    let mut world = World::new(vec![service(0, WeightedRoundRobin, &[(1, 3), (2, 2), (3, 1)])]);
+    world.settle();
+    world
+}
+
+#[test]
+fn a_start_from_empty_maps_serves_by_weight() {
+    let world = three_servers();
+    assert_eq!(world.schedule(0), [1, 2, 1, 3, 2, 1]);
+}
+
+#[test]
+fn round_robin_disregards_all_weights_but_zero() {
+    let mut world = World::new(vec![service(0, RoundRobin, &[(1, 3), (2, 0), (3, 1)])]);
+    world.settle();
+    assert_eq!(world.schedule(0), [1, 3]);
+}
+
+#[test]
+fn a_server_that_fails_leaves_the_schedule_before_it_loses_its_flags() {
+    let mut world = three_servers();
+    world.set_health(0, 2, Health::Down);
+    let operations = world.settle();
+    assert!(
+        matches!(
+            operations.as_slice(),
+            [
+                Operation::WriteRing { .. },
+                Operation::PutService { .. },
+                Operation::PutReal { slot: 1, real }
+            ] if real.flags == real_flags::CONFIGURED | real_flags::RESOLVED
+        ),
+        "{operations:#?}"
+    );
+    assert_eq!(world.schedule(0), [1, 1, 3, 1]);
+}
+
+#[test]
+fn a_server_that_comes_back_has_its_flags_before_it_is_in_the_schedule() {
+    let mut world = three_servers();
+    world.set_health(0, 2, Health::Down);
+    world.settle();
+    world.set_health(0, 2, Health::Up);
+    let operations = world.settle();
+    assert!(
+        matches!(
+            operations.as_slice(),
+            [
+                Operation::PutReal { slot: 1, .. },
+                Operation::WriteRing { .. },
+                Operation::PutService { .. }
+            ]
+        ),
+        "{operations:#?}"
+    );
+}
+
+#[test]
+fn a_new_link_layer_address_is_one_write() {
+    let mut world = three_servers();
+    world.neighbours.insert(real_address(2), neighbour(9));
+    let operations = world.settle();
+    assert!(
+        matches!(operations.as_slice(), [Operation::PutReal { slot: 1, real }]
+            if real.destination_mac == neighbour(9).destination_mac),
+        "{operations:#?}"
+    );
+}
+
+#[test]
+fn a_server_without_a_link_layer_address_keeps_its_flows_and_gets_no_new_ones() {
+    let mut world = three_servers();
+    let slot = world.slot(0, 2).expect("configured");
+    let generation = world.plane.real(slot).generation;
+    world.neighbours.remove(&real_address(2));
+    world.settle();
+    let real = world.plane.real(slot);
+    assert_eq!(real.flags, real_flags::CONFIGURED | real_flags::UP);
+    assert_eq!(real.generation, generation);
+    assert_eq!(world.schedule(0), [1, 1, 3, 1]);
+}
+
+#[test]
+fn a_drained_server_keeps_its_flows_and_gets_no_new_ones() {
+    let mut world = three_servers();
+    let slot = world.slot(0, 1).expect("configured");
+    let before = world.plane.real(slot);
+    world.configuration.virtual_services[0].real_servers[0].weight = Weight::new(0);
+    world.settle();
+    assert_eq!(world.plane.real(slot), before);
+    assert_eq!(world.schedule(0), [2, 3, 2]);
+}
+
+#[test]
+fn a_server_without_a_check_is_up_and_one_whose_check_has_not_ended_is_not() {
+    let mut world = World::new(vec![service(0, WeightedRoundRobin, &[(1, 1), (2, 1)])]);
+    world.health.clear();
+    world.configuration.virtual_services[0].real_servers[0].check = None;
+    world.settle();
+    assert_eq!(world.schedule(0), [1]);
+}
+
+#[test]
+fn the_slot_of_a_server_that_is_gone_goes_to_another_with_another_generation() {
+    let mut world = three_servers();
+    let slot = world.slot(0, 2).expect("configured");
+    let generation = world.plane.real(slot).generation;
+
+    world.configuration.virtual_services[0].real_servers.remove(1);
+    world.settle();
+    let freed = world.plane.real(slot);
+    assert_eq!((freed.flags, freed.generation), (0, generation));
+
+    let another = World::new(vec![service(0, WeightedRoundRobin, &[(1, 3), (4, 2), (3, 1)])]);
+    world.configuration = another.configuration;
+    world.health = another.health;
+    world.neighbours = another.neighbours;
+    let operations = world.settle();
+    assert_eq!(world.slot(0, 4), Some(slot));
+    assert_eq!(world.plane.real(slot).generation, generation + 1);
+    assert_eq!(operations[0], Operation::ClearRealCounters { slot });
+}
+
+#[test]
+fn the_same_machine_behind_two_services_has_two_slots_and_two_healths() {
+    let mut world = World::new(vec![
+        service(0, WeightedRoundRobin, &[(1, 1), (2, 1)]),
+        service(1, WeightedRoundRobin, &[(1, 1), (2, 1)]),
+    ]);
+    world.settle();
+    assert_ne!(world.slot(0, 1), world.slot(1, 1));
+    world.set_health(1, 1, Health::Down);
+    world.settle();
+    assert_eq!(world.schedule(0), [1, 2]);
+    assert_eq!(world.schedule(1), [2]);
+}
+
+#[test]
+fn one_change_among_ten_thousand_servers_takes_three_operations() {
+    let servers: Vec<(u16, u16)> = (0..2_500).map(|real| (real, 1 + real % 7)).collect();
+    let mut world = World::new(
+        (0..4)
+            .map(|number| service(number, WeightedRoundRobin, &servers))
+            .collect(),
+    );
+    // Watching every step of the first plan would take long.
+    let desired = Desired::new(&world.inputs(), &world.plane);
+    for operation in world.planner.plan(&world.plane, &desired).operations {
+        world.plane.apply(&operation);
+    }
+    world.set_health(2, 1_234, Health::Down);
+    assert_eq!(world.settle().len(), 3);
+    world.set_health(2, 1_234, Health::Up);
+    assert_eq!(world.settle().len(), 3);
+}
+
+#[test]
+fn a_restart_with_what_the_maps_tell_changes_nothing() {
+    let mut world = three_servers();
+    world.set_health(0, 2, Health::Down);
+    world.settle();
+    let seeds = world.plane.seeds();
+
+    let mut restarted = World::new(world.configuration.virtual_services.clone());
+    restarted.plane = world.plane.clone();
+    restarted.health = seeds.iter().map(|(id, seed)| (*id, seed.health)).collect();
+    restarted.neighbours = seeds
+        .iter()
+        .filter_map(|(id, seed)| Some((id.address, seed.neighbour?)))
+        .collect();
+    restarted.assign_leases();
+    assert_eq!(restarted.advance(usize::MAX), Plan::default());
+    let mut health: Vec<_> = seeds.values().map(|seed| seed.health).collect();
+    health.sort_by_key(|health| *health == Health::Down);
+    assert_eq!(health, [Health::Up, Health::Up, Health::Down]);
+}
+
+#[test]
+fn an_address_without_an_instance_has_no_lease() {
+    let mut world = three_servers();
+    let key = service_key(virtual_address(0));
+    let lease = world.plane.services[&key].lease;
+    assert_eq!(world.plane.addresses[&key.address].lease, lease);
+    assert_eq!(
+        Some(lease),
+        world.leases.slot(&world.configuration.vrrp_instances[0])
+    );
+
+    world.configuration.vrrp_instances.clear();
+    world.assign_leases();
+    world.settle();
+    assert_eq!(world.plane.services[&key].lease, NO_LEASE);
+    assert!(world.plane.addresses.is_empty());
+    assert!(world.plane.virtual_routers.is_empty());
+}
+
+#[test]
+fn a_lease_keeps_its_slot_over_reload_and_restart_and_new_ones_take_slots_that_nobody_names() {
+    let mut world = World::new(vec![]);
+    world.configuration.vrrp_instances = vec![instance(1, 1), instance(2, 2), instance(3, 3)];
+    world.leases = LeaseSlots::default();
+    world.assign_leases();
+    world.settle();
+    let third = world.leases.slot(&instance(3, 3));
+
+    // Reload: the first goes, the fourth comes while the maps still name the first one's slot.
+    world.configuration.vrrp_instances = vec![instance(4, 4), instance(3, 3), instance(2, 2)];
+    world.assign_leases();
+    assert_eq!(world.leases.slot(&instance(3, 3)), third);
+    assert_eq!(world.leases.fresh(), [3]);
+    assert_eq!(world.leases.slot(&instance(4, 4)), Some(3));
+    world.settle();
+
+    // Restart: the maps are all that is left, and eth0's index finds the slots again.
+    let reloaded = world.leases.clone();
+    world.leases = LeaseSlots::default();
+    world.configuration.vrrp_instances.push(instance(5, 5));
+    world.assign_leases();
+    for instance in &world.configuration.vrrp_instances[..3] {
+        assert_eq!(world.leases.slot(instance), reloaded.slot(instance));
+    }
+    assert_eq!(world.leases.fresh(), [0]);
+}
+
+#[test]
+fn a_virtual_router_whose_interface_is_away_keeps_its_lease() {
+    let mut world = three_servers();
+    let slot = world.leases.slot(&instance(51, 3));
+    world.interfaces.clear();
+    world.assign_leases();
+    world.settle();
+    assert_eq!(world.leases.slot(&instance(51, 3)), slot);
+    assert!(world.plane.virtual_routers.is_empty());
+    assert_eq!(
+        Some(world.plane.services[&service_key(virtual_address(0))].lease),
+        slot,
+        "its services are not free for all"
+    );
+}
+
+#[test]
+fn real_servers_whose_service_is_gone_are_freed_and_adopted_by_nobody() {
+    let mut world = three_servers();
+    // A daemon died after it had removed the service.
+    world.plane.services.clear();
+    world.configuration.virtual_services = vec![service(1, WeightedRoundRobin, &[(1, 1)])];
+    world.set_health(1, 1, Health::Up);
+    world.settle();
+    assert_eq!(world.slot(1, 1), Some(3));
+    for slot in 0..3 {
+        assert_eq!(world.plane.real(slot).flags, 0);
+    }
+}
+
+#[test]
+fn a_service_that_names_a_schedule_which_is_not_there_gets_a_new_one() {
+    let mut world = three_servers();
+    let key = service_key(virtual_address(0));
+    world.plane.services.insert(
+        key,
+        Service {
+            ring_offset: maps::RINGS_CAPACITY - 1,
+            ..world.plane.services[&key]
+        },
+    );
+    // Not watched: it begins with a schedule that is not there.
+    let desired = Desired::new(&world.inputs(), &world.plane);
+    for operation in world.planner.plan(&world.plane, &desired).operations {
+        world.plane.apply(&operation);
+    }
+    assert_eq!(world.settle(), []);
+    assert_eq!(world.schedule(0), [1, 2, 1, 3, 2, 1]);
+}
+
+#[test]
+fn two_services_that_maps_gone_bad_give_one_index_are_parted() {
+    let mut world = World::new(vec![
+        service(0, WeightedRoundRobin, &[(1, 1)]),
+        service(1, WeightedRoundRobin, &[(1, 1)]),
+    ]);
+    world.settle();
+    for service in world.plane.services.values_mut() {
+        service.index = 0;
+    }
+    let desired = Desired::new(&world.inputs(), &world.plane);
+    for operation in world.planner.plan(&world.plane, &desired).operations {
+        world.plane.apply(&operation);
+    }
+    assert_eq!(world.settle(), []);
+    assert_ne!(world.slot(0, 1), world.slot(1, 1));
+}
+
+#[test]
+fn a_slice_that_was_given_up_is_written_again_only_after_all_others() {
+    let mut world = World::new(vec![service(0, WeightedRoundRobin, &[(1, 1), (2, 1)])]);
+    world.planner = Planner::with_ring_capacity(8);
+    let mut offsets = Vec::new();
+    for weight in [1, 0, 1, 0, 1, 0, 1] {
+        world.configuration.virtual_services[0].real_servers[1].weight = Weight::new(weight);
+        for operation in world.settle() {
+            if let Operation::WriteRing { offset, .. } = operation {
+                offsets.push(offset);
+            }
+        }
+    }
+    assert_eq!(offsets, [0, 2, 3, 5, 6, 0, 1]);
+}
+
+#[test]
+fn without_room_for_a_schedule_the_old_one_stays_in_force_and_its_slots_with_it() {
+    let mut world = World::new(vec![service(0, WeightedRoundRobin, &[(1, 3), (2, 2), (3, 1)])]);
+    world.planner = Planner::with_ring_capacity(10);
+    world.roomy = false;
+    world.settle();
+    world.configuration.virtual_services = vec![service(0, WeightedRoundRobin, &[(1, 3), (2, 2)])];
+    let plan = world.advance(usize::MAX);
+    assert_eq!(
+        plan.shortages,
+        [Shortage::Rings {
+            service: virtual_address(0),
+            length: 5,
+        }]
+    );
+    assert_eq!(world.schedule(0), [1, 2, 1, 3, 2, 1]);
+    let slot = world.slot(0, 3).expect("nobody else gets the slot");
+    assert_eq!(world.plane.real(slot).flags, real_flags::CONFIGURED);
+    assert_eq!(world.advance(usize::MAX).operations, []);
+}
+
+#[test]
+fn real_servers_beyond_the_capacity_are_told_and_the_others_served() {
+    let mut world = World::new(vec![service(0, RoundRobin, &[(1, 1)])]);
+    world.configuration.virtual_services[0].real_servers = {
+        let numbers: Vec<(u16, u16)> = (0..20_000).map(|real| (real, 1)).collect();
+        service(0, RoundRobin, &numbers).real_servers
+    };
+    let desired = Desired::new(&world.inputs(), &world.plane);
+    assert_eq!(
+        desired.shortages,
+        [Shortage::RealServers {
+            service: virtual_address(0),
+            count: 20_000 - maps::REALS_CAPACITY as usize,
+        }]
+    );
+    assert_eq!(desired.reals.len(), maps::REALS_CAPACITY as usize);
+}
+
+#[test]
+fn the_gravest_reason_to_get_no_connections_is_told() {
+    let world = World::new(vec![service(0, WeightedRoundRobin, &[(1, 3), (2, 0)])]);
+    let [serving, drained] = world.configuration.virtual_services[0].real_servers.as_slice() else {
+        panic!("two real servers");
+    };
+    let standing = |real_server, health, resolved| {
+        let standing = Standing::new(WeightedRoundRobin, real_server, health, resolved);
+        (standing.state.name(), standing.effective_weight.get())
+    };
+    assert_eq!(standing(serving, Health::Up, true), ("up", 3));
+    assert_eq!(standing(serving, Health::Up, false), ("unresolved", 0));
+    assert_eq!(standing(serving, Health::Down, false), ("down", 0));
+    assert_eq!(standing(serving, Health::Unknown, true), ("down", 0));
+    assert_eq!(standing(drained, Health::Up, false), ("drained", 0));
+    assert_eq!(standing(drained, Health::Down, true), ("down", 0));
+    let rr = Standing::new(RoundRobin, serving, Health::Up, true);
+    assert_eq!(rr.effective_weight.get(), 1);
+    assert_eq!(ServiceState::of([rr]).name(), "up");
+    assert_eq!(ServiceState::of([]).name(), "down");
+}
+
+#[test]
+fn keys_and_addresses_survive_the_maps() {
+    for number in 0..2 {
+        let address = virtual_address(number);
+        assert_eq!(service_address(service_key(address)), Some(address));
+    }
+    let ipv6 = "2001:db8::1".parse().expect("an address");
+    assert_eq!(ip_address(map_address(ipv6)), ipv6);
+    let odd = lb_common::ServiceKey {
+        protocol: 132,
+        ..service_key(virtual_address(0))
+    };
+    assert_eq!(service_address(odd), None);
+}

@@ -1,0 +1,97 @@
+//! The leases: who may answer and forward for a virtual router's addresses, and until when.
+#![allow(
+    unsafe_code,
+    reason = "clock_gettime(2), and single-field stores into memory shared with the kernel"
+)]
+
+use std::mem::MaybeUninit;
+use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
+
+use aya::maps::Map;
+use lb_common::{Lease, lease_state, maps};
+
+use super::mapped::MappedArray;
+use super::{Error, tables::fd_of};
+
+/// The table of leases, mapped into this process: renewing one is a store.
+pub struct Leases {
+    slots: MappedArray<Lease>,
+}
+
+/// The present of `CLOCK_MONOTONIC` in nanoseconds, the clock of every time in the maps.
+#[must_use]
+pub fn monotonic_now() -> u64 {
+    let mut time = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: `time` has room for a `timespec`.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, time.as_mut_ptr()) };
+    assert_eq!(result, 0, "CLOCK_MONOTONIC exists on every Linux");
+    // SAFETY: clock_gettime(2) returned 0, so that it has written the whole structure.
+    let time = unsafe { time.assume_init() };
+    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
+}
+
+impl Leases {
+    pub(super) fn open(map: &Map) -> Result<Self, Error> {
+        let slots =
+            MappedArray::new(fd_of(map)?, maps::LEASES_CAPACITY).map_err(|source| Error::Mapping {
+                map: maps::LEASES,
+                source,
+            })?;
+        Ok(Self { slots })
+    }
+
+    /// What `slot` holds.
+    #[must_use]
+    pub fn read(&self, slot: u32) -> Lease {
+        self.slots.get(slot)
+    }
+
+    /// Whether this node answers or forwards by the lease in `slot`, or would if it had not run out.
+    #[must_use]
+    pub fn is_held(&self, slot: u32) -> bool {
+        self.slots.get(slot).state != lease_state::VACANT
+    }
+
+    /// Gives the lease of a virtual router to this node from now on. Without an `interval` it never runs out.
+    pub fn grant(&mut self, slot: u32, interface: u32, virtual_router_id: u8, interval: Option<Duration>) {
+        let interval = interval.map_or(0, |interval| {
+            u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX)
+        });
+        let lease = Lease {
+            renewed_at: monotonic_now(),
+            interval,
+            successor_at: 0,
+            state: lease_state::VACANT,
+            interface,
+            virtual_router_id: u32::from(virtual_router_id),
+            _reserved: 0,
+        };
+        self.slots.set(slot, lease);
+        self.set_state(slot, lease_state::HELD);
+    }
+
+    /// Renews the lease: our advertisement went out just now.
+    pub fn renew(&mut self, slot: u32) {
+        let renewed_at = monotonic_now();
+        // SAFETY: `element` points to a mapped, aligned `Lease`; writing one of its integers leaves it valid.
+        unsafe { (&raw mut (*self.slots.element(slot)).renewed_at).write_volatile(renewed_at) }
+    }
+
+    /// Forwards on, and leaves answering to a successor.
+    pub fn hand_over(&mut self, slot: u32) {
+        self.set_state(slot, lease_state::HANDING_OVER);
+    }
+
+    /// Gives the lease up.
+    pub fn vacate(&mut self, slot: u32) {
+        self.set_state(slot, lease_state::VACANT);
+    }
+
+    fn set_state(&mut self, slot: u32, state: u32) {
+        // What the state speaks for is in memory before it: the program on another CPU sees no half-written lease.
+        fence(Ordering::Release);
+        // SAFETY: as in `renew`.
+        unsafe { (&raw mut (*self.slots.element(slot)).state).write_volatile(state) }
+    }
+}

@@ -1,0 +1,195 @@
+//! The XDP program and its maps as the daemon holds them. Nothing outside this folder names aya.
+//!
+//! Opening gives three parts with one owner each: [`Leases`] and [`Attachments`] go to the VRRP loop, whose business
+//! is the moment of a failover; [`Tables`] goes to the director loop, which keeps the forwarding maps.
+
+mod attachments;
+mod bpffs;
+mod flows;
+mod leases;
+mod mapped;
+mod pins;
+mod tables;
+mod trace;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aya::maps::Map;
+use aya::programs::{ProgramError, Xdp};
+use aya::{Ebpf, EbpfLoader};
+use lb_common::maps;
+
+pub use attachments::Attachments;
+pub use flows::Flows;
+pub use leases::{Leases, monotonic_now};
+pub use pins::Replaced;
+pub use tables::Tables;
+pub use trace::PacketTrace;
+
+include!(concat!(env!("OUT_DIR"), "/ebpf_object.rs"));
+
+/// The name of the program in the object.
+const PROGRAM: &str = "lbd";
+
+/// Why the data plane could not be set up or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The binary holds no eBPF object.
+    #[error("this lbd was built without its eBPF object: run `cargo xtask build-ebpf`, then build lbd again")]
+    NoObject,
+    /// The directory for pins could not be made, or no bpffs mounted there.
+    #[error("cannot use {path} for pinned maps: {source}")]
+    PinDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The kernel refused the object.
+    #[error("cannot load the eBPF object (are we root, is the kernel 5.15 or newer?)")]
+    Load(#[from] aya::EbpfError),
+    /// The kernel refused the program.
+    #[error("cannot load the XDP program")]
+    Program(#[from] ProgramError),
+    /// A map could not be read or written.
+    #[error("cannot access the map {map}")]
+    Map {
+        /// The name of the map.
+        map: &'static str,
+        /// What the kernel said.
+        source: aya::maps::MapError,
+    },
+    /// A map could not be mapped into memory.
+    #[error("cannot map {map} into memory: {source}")]
+    Mapping {
+        /// The name of the map.
+        map: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The object has no such map or program: it was built from other sources than this daemon.
+    #[error("the eBPF object has no {0}: build it again with `cargo xtask build-ebpf`, then lbd")]
+    Missing(&'static str),
+    /// The kernel does not tell how many CPUs there are.
+    #[error("cannot count the CPUs: {0}")]
+    Processors(io::Error),
+    /// The program could not be attached.
+    #[error("cannot attach the XDP program to {interface} in {mode} mode{hint}")]
+    Attach {
+        /// The interface.
+        interface: String,
+        /// `native` or `generic`.
+        mode: &'static str,
+        /// What the operator can do about it, after a colon.
+        hint: &'static str,
+        /// What the kernel said.
+        source: ProgramError,
+    },
+    /// The link could not be pinned.
+    #[error("cannot pin the link of {interface} at {path}: {reason}")]
+    PinLink {
+        /// The interface.
+        interface: String,
+        /// Where it was to be pinned.
+        path: PathBuf,
+        /// What the kernel said.
+        reason: String,
+    },
+}
+
+/// The opened data plane.
+pub struct Dataplane {
+    /// The right to the virtual addresses.
+    pub leases: Leases,
+    /// Where the program is attached.
+    pub attachments: Attachments,
+    /// The forwarding maps.
+    pub tables: Tables,
+    /// What the program logs of packets, if it was asked to.
+    pub trace: Option<PacketTrace>,
+    /// Why pinned maps of an earlier daemon were not taken over, if there were such.
+    pub replaced: Option<Replaced>,
+}
+
+/// How the data plane is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenOptions<'a> {
+    /// Where maps and links are pinned. A bpffs is mounted there if it is on none.
+    pub pin_dir: &'a Path,
+    /// How many entries each flow table has.
+    pub flow_table_size: u32,
+    /// Whether the program logs every packet.
+    pub trace_packets: bool,
+}
+
+impl Dataplane {
+    /// Loads the program and opens its maps: those that an earlier daemon pinned, where their layout is ours, else
+    /// new ones, which are pinned.
+    ///
+    /// # Errors
+    /// If the directory cannot be used, the object is missing, or the kernel refuses it.
+    pub fn open(options: OpenOptions<'_>) -> Result<Self, Error> {
+        if OBJECT.is_empty() {
+            return Err(Error::NoObject);
+        }
+        let OpenOptions {
+            pin_dir,
+            flow_table_size,
+            trace_packets,
+        } = options;
+        bpffs::ensure(pin_dir).map_err(|source| Error::PinDirectory {
+            path: pin_dir.to_owned(),
+            source,
+        })?;
+        let layout = pins::layout(flow_table_size);
+        let replaced = pins::remove_foreign(pin_dir, &layout).map_err(|source| Error::PinDirectory {
+            path: pin_dir.to_owned(),
+            source,
+        })?;
+
+        let trace = u32::from(trace_packets);
+        let mut loader = EbpfLoader::new();
+        loader
+            .map_max_entries(maps::FLOWS4, flow_table_size)
+            .map_max_entries(maps::FLOWS6, flow_table_size)
+            .override_global(maps::TRACE_PACKETS, &trace, true);
+        for map in &layout {
+            loader.map_pin_path(map.name, pins::map_path(pin_dir, map.name));
+        }
+        let mut ebpf = loader.load(OBJECT)?;
+        // Before the maps are taken: the program refers to them by their open descriptors.
+        let program: &mut Xdp = ebpf
+            .program_mut(PROGRAM)
+            .ok_or(Error::Missing("program `lbd`"))?
+            .try_into()
+            .map_err(Error::Program)?;
+        program.load()?;
+        pins::mark(take(&mut ebpf, maps::META)?)?;
+
+        let trace = if trace_packets {
+            Some(PacketTrace::open(&mut ebpf)?)
+        } else {
+            None
+        };
+        let leases = Leases::open(&take(&mut ebpf, maps::LEASES)?)?;
+        let tables = Tables::open(&mut ebpf)?;
+        let attachments = Attachments::open(ebpf, pins::links_directory(pin_dir));
+        Ok(Self {
+            leases,
+            attachments,
+            tables,
+            trace,
+            replaced,
+        })
+    }
+}
+
+fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, Error> {
+    ebpf.take_map(name).ok_or(Error::Missing(name))
+}
+
+/// Names the map in an error.
+fn in_map(map: &'static str) -> impl FnOnce(aya::maps::MapError) -> Error {
+    move |source| Error::Map { map, source }
+}

@@ -1,0 +1,194 @@
+//! The forwarding maps and the counters.
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use aya::Ebpf;
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
+use lb_common::{
+    Address, AddressEntry, Counters, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey, maps,
+};
+
+use super::mapped::MappedArray;
+use super::{Error, in_map, take};
+use crate::director::{Operation, Plane};
+
+/// The forwarding maps: what the director loop, and nobody else, writes.
+pub struct Tables {
+    services: HashMap<MapData, ServiceKey, Service>,
+    rings: MappedArray<u32>,
+    reals: Array<MapData, Real>,
+    addresses: HashMap<MapData, Address, AddressEntry>,
+    virtual_routers: HashMap<MapData, VirtualRouterKey, VirtualRouterEntry>,
+    service_stats: PerCpuArray<MapData, Counters>,
+    real_stats: PerCpuArray<MapData, Counters>,
+    processors: usize,
+}
+
+/// Opens the map `$name` as the type of the place that it is stored in.
+macro_rules! open {
+    ($ebpf:expr, $name:expr) => {
+        take($ebpf, $name)?.try_into().map_err(in_map($name))?
+    };
+}
+
+impl Tables {
+    pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, Error> {
+        let rings = take(ebpf, maps::RINGS)?;
+        Ok(Self {
+            services: open!(ebpf, maps::SERVICES),
+            rings: MappedArray::new(fd_of(&rings)?, maps::RINGS_CAPACITY).map_err(|source| {
+                Error::Mapping {
+                    map: maps::RINGS,
+                    source,
+                }
+            })?,
+            reals: open!(ebpf, maps::REALS),
+            addresses: open!(ebpf, maps::ADDRESSES),
+            virtual_routers: open!(ebpf, maps::VIRTUAL_ROUTERS),
+            service_stats: open!(ebpf, maps::SERVICE_STATS),
+            real_stats: open!(ebpf, maps::REAL_STATS),
+            processors: aya::util::nr_cpus().map_err(|(_, source)| Error::Processors(source))?,
+        })
+    }
+
+    /// Reads what the maps hold now.
+    ///
+    /// # Errors
+    /// If a map cannot be read.
+    pub fn read(&self) -> Result<Plane, Error> {
+        let mut plane = Plane {
+            services: self
+                .services
+                .iter()
+                .collect::<Result<_, _>>()
+                .map_err(in_map(maps::SERVICES))?,
+            rings: Vec::new(),
+            reals: self
+                .reals
+                .iter()
+                .collect::<Result<_, _>>()
+                .map_err(in_map(maps::REALS))?,
+            addresses: self
+                .addresses
+                .iter()
+                .collect::<Result<_, _>>()
+                .map_err(in_map(maps::ADDRESSES))?,
+            virtual_routers: self
+                .virtual_routers
+                .iter()
+                .collect::<Result<_, _>>()
+                .map_err(in_map(maps::VIRTUAL_ROUTERS))?,
+        };
+        while plane.reals.last().is_some_and(|real| *real == Real::default()) {
+            plane.reals.pop();
+        }
+        let end = plane
+            .services
+            .values()
+            .map(|service| service.ring_offset.saturating_add(service.ring_length))
+            .max();
+        let end = end.unwrap_or(0).min(self.rings.length());
+        plane.rings = (0..end).map(|slot| self.rings.get(slot)).collect();
+        Ok(plane)
+    }
+
+    /// Carries out one operation of a plan.
+    ///
+    /// # Errors
+    /// If the kernel refuses it; nothing has changed then.
+    pub fn apply(&mut self, operation: &Operation) -> Result<(), Error> {
+        match operation {
+            Operation::PutVirtualRouter { key, entry } => self
+                .virtual_routers
+                .insert(key, entry, 0)
+                .map_err(in_map(maps::VIRTUAL_ROUTERS)),
+            Operation::RemoveVirtualRouter { key } => {
+                absent_is_fine(self.virtual_routers.remove(key)).map_err(in_map(maps::VIRTUAL_ROUTERS))
+            }
+            Operation::PutAddress { address, entry } => self
+                .addresses
+                .insert(address, entry, 0)
+                .map_err(in_map(maps::ADDRESSES)),
+            Operation::RemoveAddress { address } => {
+                absent_is_fine(self.addresses.remove(address)).map_err(in_map(maps::ADDRESSES))
+            }
+            Operation::PutReal { slot, real } => self.reals.set(*slot, real, 0).map_err(in_map(maps::REALS)),
+            Operation::WriteRing { offset, slots } => {
+                for (slot, real) in (*offset..).zip(slots) {
+                    self.rings.set(slot, *real);
+                }
+                Ok(())
+            }
+            Operation::PutService { key, service } => self
+                .services
+                .insert(key, service, 0)
+                .map_err(in_map(maps::SERVICES)),
+            Operation::RemoveService { key } => {
+                absent_is_fine(self.services.remove(key)).map_err(in_map(maps::SERVICES))
+            }
+            Operation::ClearServiceCounters { index } => {
+                clear(&mut self.service_stats, *index, self.processors).map_err(in_map(maps::SERVICE_STATS))
+            }
+            Operation::ClearRealCounters { slot } => {
+                clear(&mut self.real_stats, *slot, self.processors).map_err(in_map(maps::REAL_STATS))
+            }
+        }
+    }
+
+    /// What was counted of the service `index`, on all CPUs together.
+    ///
+    /// # Errors
+    /// If the map cannot be read.
+    pub fn service_counters(&self, index: u32) -> Result<Counters, Error> {
+        sum(&self.service_stats, index).map_err(in_map(maps::SERVICE_STATS))
+    }
+
+    /// What was counted of the real server in `slot`, on all CPUs together.
+    ///
+    /// # Errors
+    /// If the map cannot be read.
+    pub fn real_counters(&self, slot: u32) -> Result<Counters, Error> {
+        sum(&self.real_stats, slot).map_err(in_map(maps::REAL_STATS))
+    }
+}
+
+fn sum(stats: &PerCpuArray<MapData, Counters>, slot: u32) -> Result<Counters, MapError> {
+    let mut total = Counters::default();
+    for Counters {
+        connections,
+        packets,
+        bytes,
+    } in stats.get(&slot, 0)?.iter()
+    {
+        total.connections += connections;
+        total.packets += packets;
+        total.bytes += bytes;
+    }
+    Ok(total)
+}
+
+fn clear(stats: &mut PerCpuArray<MapData, Counters>, slot: u32, processors: usize) -> Result<(), MapError> {
+    let zeros = PerCpuValues::try_from(vec![Counters::default(); processors]).map_err(|io_error| {
+        MapError::SyscallError(aya::sys::SyscallError {
+            call: "nr_cpus",
+            io_error,
+        })
+    })?;
+    stats.set(slot, zeros, 0)
+}
+
+/// A plan may remove what something else has removed meanwhile.
+fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
+    match result {
+        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        other => other,
+    }
+}
+
+/// The descriptor of an array map.
+pub(super) fn fd_of(map: &Map) -> Result<BorrowedFd<'_>, Error> {
+    match map {
+        Map::Array(data) => Ok(data.fd().as_fd()),
+        _ => Err(Error::Missing("array map where one was expected")),
+    }
+}

@@ -1,0 +1,127 @@
+//! Addresses of interfaces.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use futures_util::TryStreamExt as _;
+use ipnet::IpNet;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
+
+use super::{Error, Netlink, errno};
+use crate::model::VirtualAddress;
+
+/// What the kernel answers who wants to remove an address that is not there: the interface has no such address, has no
+/// addresses of this family, or is gone.
+const NOT_THERE: [i32; 3] = [libc::EADDRNOTAVAIL, libc::ENXIO, libc::ENODEV];
+
+impl Netlink {
+    /// Adds `address` to the interface `interface`; true if it was not there already.
+    ///
+    /// The scope is global, and there is no broadcast address, as with Keepalived. IPv6 addresses skip duplicate
+    /// address detection: it would keep the address from being used for a second, and the failed master may still
+    /// have it.
+    ///
+    /// # Errors
+    /// The kernel's refusal, or a closed socket.
+    pub async fn add_address(&self, interface: u32, address: &VirtualAddress) -> Result<bool, Error> {
+        let net = address.address;
+        let mut request = self.handle.address().add(interface, net.addr(), net.prefix_len());
+        let message = request.message_mut();
+        message
+            .attributes
+            .retain(|attribute| !matches!(attribute, AddressAttribute::Broadcast(_)));
+        match net {
+            IpNet::V4(_) => message
+                .attributes
+                .extend(address.label.clone().map(AddressAttribute::Label)),
+            IpNet::V6(_) => message.header.flags |= AddressHeaderFlags::Nodad,
+        }
+        match request.execute().await {
+            Ok(()) => Ok(true),
+            Err(error) if errno(&error) == Some(libc::EEXIST) => Ok(false),
+            Err(error) => Err(Error::of(format!("add the address {net}"), error)),
+        }
+    }
+
+    /// Removes `address` from the interface `interface`; true if it was there.
+    ///
+    /// An IPv4 address goes with whatever prefix length and label it was added: those of a daemon that crashed under
+    /// another configuration may differ. Beware that a primary IPv4 address takes the secondary ones of its network
+    /// with it, where the interface's sysctl `promote_secondaries` is off: what shall stay must be added again.
+    ///
+    /// # Errors
+    /// The kernel's refusal, or a closed socket.
+    pub async fn remove_address(&self, interface: u32, address: &VirtualAddress) -> Result<bool, Error> {
+        let net = address.address;
+        let mut message = AddressMessage::default();
+        message.header.index = interface;
+        message.header.prefix_len = net.prefix_len();
+        message.header.family = match net {
+            IpNet::V4(_) => AddressFamily::Inet,
+            IpNet::V6(_) => AddressFamily::Inet6,
+        };
+        // IFA_LOCAL alone: IPv4 compares the prefix only of an IFA_ADDRESS, and the label only if one is given
+        // (net/ipv4/devinet.c, inet_rtm_deladdr).
+        message.attributes.push(AddressAttribute::Local(net.addr()));
+
+        let mut removed = false;
+        loop {
+            match self.handle.address().del(message.clone()).execute().await {
+                // Once more: the same IPv4 address may be there with several prefix lengths.
+                Ok(()) => removed = true,
+                Err(error) if errno(&error).is_some_and(|number| NOT_THERE.contains(&number)) => {
+                    return Ok(removed);
+                }
+                Err(error) => return Err(Error::of(format!("remove the address {net}"), error)),
+            }
+        }
+    }
+
+    /// The address that advertisements from the interface `interface` come from: its first IPv4 address that is not
+    /// among `virtual_addresses`; a primary one before secondary ones, since a virtual address left by a crashed
+    /// daemon may have made the interface's own address a secondary one. Of any scope, as with Keepalived: a network
+    /// between directors may have link-local addresses only.
+    ///
+    /// # Errors
+    /// The kernel's refusal, or a closed socket.
+    pub async fn primary_address(
+        &self,
+        interface: u32,
+        virtual_addresses: &[Ipv4Addr],
+    ) -> Result<Option<Ipv4Addr>, Error> {
+        let failed = |error| Error::of("list the addresses", error);
+        let mut secondary = None;
+        let mut request = self.handle.address().get().set_link_index_filter(interface);
+        request.message_mut().header.family = AddressFamily::Inet;
+        let mut messages = std::pin::pin!(request.execute());
+        let mut primary = None;
+        while let Some(message) = messages.try_next().await.map_err(failed)? {
+            let Some(IpAddr::V4(address)) = local_address(&message) else {
+                continue;
+            };
+            if virtual_addresses.contains(&address) {
+                continue;
+            }
+            if message.header.flags.contains(AddressHeaderFlags::Secondary) {
+                secondary.get_or_insert(address);
+            } else {
+                primary.get_or_insert(address);
+            }
+        }
+        Ok(primary.or(secondary))
+    }
+}
+
+/// The interface's own address in `message`: IFA_LOCAL, or, in IPv6 without a peer, IFA_ADDRESS.
+pub(super) fn local_address(message: &AddressMessage) -> Option<IpAddr> {
+    let mut address = None;
+    for attribute in &message.attributes {
+        if let AddressAttribute::Local(local) = attribute {
+            return Some(*local);
+        }
+        if let AddressAttribute::Address(other) = attribute {
+            address = Some(*other);
+        }
+    }
+    address
+}

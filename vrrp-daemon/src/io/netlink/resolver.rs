@@ -1,0 +1,270 @@
+//! How each real server is reached.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use netlink_packet_route::route::RouteType;
+use tracing::warn;
+
+use super::{Error, Event, Link, Neighbour, Netlink, errno};
+
+/// How a real server is reached, whose address belongs to a network that this machine is connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resolution {
+    /// The index of the interface that leads to it.
+    pub interface: u32,
+    /// The link-layer address of that interface.
+    pub source_mac: [u8; 6],
+    /// The link-layer address of the real server, once it has answered and as long as it does.
+    pub destination_mac: Option<[u8; 6]>,
+}
+
+/// Why direct routing cannot reach a real server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreachable {
+    /// The routing table leads nowhere.
+    #[error("there is no route to {address}")]
+    NoRoute {
+        /// The real server.
+        address: IpAddr,
+    },
+    /// The route has a next hop, which would get the packet in the server's place.
+    #[error(
+        "{address} is behind the gateway {gateway}; direct routing needs it on a network of this director"
+    )]
+    Gateway {
+        /// The real server.
+        address: IpAddr,
+        /// The next hop.
+        gateway: IpAddr,
+    },
+    /// The address is this machine's own, a broadcast address or the like.
+    #[error("{address} is not the address of another machine")]
+    NotUnicast {
+        /// The real server.
+        address: IpAddr,
+    },
+    /// The interface has no link-layer addresses of Ethernet.
+    #[error("{address} is reached through {interface}, which is not an Ethernet interface")]
+    NotEthernet {
+        /// The real server.
+        address: IpAddr,
+        /// The name of the interface.
+        interface: String,
+    },
+    /// The kernel refused the route look-up or the neighbour entry.
+    #[error("cannot resolve {address}: {cause}")]
+    Refused {
+        /// The real server.
+        address: IpAddr,
+        /// The kernel's answer.
+        cause: String,
+    },
+}
+
+/// What an event means for the resolutions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observed {
+    /// Nothing.
+    Unchanged,
+    /// [`Resolver::resolutions`] has changed.
+    Changed,
+    /// [`Resolver::resolve`] must look again.
+    Stale,
+}
+
+/// Knows how each of a set of addresses is reached, and has the kernel keep their neighbour entries resolved.
+///
+/// The kernel's tables are the state: entries that a crashed daemon asked for are found and used or released.
+/// Subscribe to all topics of [`super::Events`] before the first [`Resolver::resolve`], give every event to
+/// [`Resolver::observe`], and resolve again when that says so and every now and then: changed static routes are not
+/// observed.
+#[derive(Debug)]
+pub struct Resolver {
+    netlink: Netlink,
+    links: BTreeMap<u32, Link>,
+    resolutions: BTreeMap<IpAddr, Result<Resolution, Unreachable>>,
+}
+
+impl Resolver {
+    /// A resolver of no addresses.
+    #[must_use]
+    pub const fn new(netlink: Netlink) -> Self {
+        Self {
+            netlink,
+            links: BTreeMap::new(),
+            resolutions: BTreeMap::new(),
+        }
+    }
+
+    /// How each address given to the last [`Resolver::resolve`] is reached.
+    #[must_use]
+    pub const fn resolutions(&self) -> &BTreeMap<IpAddr, Result<Resolution, Unreachable>> {
+        &self.resolutions
+    }
+
+    /// Finds out how `addresses` are reached, from now on keeps their neighbour entries resolved, and releases those
+    /// of all other addresses: none at all leaves nothing behind.
+    ///
+    /// # Errors
+    /// A dump of a whole table failed, or the socket is closed; [`Resolver::resolutions`] stays what it was.
+    pub async fn resolve(&mut self, addresses: &BTreeSet<IpAddr>) -> Result<(), Error> {
+        let links = self.netlink.links().await?;
+        let links: BTreeMap<u32, Link> = links.into_iter().map(|link| (link.index, link)).collect();
+        let mut known = BTreeMap::new();
+        let mut kept = BTreeMap::new();
+        for entry in self.netlink.neighbours().await? {
+            let neighbour = entry.neighbour;
+            known.insert((neighbour.interface, neighbour.address), neighbour.mac);
+            if entry.kept {
+                kept.insert((neighbour.interface, neighbour.address), neighbour);
+            }
+        }
+
+        let mut resolutions = BTreeMap::new();
+        for &address in addresses {
+            let mut resolution = self.look_up(address, &links).await?;
+            if let Ok(found) = &mut resolution {
+                let key = (found.interface, address);
+                found.destination_mac = known.get(&key).copied().flatten();
+                if kept.remove(&key).is_none()
+                    && let Err(error) = self.netlink.keep_neighbour(found.interface, address).await
+                {
+                    resolution = Err(Unreachable::Refused {
+                        address,
+                        cause: kernel_text(error)?,
+                    });
+                }
+            }
+            resolutions.insert(address, resolution);
+        }
+        for neighbour in kept.values() {
+            // What fails is still there, and is tried again, at the next call.
+            if let Err(error) = self.netlink.release_neighbour(neighbour).await {
+                warn!("{error}");
+            }
+        }
+        self.links = links;
+        self.resolutions = resolutions;
+        Ok(())
+    }
+
+    /// Takes in what the kernel told.
+    pub fn observe(&mut self, event: &Event) -> Observed {
+        match event {
+            Event::Overrun => Observed::Stale,
+            Event::Link(link) if self.links.get(&link.index) == Some(link) => Observed::Unchanged,
+            Event::Link(Link { index, .. }) | Event::LinkRemoved { index } => {
+                self.stale_if(|_, resolution| {
+                    resolution
+                        .as_ref()
+                        .map_or(true, |resolution| resolution.interface == *index)
+                })
+            }
+            // The network of an address on an interface is a route. A virtual address that comes to a network which
+            // is reached that way already changes nothing.
+            Event::Address {
+                interface,
+                address: network,
+                present,
+            } => self.stale_if(|address, resolution| {
+                let reached = resolution
+                    .as_ref()
+                    .is_ok_and(|resolution| resolution.interface == *interface);
+                network.addr() == *address || (network.contains(address) && reached != *present)
+            }),
+            Event::Neighbour(neighbour) => self.learn(neighbour),
+            Event::NeighbourRemoved { interface, address } => {
+                self.learn(&Neighbour {
+                    interface: *interface,
+                    address: *address,
+                    mac: None,
+                });
+                self.stale_if(|other, resolution| {
+                    other == address
+                        && resolution
+                            .as_ref()
+                            .is_ok_and(|resolution| resolution.interface == *interface)
+                })
+            }
+        }
+    }
+
+    fn stale_if(&self, concerned: impl Fn(&IpAddr, &Result<Resolution, Unreachable>) -> bool) -> Observed {
+        if self
+            .resolutions
+            .iter()
+            .any(|(address, resolution)| concerned(address, resolution))
+        {
+            Observed::Stale
+        } else {
+            Observed::Unchanged
+        }
+    }
+
+    fn learn(&mut self, neighbour: &Neighbour) -> Observed {
+        match self.resolutions.get_mut(&neighbour.address) {
+            Some(Ok(resolution))
+                if resolution.interface == neighbour.interface
+                    && resolution.destination_mac != neighbour.mac =>
+            {
+                resolution.destination_mac = neighbour.mac;
+                Observed::Changed
+            }
+            Some(_) | None => Observed::Unchanged,
+        }
+    }
+
+    /// How `address` is reached, but for its own link-layer address.
+    async fn look_up(
+        &self,
+        address: IpAddr,
+        links: &BTreeMap<u32, Link>,
+    ) -> Result<Result<Resolution, Unreachable>, Error> {
+        let route = match self.netlink.route(address).await {
+            Ok(Some(route)) => route,
+            Ok(None) => return Ok(Err(Unreachable::NoRoute { address })),
+            Err(error) if matches!(errno(&error), Some(libc::ENETUNREACH | libc::EHOSTUNREACH)) => {
+                return Ok(Err(Unreachable::NoRoute { address }));
+            }
+            Err(error) => {
+                return Ok(Err(Unreachable::Refused {
+                    address,
+                    cause: kernel_text(error)?,
+                }));
+            }
+        };
+        if let Some(gateway) = route.gateway {
+            return Ok(Err(Unreachable::Gateway { address, gateway }));
+        }
+        if route.kind != RouteType::Unicast {
+            return Ok(Err(Unreachable::NotUnicast { address }));
+        }
+        let Some(link) = links.get(&route.interface) else {
+            // The interface came or went between the dump and the look-up; the event of that brings us back here.
+            return Ok(Err(Unreachable::NoRoute { address }));
+        };
+        Ok(match link.mac {
+            Some(source_mac) => Ok(Resolution {
+                interface: link.index,
+                source_mac,
+                destination_mac: None,
+            }),
+            None => Err(Unreachable::NotEthernet {
+                address,
+                interface: link.name.clone(),
+            }),
+        })
+    }
+}
+
+/// The kernel's answer in words.
+///
+/// # Errors
+/// There was no answer, because the socket is closed.
+fn kernel_text(error: rtnetlink::Error) -> Result<String, Error> {
+    match Error::of("", error) {
+        Error::Refused { cause, .. } => Ok(cause.to_string()),
+        closed @ (Error::Closed | Error::Open(_)) => Err(closed),
+    }
+}

@@ -1,0 +1,58 @@
+//! Route look-up.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use futures_util::TryStreamExt as _;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia};
+
+use super::Netlink;
+
+/// How packets to an address leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    /// The index of the interface, 0 if there is none.
+    pub(super) interface: u32,
+    /// Whether the address is this machine's own, a broadcast address, or anything else that no neighbour has.
+    pub(super) kind: RouteType,
+    /// The next hop, if the address is not on a network of the interface.
+    pub(super) gateway: Option<IpAddr>,
+}
+
+impl Netlink {
+    /// Asks the kernel how it would send to `destination`.
+    pub(super) async fn route(&self, destination: IpAddr) -> Result<Option<Route>, rtnetlink::Error> {
+        let mut question = RouteMessage::default();
+        let (family, length, address) = match destination {
+            IpAddr::V4(address) => (AddressFamily::Inet, Ipv4Addr::BITS, RouteAddress::Inet(address)),
+            IpAddr::V6(address) => (AddressFamily::Inet6, Ipv6Addr::BITS, RouteAddress::Inet6(address)),
+        };
+        question.header.address_family = family;
+        question.header.destination_prefix_length = length as u8;
+        question.attributes.push(RouteAttribute::Destination(address));
+
+        let mut answers = self.handle.route().get(question).execute();
+        let Some(answer) = answers.try_next().await? else {
+            return Ok(None);
+        };
+        let mut route = Route {
+            interface: 0,
+            kind: answer.header.kind,
+            gateway: None,
+        };
+        for attribute in &answer.attributes {
+            if let RouteAttribute::Oif(index) = attribute {
+                route.interface = *index;
+            } else if let RouteAttribute::Gateway(RouteAddress::Inet(gateway))
+            | RouteAttribute::Via(RouteVia::Inet(gateway)) = attribute
+            {
+                route.gateway = Some(IpAddr::V4(*gateway));
+            } else if let RouteAttribute::Gateway(RouteAddress::Inet6(gateway))
+            | RouteAttribute::Via(RouteVia::Inet6(gateway)) = attribute
+            {
+                route.gateway = Some(IpAddr::V6(*gateway));
+            }
+        }
+        Ok(Some(route))
+    }
+}

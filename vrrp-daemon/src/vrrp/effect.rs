@@ -1,0 +1,266 @@
+//! What a virtual router asks for, and how it explains itself.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use super::wire::Advertisement;
+use crate::model::{Interval, Priority, Version, VirtualAddress};
+
+/// Something that the daemon is to do, in the order asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Take the right to answer and forward for the addresses, renewed as of now, before anyone is told. Asked for
+    /// again when the interval has changed.
+    GrantLease {
+        /// The interval that the lease counts in; `None` for a lease that does not run out.
+        interval: Option<Duration>,
+    },
+    /// Send this advertisement from the primary address. Once one of a priority above 0 is out, say so with
+    /// [`VirtualRouter::sent`](super::VirtualRouter::sent).
+    Send(Advertisement),
+    /// Add these addresses to their interfaces; those that are there already are none the worse.
+    AcquireAddresses(Vec<VirtualAddress>),
+    /// Send one burst of gratuitous ARP for these addresses.
+    Announce(Vec<VirtualAddress>),
+    /// Stop answering for the addresses and go on forwarding: a successor has spoken, or is about to.
+    HandOverLease,
+    /// Remove these addresses from their interfaces, where they are there.
+    ReleaseAddresses(Vec<VirtualAddress>),
+    /// Give up the right to answer and forward.
+    VacateLease,
+    /// The state has changed, and all that this brings with it has been asked for.
+    Transitioned {
+        /// The state before.
+        from: State,
+        /// The state now.
+        to: State,
+        /// Why.
+        reason: Reason,
+    },
+    /// Tell the operator about a router that is configured otherwise; once for each router and discrepancy.
+    Notify(Notice),
+}
+
+/// The state of a virtual router (RFC 9568, section 6.4), and Keepalived's fourth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Before the interface was up for the first time, and after a stop.
+    Init,
+    /// Waiting for the master to fall silent.
+    Backup,
+    /// Entitled to the addresses.
+    Master,
+    /// The interface, up before, is down.
+    Fault,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Init => "init",
+            Self::Backup => "backup",
+            Self::Master => "master",
+            Self::Fault => "fault",
+        })
+    }
+}
+
+/// Why the state changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// There is a link now.
+    InterfaceUp,
+    /// There is no link any more.
+    InterfaceDown,
+    /// Priority 255 does not wait.
+    Owner,
+    /// A previous daemon of this node was master, and its lease still holds.
+    Resumed,
+    /// A previous daemon of this node was master, but its lease is over.
+    LeaseRanOutBeforeStart,
+    /// This daemon was held up, or could not send, for longer than its lease.
+    LeaseRanOut {
+        /// How long ago the lease was renewed.
+        silence: Duration,
+    },
+    /// The master is gone, or there was none.
+    NoAdvertisement {
+        /// The master that was heard last.
+        from: Option<Ipv4Addr>,
+        /// How long none was heard.
+        silence: Duration,
+    },
+    /// The master sent priority 0, and no other router was faster.
+    Resigned {
+        /// The master that was.
+        from: Ipv4Addr,
+    },
+    /// The master's priority is lower than ours, and preemption is on.
+    Preempted {
+        /// The master that was.
+        from: Ipv4Addr,
+        /// Its priority.
+        priority: Priority,
+    },
+    /// Another master has a higher priority.
+    HigherPriority {
+        /// The other master.
+        from: Ipv4Addr,
+        /// Its priority.
+        priority: Priority,
+    },
+    /// Another master has the same priority and the higher address.
+    HigherAddress {
+        /// The other master.
+        from: Ipv4Addr,
+        /// The priority of both.
+        priority: Priority,
+    },
+    /// The daemon stops, or no longer takes part in this virtual router.
+    Stopping,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InterfaceUp => formatter.write_str("interface up"),
+            Self::InterfaceDown => formatter.write_str("interface down"),
+            Self::Owner => formatter.write_str("priority 255 does not wait"),
+            Self::Resumed => formatter.write_str("the lease of the previous daemon still holds"),
+            Self::LeaseRanOutBeforeStart => {
+                formatter.write_str("the lease ran out while this daemon was not running")
+            }
+            Self::LeaseRanOut { silence } => write!(
+                formatter,
+                "the lease ran out: no advertisement sent for {}",
+                Seconds(*silence)
+            ),
+            Self::NoAdvertisement {
+                from: Some(from),
+                silence,
+            } => write!(
+                formatter,
+                "no advertisement from {from} for {}",
+                Seconds(*silence)
+            ),
+            Self::NoAdvertisement { from: None, silence } => {
+                write!(
+                    formatter,
+                    "no advertisement from anyone for {}",
+                    Seconds(*silence)
+                )
+            }
+            Self::Resigned { from } => write!(formatter, "the master {from} resigned"),
+            Self::Preempted { from, priority } => {
+                write!(formatter, "the master {from} has the lower priority {priority}")
+            }
+            Self::HigherPriority { from, priority } => {
+                write!(
+                    formatter,
+                    "advertisement of higher priority {priority} from {from}"
+                )
+            }
+            Self::HigherAddress { from, priority } => write!(
+                formatter,
+                "advertisement of equal priority {priority} from the higher address {from}"
+            ),
+            Self::Stopping => formatter.write_str("stopping"),
+        }
+    }
+}
+
+/// A router whose advertisements are not as ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The source of the advertisement.
+    pub from: Ipv4Addr,
+    /// What is different about it.
+    pub discrepancy: Discrepancy,
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = match self.discrepancy.ignores() {
+            true => "ignoring advertisements",
+            false => "advertisement",
+        };
+        write!(formatter, "{verb} from {}: {}", self.from, self.discrepancy)
+    }
+}
+
+/// What can be different about another router's advertisements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Discrepancy {
+    /// It comes from our own address: a second router has it, or the network reflects what we send. Ignored.
+    OwnAddress,
+    /// It speaks the other version. Ignored.
+    Version {
+        /// The version that it speaks.
+        theirs: Version,
+    },
+    /// It has another password, none where we have one, or one where we have none. Ignored.
+    Password,
+    /// It advertises at another interval: ignored in version 2, as by Keepalived (RFC 3768, section 7.1), and adopted
+    /// by the backups in version 3.
+    Interval {
+        /// The version of both.
+        version: Version,
+        /// Its interval.
+        theirs: Interval,
+        /// Our interval.
+        ours: Interval,
+    },
+    /// It advertises other addresses. Accepted, as by Keepalived since 2.3.3.
+    Addresses {
+        /// Its addresses, in ascending order.
+        theirs: Vec<Ipv4Addr>,
+    },
+}
+
+impl Discrepancy {
+    /// The advertisements are ignored for it.
+    #[must_use]
+    pub fn ignores(&self) -> bool {
+        match self {
+            Self::OwnAddress | Self::Version { .. } | Self::Password => true,
+            Self::Interval { version, .. } => *version == Version::V2,
+            Self::Addresses { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Discrepancy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OwnAddress => formatter.write_str("that is our own address"),
+            Self::Version { theirs } => write!(formatter, "version {}, not ours", theirs.number()),
+            Self::Password => formatter.write_str("the authentication is not ours"),
+            Self::Interval { theirs, ours, .. } => write!(
+                formatter,
+                "interval {:?}, ours is {:?}",
+                theirs.duration(),
+                ours.duration()
+            ),
+            Self::Addresses { theirs } => {
+                formatter.write_str("its virtual addresses are not ours:")?;
+                theirs
+                    .iter()
+                    .try_for_each(|address| write!(formatter, " {address}"))
+            }
+        }
+    }
+}
+
+/// A duration as a log wants it: tenths of a second, or milliseconds where those would say nothing.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 < Duration::from_secs(1) {
+            write!(formatter, "{} ms", self.0.as_millis())
+        } else {
+            write!(formatter, "{:.1} s", self.0.as_secs_f64())
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What a virtual router does when its state changes, in the order that clients need, and what it reckons with.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use super::VirtualRouter;
+use super::phase::{Backup, Holding, Master, Phase};
+use crate::model::{Interval, Priority, Version};
+use crate::vrrp::effect::{Effect, Reason, State};
+use crate::vrrp::timers;
+use crate::vrrp::wire::Advertisement;
+
+impl VirtualRouter {
+    /// The lease comes first on every input: a master whose right to answer has run out holds its tongue, leaves
+    /// without a priority 0 (there is another master by now) and waits as any backup does.
+    pub(super) fn lapse(&mut self, now: Instant) {
+        let Phase::Master(master) = &self.phase else {
+            return;
+        };
+        if master.lease_end.is_some_and(|end| now >= end) {
+            let silence = now.saturating_duration_since(master.renewed);
+            self.withdraw();
+            self.transition(Phase::Backup(Backup::new(now)), Reason::LeaseRanOut { silence });
+        }
+    }
+
+    pub(super) fn become_master(&mut self, reason: Reason, now: Instant) {
+        let lease_interval = self.lease_interval();
+        self.effects.push_back(Effect::GrantLease {
+            interval: lease_interval,
+        });
+        self.holding = Holding::Everything;
+        let master = Master {
+            advertise: now,
+            renewed: now,
+            lease_interval,
+            lease_end: lease_interval.map(|interval| timers::first_lease_end(now, interval)),
+            announce: None,
+        };
+        let from = self.state();
+        self.phase = Phase::Master(master);
+        // The others are told before the addresses are added, and hosts after that (RFC 9568, section 6.4.2).
+        self.advertise(now);
+        self.effects
+            .push_back(Effect::AcquireAddresses(self.instance.virtual_addresses.clone()));
+        self.announce(now);
+        self.transitioned(from, reason);
+    }
+
+    /// There is a better master.
+    pub(super) fn yield_to(
+        &mut self,
+        source: Ipv4Addr,
+        advertisement: &Advertisement,
+        reason: Reason,
+        now: Instant,
+    ) {
+        self.hand_over(now + timers::LINGER);
+        self.transition(Phase::Backup(Backup::hearing(source, advertisement, now)), reason);
+    }
+
+    /// Stops answering now and forwarding at `until`; both now if there is no lease, as Keepalived would.
+    pub(super) fn hand_over(&mut self, until: Instant) {
+        let leased = matches!(&self.phase, Phase::Master(master) if master.lease_interval.is_some());
+        if !leased {
+            self.withdraw();
+            return;
+        }
+        self.effects.push_back(Effect::HandOverLease);
+        self.effects
+            .push_back(Effect::ReleaseAddresses(self.instance.virtual_addresses.clone()));
+        self.holding = Holding::Forwarding { until };
+    }
+
+    /// Gives up whatever is still held: the addresses first, as packets for them meet the local stack once there is
+    /// no lease.
+    pub(super) fn withdraw(&mut self) {
+        if matches!(self.holding, Holding::Unknown | Holding::Everything) {
+            self.effects
+                .push_back(Effect::ReleaseAddresses(self.instance.virtual_addresses.clone()));
+        }
+        if self.holding != Holding::Nothing {
+            self.effects.push_back(Effect::VacateLease);
+            self.holding = Holding::Nothing;
+        }
+    }
+
+    /// Sends an advertisement and restarts `Adver_Timer`.
+    pub(super) fn advertise(&mut self, now: Instant) {
+        if let Phase::Master(master) = &mut self.phase {
+            master.advertise = now + self.instance.advert_int.duration();
+            self.effects
+                .push_back(Effect::Send(self.advertisement(self.instance.priority)));
+        }
+    }
+
+    /// Gratuitous ARP for all addresses, now and once more.
+    pub(super) fn announce(&mut self, now: Instant) {
+        if let Phase::Master(master) = &mut self.phase {
+            master.announce = Some(now + timers::ANNOUNCE_AGAIN);
+            self.effects
+                .push_back(Effect::Announce(self.instance.virtual_addresses.clone()));
+        }
+    }
+
+    pub(super) fn transition(&mut self, phase: Phase, reason: Reason) {
+        let from = self.state();
+        self.phase = phase;
+        self.transitioned(from, reason);
+    }
+
+    pub(super) fn transitioned(&mut self, from: State, reason: Reason) {
+        self.transitions += 1;
+        self.effects.push_back(Effect::Transitioned {
+            from,
+            to: self.state(),
+            reason,
+        });
+    }
+
+    pub(super) fn advertisement(&self, priority: Priority) -> Advertisement {
+        Advertisement {
+            version: self.instance.version,
+            virtual_router_id: self.instance.virtual_router_id,
+            priority,
+            interval: self.instance.advert_int,
+            password: self.instance.password,
+            addresses: self.advertised_addresses().collect(),
+        }
+    }
+
+    pub(super) fn advertised_addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        let addresses = self.instance.virtual_addresses.iter();
+        addresses.filter_map(|address| match address.address.addr() {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        })
+    }
+
+    pub(super) fn backup_deadline(&self) -> Option<Instant> {
+        let Phase::Backup(backup) = &self.phase else {
+            return None;
+        };
+        let (version, priority) = (self.instance.version, self.instance.priority);
+        let wait = match backup.resigned {
+            true => timers::skew_time(version, priority, self.master_interval()),
+            false => timers::master_down_interval(version, priority, self.master_interval()),
+        };
+        Some(backup.since + wait)
+    }
+
+    /// `Active_Adver_Interval`: the master's in version 3, once heard; our own before that and in version 2.
+    pub(super) fn master_interval(&self) -> Interval {
+        match (&self.phase, self.instance.version) {
+            (Phase::Backup(backup), Version::V3) => backup.learned_interval,
+            _ => None,
+        }
+        .unwrap_or(self.instance.advert_int)
+    }
+
+    /// The owner preempts always (RFC 9568, section 6.1, `Preempt_Mode`).
+    pub(super) fn preempts(&self) -> bool {
+        self.instance.preempt || self.instance.priority == Priority::OWNER
+    }
+
+    pub(super) fn lease_interval(&self) -> Option<Duration> {
+        self.instance.lease.then(|| self.instance.advert_int.duration())
+    }
+}

@@ -1,0 +1,222 @@
+//! Start and RFC 9568, sections 6.4.1 and 6.4.2.
+
+use super::*;
+
+#[test]
+fn a_start_clears_what_a_crash_left_and_waits() {
+    let mut bench = Bench::new(instance(100));
+    assert_eq!(bench.router.state(), State::Init);
+    assert_eq!(bench.router.deadline(), None);
+    assert_eq!(
+        bench.up(),
+        [
+            bench.release(),
+            Effect::VacateLease,
+            transitioned(State::Init, State::Backup, Reason::InterfaceUp)
+        ]
+    );
+    assert_eq!(bench.remaining(), MASTER_DOWN);
+    assert_eq!(bench.router.master_address(), None);
+}
+
+#[test]
+fn a_start_without_a_link_clears_what_a_crash_left_once() {
+    let mut bench = Bench::new(instance(100));
+    assert_eq!(bench.down(), [bench.release(), Effect::VacateLease]);
+    assert_eq!(bench.router.state(), State::Init);
+    assert_eq!(bench.down(), []);
+    assert_eq!(
+        bench.up(),
+        [transitioned(State::Init, State::Backup, Reason::InterfaceUp)]
+    );
+}
+
+#[test]
+fn a_configured_master_below_255_waits_too() {
+    let mut bench = Bench::new(VrrpInstance {
+        initial_state: InitialState::Master,
+        ..instance(254)
+    });
+    bench.up();
+    assert_eq!(bench.router.state(), State::Backup);
+}
+
+#[test]
+fn the_owner_does_not_wait() {
+    let mut bench = Bench::new(instance(255));
+    assert_eq!(bench.up(), bench.promotion(State::Init, Reason::Owner));
+}
+
+#[test]
+fn silence_makes_a_master_in_the_order_that_clients_need() {
+    let mut bench = Bench::backup(instance(100));
+    bench.hear(LOWER, 150);
+    bench.after(MASTER_DOWN - MILLISECOND);
+    assert_eq!(bench.router.state(), State::Backup);
+    let effects = bench.after(MILLISECOND);
+    let reason = Reason::NoAdvertisement {
+        from: Some(LOWER),
+        silence: MASTER_DOWN,
+    };
+    assert_eq!(effects, bench.promotion(State::Backup, reason));
+    assert_eq!(bench.router.master_address(), Some(OURS));
+    assert_eq!(bench.router.transitions(), 2);
+}
+
+#[test]
+fn every_advertisement_of_at_least_our_priority_restarts_the_wait() {
+    let mut bench = Bench::backup(instance(100));
+    for priority in [100, 101, 255] {
+        bench.after(3 * SECOND);
+        assert_eq!(bench.hear(LOWER, priority), []);
+        assert_eq!(bench.remaining(), MASTER_DOWN);
+        assert_eq!(bench.router.master_address(), Some(LOWER));
+    }
+}
+
+#[test]
+fn a_lower_priority_is_preempted_by_not_listening() {
+    let mut bench = Bench::backup(instance(100));
+    for _ in 0..3 {
+        bench.after(SECOND);
+        assert_eq!(bench.hear(HIGHER, 99), []);
+    }
+    let effects = bench.after(SECOND);
+    let reason = Reason::Preempted {
+        from: HIGHER,
+        priority: Priority::new(99),
+    };
+    assert_eq!(effects, bench.promotion(State::Backup, reason));
+}
+
+#[test]
+fn without_preemption_a_lower_priority_restarts_the_wait() {
+    let mut bench = Bench::backup(without_preemption(100));
+    bench.after(3 * SECOND);
+    bench.hear(LOWER, 1);
+    assert_eq!(bench.remaining(), MASTER_DOWN);
+}
+
+#[test]
+fn the_owner_preempts_whatever_it_is_configured_to() {
+    let mut bench = Bench::new(without_preemption(255));
+    bench.up();
+    bench.hear(HIGHER, 255);
+    assert_eq!(bench.router.state(), State::Backup);
+    bench.after(SECOND);
+    let deadline = bench.router.deadline();
+    bench.hear(LOWER, 100);
+    assert_eq!(bench.router.deadline(), deadline);
+}
+
+#[test]
+fn after_a_resignation_the_wait_is_the_skew() {
+    for configured in [instance(100), without_preemption(100)] {
+        let mut bench = Bench::backup(configured);
+        bench.hear(LOWER, 150);
+        bench.after(SECOND);
+        assert_eq!(bench.hear(LOWER, 0), []);
+        assert_eq!(bench.remaining(), Duration::from_nanos(609_375_000));
+        let effects = bench.next_deadline();
+        assert_eq!(
+            effects,
+            bench.promotion(State::Backup, Reason::Resigned { from: LOWER })
+        );
+    }
+}
+
+#[test]
+fn a_faster_successor_of_a_resigned_master_is_followed() {
+    let mut bench = Bench::backup(instance(100));
+    bench.hear(LOWER, 0);
+    bench.hear(HIGHER, 120);
+    assert_eq!(bench.remaining(), MASTER_DOWN);
+    assert_eq!(bench.router.master_address(), Some(HIGHER));
+}
+
+#[test]
+fn version_3_learns_the_masters_interval() {
+    let mut bench = Bench::backup(version_3(100, 100));
+    let slow = Advertisement {
+        interval: Interval::from_centiseconds(400).unwrap(),
+        ..bench.advertisement(150)
+    };
+    bench.hear_this(LOWER, &slow);
+    assert_eq!(bench.remaining(), 4 * MASTER_DOWN);
+    bench.hear(LOWER, 0);
+    assert_eq!(bench.remaining(), 4 * Duration::from_nanos(609_375_000));
+    bench.next_deadline();
+    assert_eq!(bench.remaining(), SECOND);
+}
+
+#[test]
+fn version_3_does_not_learn_from_a_lower_priority() {
+    let mut bench = Bench::backup(version_3(100, 100));
+    let slow = Advertisement {
+        interval: Interval::from_centiseconds(4095).unwrap(),
+        ..bench.advertisement(50)
+    };
+    bench.hear_this(LOWER, &slow);
+    assert_eq!(bench.remaining(), MASTER_DOWN);
+}
+
+#[test]
+fn who_slept_past_the_deadline_listens_once_more_and_only_once() {
+    let mut bench = Bench::backup(instance(100));
+    bench.hear(LOWER, 150);
+    bench.held_up(20 * SECOND);
+    bench.router.timeout(bench.now);
+    assert_eq!(bench.effects(), []);
+    assert_eq!(bench.remaining(), MASTER_DOWN);
+    bench.held_up(20 * SECOND);
+    bench.router.timeout(bench.now);
+    bench.effects();
+    assert_eq!(bench.router.state(), State::Master);
+}
+
+#[test]
+fn a_deadline_that_is_a_little_late_is_taken_at_its_word() {
+    let mut bench = Bench::backup(instance(100));
+    bench.held_up(MASTER_DOWN + 900 * MILLISECOND);
+    bench.router.timeout(bench.now);
+    assert_eq!(bench.router.state(), State::Master);
+}
+
+#[test]
+fn a_previous_mastership_is_resumed_inside_its_lease() {
+    let mut bench = Bench::new(instance(100));
+    bench.router.resume(bench.now - 4 * SECOND + MILLISECOND);
+    assert_eq!(bench.up(), bench.promotion(State::Init, Reason::Resumed));
+}
+
+#[test]
+fn a_previous_mastership_past_its_lease_is_over() {
+    let mut bench = Bench::new(instance(100));
+    bench.router.resume(bench.now - 4 * SECOND);
+    let reason = Reason::LeaseRanOutBeforeStart;
+    assert_eq!(
+        bench.up(),
+        [
+            bench.release(),
+            Effect::VacateLease,
+            transitioned(State::Init, State::Backup, reason)
+        ]
+    );
+}
+
+#[test]
+fn a_mastership_is_not_resumed_after_a_time_without_a_link() {
+    let mut bench = Bench::new(instance(100));
+    bench.router.resume(bench.now - MILLISECOND);
+    bench.down();
+    bench.up();
+    assert_eq!(bench.router.state(), State::Backup);
+}
+
+#[test]
+fn without_a_lease_no_mastership_is_resumed() {
+    let mut bench = Bench::new(without_lease(100));
+    bench.router.resume(bench.now - MILLISECOND);
+    bench.up();
+    assert_eq!(bench.router.state(), State::Backup);
+}

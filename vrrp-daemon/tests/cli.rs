@@ -1,0 +1,331 @@
+//! The command `lbd` as people and scripts meet it: messages and exit statuses. Needs no privileges.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread::{self, JoinHandle};
+
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use vrrp_daemon::api::{DataplaneStatus, Request, Response, Status};
+use vrrp_daemon::io::control::ControlSocket;
+
+/// A configuration for the one interface that every host has. `{socket}` stands for the control socket.
+const CONFIGURATION: &str = r#"
+[node]
+control_socket = "{socket}"
+
+[[vrrp_instance]]
+name = "VI_1"
+interface = "lo"
+virtual_router_id = 51
+virtual_ipaddress = ["10.0.0.3"]
+
+[[virtual_server]]
+address = "10.0.0.3"
+port = 80
+
+[[virtual_server.real_server]]
+address = "10.0.0.11"
+"#;
+
+/// A directory with a configuration file.
+struct Node {
+    directory: TempDir,
+}
+
+impl Node {
+    /// A node with `configuration`.
+    fn new(configuration: &str) -> Self {
+        let node = Self {
+            directory: tempfile::tempdir().unwrap(),
+        };
+        fs::write(node.file(), configuration.replace("{socket}", &node.socket())).unwrap();
+        node
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn file(&self) -> String {
+        self.path("lbd.toml").to_str().unwrap().to_owned()
+    }
+
+    fn socket(&self) -> String {
+        self.path("lbd.sock").to_str().unwrap().to_owned()
+    }
+}
+
+/// What stands in for the daemon on a node's control socket.
+struct Daemon {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<Vec<Request>>,
+}
+
+impl Daemon {
+    /// Answers every request with `response`.
+    fn start(node: &Node, response: Response) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let guard = runtime.enter();
+        let mut socket = ControlSocket::bind(&node.path("lbd.sock")).unwrap();
+        drop(guard);
+        let (stop, mut stopped) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            runtime.block_on(async {
+                let mut requests = Vec::new();
+                loop {
+                    tokio::select! {
+                        (request, answer) = socket.next_call() => {
+                            requests.push(request);
+                            answer.send(response.clone()).unwrap();
+                        }
+                        _ = &mut stopped => return requests,
+                    }
+                }
+            })
+        });
+        Self { stop, thread }
+    }
+
+    /// The requests that came.
+    fn stop(self) -> Vec<Request> {
+        self.stop.send(()).unwrap();
+        self.thread.join().unwrap()
+    }
+}
+
+/// What became of a run of `lbd`.
+struct Outcome {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs `lbd` with `arguments`.
+fn lbd(arguments: &[&str]) -> Outcome {
+    let output = Command::new(env!("CARGO_BIN_EXE_lbd"))
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap();
+    Outcome {
+        status: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn a_status() -> Status {
+    Status {
+        node: "lb1".to_owned(),
+        version: "0.1.0".to_owned(),
+        uptime_seconds: 5.0,
+        vrrp_instances: Vec::new(),
+        dataplane: DataplaneStatus {
+            interfaces: Vec::new(),
+            flows: 7,
+            flow_table_size: 1024,
+        },
+        virtual_servers: Vec::new(),
+    }
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    for arguments in [
+        &[][..],
+        &["dance"],
+        &["status", "--colour"],
+        &["status", "-c", "a.toml", "--socket", "b.sock"],
+        &["run", "--socket", "b.sock"],
+    ] {
+        let outcome = lbd(arguments);
+        assert_eq!(outcome.status, 2, "{arguments:?}");
+        assert!(outcome.stderr.contains("Usage: lbd"), "{}", outcome.stderr);
+        assert_eq!(outcome.stdout, "");
+    }
+}
+
+#[test]
+fn a_valid_configuration_is_summarized_in_a_line() {
+    let node = Node::new(CONFIGURATION);
+    let outcome = lbd(&["check-config", "-c", &node.file()]);
+    assert_eq!(
+        outcome.stdout,
+        format!(
+            "{} is valid: 1 VRRP instance, 1 virtual server, 1 real server, on lo\n",
+            node.file()
+        )
+    );
+    assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn warnings_do_not_make_a_configuration_invalid() {
+    let node = Node::new(&CONFIGURATION.replace("[\"10.0.0.3\"]", "[\"10.0.0.4\"]"));
+    let outcome = lbd(&["check-config", "-c", &node.file()]);
+    assert_eq!(outcome.status, 0);
+    assert!(
+        outcome
+            .stderr
+            .starts_with("warning: 10.0.0.3 is in no vrrp_instance\n"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(outcome.stdout.contains("is valid"));
+}
+
+#[test]
+fn every_error_of_a_configuration_is_shown_with_its_place() {
+    let text = CONFIGURATION
+        .replace("= 51", "= 256")
+        .replace("port = 80", "port = \"http\"");
+    let node = Node::new(&text);
+    for verb in ["check-config", "run"] {
+        let outcome = lbd(&[verb, "-c", &node.file()]);
+        assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""));
+        for expected in [
+            "error: virtual_router_id 256 is out of range",
+            &format!("{}:8:21", node.file()),
+            "error: expected an integer, found a string",
+            &format!("{}:13:8", node.file()),
+            &format!("lbd: {} has 2 errors\n", node.file()),
+        ] {
+            assert!(
+                outcome.stderr.contains(expected),
+                "{expected} is not in:\n{}",
+                outcome.stderr
+            );
+        }
+        assert!(!outcome.stderr.contains('\x1b'), "colour only on a terminal");
+    }
+}
+
+#[test]
+fn a_missing_interface_keeps_the_daemon_from_starting_but_not_the_file_from_being_valid() {
+    let node = Node::new(&CONFIGURATION.replace("\"lo\"", "\"none0\""));
+    let run = lbd(&["run", "-c", &node.file()]);
+    assert_eq!(run.status, 1);
+    assert!(
+        run.stderr
+            .starts_with("error: there is no interface `none0` on this host\n"),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stderr.ends_with("has 1 error\n"));
+    let check = lbd(&["check-config", "-c", &node.file()]);
+    assert_eq!(check.status, 0);
+    assert!(
+        check
+            .stderr
+            .starts_with("warning: there is no interface `none0` on this host\n"),
+        "{}",
+        check.stderr
+    );
+}
+
+#[test]
+fn a_missing_file_is_one_sentence() {
+    let node = Node::new("");
+    let absent = node.path("absent.toml");
+    for verb in ["run", "check-config", "status", "reload"] {
+        let outcome = lbd(&[verb, "-c", absent.to_str().unwrap()]);
+        assert_eq!(outcome.status, 1);
+        assert_eq!(
+            outcome.stderr,
+            format!(
+                "lbd: there is no configuration file {}: name it with `-c FILE`\n",
+                absent.display()
+            )
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_no_text_is_one_sentence() {
+    let node = Node::new("");
+    fs::write(node.file(), b"\xff\xfe").unwrap();
+    let outcome = lbd(&["check-config", "-c", &node.file()]);
+    assert_eq!(outcome.status, 1);
+    assert_eq!(
+        outcome.stderr,
+        format!("lbd: {} is not a text file in UTF-8\n", node.file())
+    );
+}
+
+#[test]
+fn a_daemon_that_does_not_run_is_one_sentence_with_the_socket() {
+    let node = Node::new(CONFIGURATION);
+    // Left behind by a daemon that crashed.
+    drop(UnixListener::bind(node.socket()).unwrap());
+    for verb in ["status", "reload"] {
+        for place in [["-c", &node.file()], ["--socket", &node.socket()]] {
+            let outcome = lbd(&[verb, place[0], place[1]]);
+            assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""));
+            assert_eq!(
+                outcome.stderr,
+                format!(
+                    "lbd: no daemon answers on {}: start it with `lbd run`, or name its socket with `--socket PATH` \
+                     or its configuration with `-c FILE`\n",
+                    node.socket()
+                )
+            );
+        }
+    }
+}
+
+#[test]
+fn the_status_is_json_on_request() {
+    let node = Node::new(CONFIGURATION);
+    let status = a_status();
+    let daemon = Daemon::start(&node, Response::Status(Box::new(status.clone())));
+    for flag in ["-j", "--json"] {
+        let outcome = lbd(&["status", flag, "--socket", &node.socket()]);
+        assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""));
+        assert_eq!(outcome.stdout, serde_json::to_string(&status).unwrap() + "\n");
+    }
+    assert_eq!(daemon.stop(), [Request::Status; 2]);
+}
+
+#[test]
+fn the_status_is_for_people_by_default() {
+    let node = Node::new(CONFIGURATION);
+    let daemon = Daemon::start(&node, Response::Status(Box::new(a_status())));
+    let outcome = lbd(&["status", "-c", &node.file()]);
+    assert_eq!(outcome.status, 0);
+    assert_eq!(
+        outcome.stdout,
+        "lb1: lbd 0.1.0, up 5s\n\n7 known connections; each flow table has room for 1024\n"
+    );
+    daemon.stop();
+}
+
+#[test]
+fn a_reload_that_succeeds_says_what_the_daemon_says() {
+    let node = Node::new(CONFIGURATION);
+    let message = "reloaded: nothing has changed".to_owned();
+    let daemon = Daemon::start(&node, Response::Done { message });
+    let outcome = lbd(&["reload", "-c", &node.file()]);
+    assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""));
+    assert_eq!(outcome.stdout, "reloaded: nothing has changed\n");
+    assert_eq!(daemon.stop(), [Request::Reload]);
+}
+
+#[test]
+fn a_reload_that_is_refused_fails_with_the_reason() {
+    // The daemon is found even though the file has errors.
+    let node = Node::new(&CONFIGURATION.replace("port = 80", "prt = 80"));
+    let message = "the file has errors".to_owned();
+    let daemon = Daemon::start(&node, Response::Refused { message });
+    let outcome = lbd(&["reload", "-c", &node.file()]);
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""));
+    assert_eq!(outcome.stderr, "lbd: the file has errors\n");
+    daemon.stop();
+}
