@@ -60,8 +60,8 @@ fn headers(context: &XdpContext) -> Option<*mut Headers> {
 fn swap_addresses(headers: *mut Headers) {
     // SAFETY: `headers` has been checked to lie within the packet, and the fields are bytes.
     unsafe {
-        let destination = (*headers).destination_mac;
-        (*headers).destination_mac = (*headers).source_mac;
+        let (destination, source) = ((*headers).destination_mac, (*headers).source_mac);
+        (*headers).destination_mac = source;
         (*headers).source_mac = destination;
     }
 }
@@ -89,7 +89,7 @@ fn track(context: XdpContext) -> u32 {
     if read.ether_type != 0x0800_u16.to_be() || read.version_and_length != 0x45 {
         return xdp_action::XDP_PASS;
     }
-    let key = FlowKey4 {
+    let key = &FlowKey4 {
         client_address: read.source,
         virtual_address: read.destination,
         client_port: u16::from_be(read.source_port),
@@ -97,8 +97,8 @@ fn track(context: XdpContext) -> u32 {
         protocol: u32::from(read.protocol),
     };
     // SAFETY: only whether the entry is there matters.
-    if unsafe { FLOOR_FLOWS.get(&key) }.is_none() {
-        let _full = FLOOR_FLOWS.insert(&key, Flow::default(), 0);
+    if unsafe { FLOOR_FLOWS.get(key) }.is_none() {
+        let _full = FLOOR_FLOWS.insert(key, Flow::default(), 0);
     }
     if let Some(counters) = FLOOR_STATS.get_ptr_mut(0) {
         // SAFETY: this CPU's entry of the map.
@@ -121,8 +121,8 @@ fn vary(context: XdpContext) -> u32 {
             (*headers).source = client.to_be_bytes();
         }
     }
-    // SAFETY: the context is the one that the kernel called us with.
-    let _empty = unsafe { FLOOR_NEXT.tail_call(&context, 0) };
+    // SAFETY: the context is the one that the kernel called us with. It returns only if the slot is empty.
+    unsafe { FLOOR_NEXT.tail_call(&context, 0) };
     xdp_action::XDP_ABORTED
 }
 
