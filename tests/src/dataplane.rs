@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, ProgramArray};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, ProgramArray, RingBuf};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::{
@@ -65,7 +65,34 @@ impl Dataplane {
     /// # Errors
     /// It isn't built, or the kernel refuses it.
     pub fn load(flows: u32, nascent: u32) -> Result<Self> {
+        Self::load_with(&mut EbpfLoader::new(), flows, nascent)
+    }
+
+    /// The same, with a log line for each packet.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_traced(flows: u32, nascent: u32) -> Result<Self> {
         let mut loader = EbpfLoader::new();
+        loader.override_global("TRACE_PACKETS", &1_u32, true);
+        Self::load_with(&mut loader, flows, nascent)
+    }
+
+    /// The log lines since the last call, as `aya-log` encodes them.
+    ///
+    /// # Panics
+    /// The program has no log.
+    pub fn log_lines(&mut self) -> Vec<Vec<u8>> {
+        let map = self.ebpf.map_mut("AYA_LOGS").expect("the object has a log");
+        let mut lines = RingBuf::try_from(map).expect("the log is a ring buffer");
+        let mut read = Vec::new();
+        while let Some(line) = lines.next() {
+            read.push(line.to_vec());
+        }
+        read
+    }
+
+    fn load_with(loader: &mut EbpfLoader<'_>, flows: u32, nascent: u32) -> Result<Self> {
         for table in [maps::FLOWS4, maps::FLOWS6] {
             loader.map_max_entries(table, flows);
         }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lab::dataplane::object;
+use lab::dataplane::{Dataplane, object};
+use lab::packet::{ACK, Packet, arp_request};
 
 /// A bpffs of this test's own, gone with it.
 struct BpfFilesystem(PathBuf);
@@ -146,4 +147,33 @@ fn bpftool_loads_the_object_and_names_every_field() {
     ] {
         assert!(real.contains(&format!("\"{field}\"")), "{real}");
     }
+}
+
+#[test]
+fn every_packet_is_logged_if_the_daemon_wants_it() {
+    let mut silent = Dataplane::load(16, 16).unwrap();
+    let mut traced = Dataplane::load_traced(16, 16).unwrap();
+    let packets = [
+        Packet::tcp(
+            "198.51.100.7:1".parse().unwrap(),
+            "10.0.0.1:80".parse().unwrap(),
+            ACK,
+        )
+        .build(),
+        Packet::tcp(
+            "[2001:db8::7]:1".parse().unwrap(),
+            "[fd00::1]:80".parse().unwrap(),
+            ACK,
+        )
+        .build(),
+        arp_request([10, 0, 0, 9], [10, 0, 0, 1]),
+    ];
+    for packet in &packets {
+        assert_eq!(silent.send(packet), traced.send(packet));
+    }
+    assert_eq!(silent.log_lines().len(), 0);
+    let lines = traced.log_lines();
+    assert_eq!(lines.len(), packets.len());
+    let contains = |line: &[u8], part: &[u8]| line.windows(part.len()).any(|window| window == part);
+    assert!(contains(&lines[0], &[198, 51, 100, 7]) && contains(&lines[0], &[10, 0, 0, 1]));
 }
