@@ -12,15 +12,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
 
-use crate::Client;
+use crate::{Client, Node, wait};
 
 /// The addresses asked for in turn are 10.0.0.128 to 10.0.0.191: nobody has them.
 const POOL_START: u8 = 128;
@@ -29,8 +29,15 @@ const POOL_SIZE: usize = 64;
 /// A running watch.
 #[derive(Debug)]
 pub struct ArpWatch {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<io::Result<ArpReport>>>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    report: Mutex<ArpReport>,
+    last: Mutex<Option<[u8; 6]>>,
 }
 
 /// Who answered.
@@ -52,7 +59,7 @@ impl ArpWatch {
     /// # Errors
     /// There is no packet socket to be had.
     pub fn start(client: &Client, address: Ipv4Addr, period: Duration) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
+        let shared = Arc::new(Shared::default());
         let own = client.node.mac;
         let socket = client
             .node
@@ -60,13 +67,31 @@ impl ArpWatch {
             .run(open)
             .context("cannot open a packet socket")?;
         let thread = std::thread::spawn({
-            let stop = Arc::clone(&stop);
-            move || watch(&socket, own, address, period, &stop)
+            let shared = Arc::clone(&shared);
+            move || watch(&socket, own, address, period, &shared)
         });
         Ok(Self {
-            stop,
+            shared,
             thread: Some(thread),
         })
+    }
+
+    /// Who answered so far. A request is judged when its address comes up again, after 64 others.
+    #[must_use]
+    pub fn so_far(&self) -> ArpReport {
+        locked(&self.shared.report).clone()
+    }
+
+    /// Waits until `node` answers.
+    ///
+    /// # Errors
+    /// It doesn't within ten seconds.
+    pub fn sees(&self, node: &Node) -> Result<()> {
+        wait::until(
+            &format!("{} answers for the address", node.name),
+            Duration::from_secs(10),
+            || (*locked(&self.shared.last) == Some(node.mac)).then_some(()),
+        )
     }
 
     /// Stops and says who answered.
@@ -74,18 +99,18 @@ impl ArpWatch {
     /// # Errors
     /// The socket failed.
     pub fn finish(mut self) -> Result<ArpReport> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.shared.stop.store(true, Ordering::Relaxed);
         let thread = self.thread.take().context("it is finished once")?;
-        let report = thread
+        thread
             .join()
             .map_err(|_| anyhow::anyhow!("the ARP watch panicked"))??;
-        Ok(report)
+        Ok(self.so_far())
     }
 }
 
 impl Drop for ArpWatch {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.shared.stop.store(true, Ordering::Relaxed);
     }
 }
 
@@ -122,17 +147,20 @@ fn watch(
     own: [u8; 6],
     address: Ipv4Addr,
     period: Duration,
-    stop: &AtomicBool,
-) -> io::Result<ArpReport> {
-    let mut report = ArpReport::default();
+    shared: &Shared,
+) -> io::Result<()> {
     let mut answered: Vec<BTreeSet<[u8; 6]>> = vec![BTreeSet::new(); POOL_SIZE];
     let mut next = Instant::now();
-    while !stop.load(Ordering::Relaxed) {
+    while !shared.stop.load(Ordering::Relaxed) {
         if Instant::now() >= next {
-            let slot = report.requests % POOL_SIZE;
-            conclude(&mut report, &mut answered[slot]);
+            let slot = {
+                let mut report = locked(&shared.report);
+                let slot = report.requests % POOL_SIZE;
+                conclude(&mut report, &mut answered[slot]);
+                report.requests += 1;
+                slot
+            };
             socket.send(&request(own, address, slot))?;
-            report.requests += 1;
             next += period;
         }
         let patience = next
@@ -140,16 +168,23 @@ fn watch(
             .max(Duration::from_micros(50));
         socket.set_read_timeout(Some(patience))?;
         if let Some((slot, mac)) = receive(socket, address) {
-            *report.replies.entry(mac).or_default() += 1;
+            *locked(&shared.report).replies.entry(mac).or_default() += 1;
             answered[slot].insert(mac);
+            *locked(&shared.last) = Some(mac);
         }
     }
     // The oldest first.
+    let mut report = locked(&shared.report);
     for offset in 0..POOL_SIZE {
         let slot = (report.requests + offset) % POOL_SIZE;
         conclude(&mut report, &mut answered[slot]);
     }
-    Ok(report)
+    Ok(())
+}
+
+/// A report is whole between any two statements here: a panic elsewhere doesn't spoil it.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Counts who answered the request that used a slot of the pool before, and clears the slot.

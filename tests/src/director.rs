@@ -74,10 +74,6 @@ impl<'lab> Director<'lab> {
         }
         let mut command = self.node.namespace.command(binaries::find("lbd")?);
         command.arg("run").arg("-c").arg(self.configuration_path());
-        command.env(
-            "RUST_LOG",
-            "debug,netlink_packet_route=info,rtnetlink=info,aya=info",
-        );
         let mut process = Process::start(command, &self.log, self.lifetime)?;
         wait::until(
             "lbd answers on its control socket",

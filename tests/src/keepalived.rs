@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::layout::{Lab, Node};
+use crate::namespace::run;
 use crate::process::{Lifetime, Process, Signal};
 use crate::{Configuration, VIP, wait};
 
@@ -104,6 +106,21 @@ impl<'lab> Keepalived<'lab> {
             Duration::from_secs(10),
             || self.log().is_ok_and(|log| log.contains(text)).then_some(()),
         )
+    }
+
+    /// Kills all of it: the parent and the child that speaks VRRP.
+    ///
+    /// # Errors
+    /// It isn't running.
+    pub fn kill(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("keepalived isn't running")?;
+        // The parent would start another child, and the child stops in good order when its parent is gone.
+        process.signal(Signal::Stop)?;
+        let child = fs::read_to_string(self.file("vrrp.pid"))?;
+        run(Command::new("kill").args(["-KILL", child.trim()]))?;
+        process.signal(Signal::Kill)?;
+        process.wait(Duration::from_secs(5))?;
+        Ok(())
     }
 
     /// Stops it by SIGTERM and waits until it is gone.

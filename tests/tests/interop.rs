@@ -14,16 +14,20 @@ fn lbd_leads(configuration: impl Fn(&Lab, u8) -> Configuration) -> Result<()> {
     let keepalived = Keepalived::start(&lab, two, &configuration(&lab, 100))?;
     keepalived.wait_for_mastership(true)?;
     let watch = ArpWatch::start(&lab.client, VIP, Duration::from_millis(20))?;
+    watch.sees(two)?;
     let mut lbd = Director::start(&lab, one, configuration(&lab, 150))?;
     lbd.becomes_master()?;
     keepalived.wait_for_mastership(false)?;
+    watch.sees(one)?;
 
     lbd.stop()?;
     keepalived.wait_for_mastership(true)?;
+    watch.sees(two)?;
 
     lbd.restart()?;
     lbd.becomes_master()?;
     keepalived.wait_for_mastership(false)?;
+    watch.sees(one)?;
 
     let report = watch.finish()?;
     assert_eq!(report.succession, [two.mac, one.mac, two.mac, one.mac]);
@@ -39,20 +43,24 @@ fn keepalived_leads(configuration: impl Fn(&Lab, u8) -> Configuration) -> Result
     let lbd = Director::start(&lab, one, configuration(&lab, 100))?;
     lbd.becomes_master()?;
     let watch = ArpWatch::start(&lab.client, VIP, Duration::from_millis(20))?;
+    watch.sees(one)?;
     let mut keepalived = Keepalived::start(&lab, two, &configuration(&lab, 150))?;
     keepalived.wait_for_mastership(true)?;
     lbd.becomes_backup()?;
     lbd.wait_for("it knows its master", Duration::from_secs(5), |status| {
         status.master_address() == Some(two.address.into())
     })?;
+    watch.sees(two)?;
     assert!(!one.namespace.has_address("eth0", VIP)?);
 
     keepalived.stop()?;
     lbd.becomes_master()?;
+    watch.sees(one)?;
 
     keepalived.restart()?;
     keepalived.wait_for_mastership(true)?;
     lbd.becomes_backup()?;
+    watch.sees(two)?;
 
     let report = watch.finish()?;
     assert_eq!(report.succession, [one.mac, two.mac, one.mac, two.mac]);

@@ -89,16 +89,38 @@ fn a_keepalived_pair_elects_and_its_address_is_answered_by_one() -> Result<()> {
     first.wait_for_mastership(true)?;
     second.wait_for_mastership(false)?;
     let watch = ArpWatch::start(&lab.client, lab::VIP, TEN_MILLISECONDS)?;
+    watch.sees(one)?;
     first.stop()?;
     second.wait_for_mastership(true)?;
+    watch.sees(two)?;
     first.restart()?;
     first.wait_for_mastership(true)?;
     second.wait_for_mastership(false)?;
+    watch.sees(one)?;
     let report = watch.finish()?;
     assert_eq!(report.succession, [one.mac, two.mac, one.mac]);
     assert_eq!(first.complaints()?, [] as [&str; 0]);
     assert_eq!(second.complaints()?, [] as [&str; 0]);
     Ok(())
+}
+
+#[test]
+fn a_killed_keepalived_leaves_two_nodes_that_answer_for_one_address() -> Result<()> {
+    // What the lease is against; and the proof that the watch would notice.
+    let lab = Lab::new()?;
+    let [one, two] = &lab.directors;
+    let mut first = Keepalived::start(&lab, one, &Configuration::new(&lab, 150))?;
+    let second = Keepalived::start(&lab, two, &Configuration::new(&lab, 100))?;
+    first.wait_for_mastership(true)?;
+    second.wait_for_mastership(false)?;
+    let watch = ArpWatch::start(&lab.client, lab::VIP, TEN_MILLISECONDS)?;
+    watch.sees(one)?;
+    first.kill()?;
+    second.wait_for_mastership(true)?;
+    watch.sees(two)?;
+    lab::wait::until("both answer", Duration::from_secs(10), || {
+        (watch.so_far().answered_by_two > 0).then_some(())
+    })
 }
 
 #[test]

@@ -7,7 +7,8 @@ mod install;
 mod shell;
 mod test;
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use clap::Parser;
 
 #[derive(Debug, Parser)]
@@ -20,12 +21,19 @@ enum Command {
     Install(install::Arguments),
 }
 
-fn main() -> Result<()> {
-    match Command::parse() {
+fn main() -> ExitCode {
+    let result = match Command::parse() {
         Command::Bench(arguments) => bench::run_bench(&arguments),
         Command::BuildEbpf(arguments) => build_ebpf::run_build(&arguments),
         Command::Demo(arguments) => demo::run_demo(&arguments),
         Command::Test(arguments) => test::run_tests(&arguments),
         Command::Install(arguments) => install::run_install(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

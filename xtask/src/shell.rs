@@ -179,7 +179,6 @@ pub(crate) fn build_ebpf() -> Result<()> {
 
 /// Builds the daemon, the tests and the lab's own programs.
 pub(crate) fn build_everything() -> Result<()> {
-    announce("Building the daemon and the lab");
     run(&mut cargo([
         "build",
         "--workspace",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::shell::{self, announce, cargo, run, workspace};
 
@@ -32,6 +32,49 @@ struct Outcome {
     result: Result<()>,
 }
 
+/// What has been done so far.
+#[derive(Default)]
+struct Steps {
+    outcomes: Vec<Outcome>,
+}
+
+impl Steps {
+    /// Does `work` and keeps what came of it. Returns whether it went well; if not, the next one is done all the same.
+    fn take(&mut self, name: &str, work: impl FnOnce() -> Result<()>) -> bool {
+        announce(name);
+        let start = Instant::now();
+        let result = work();
+        if let Err(error) = &result {
+            eprintln!("{error:#}");
+        }
+        let good = result.is_ok();
+        self.outcomes.push(Outcome {
+            name: name.to_owned(),
+            took: start.elapsed(),
+            result,
+        });
+        good
+    }
+
+    /// Prints what came of each step.
+    fn summarise(self) -> Result<()> {
+        println!();
+        for Outcome { name, took, result } in &self.outcomes {
+            let verdict = if result.is_ok() { "ok" } else { "FAILED" };
+            println!("{name:<10} {verdict:<8} {:>6.1} s", took.as_secs_f64());
+        }
+        let failed: Vec<&str> = self
+            .outcomes
+            .iter()
+            .filter(|outcome| outcome.result.is_err())
+            .map(|outcome| outcome.name.as_str())
+            .collect();
+        ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+        println!("\nAll {} steps passed.", self.outcomes.len());
+        Ok(())
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run_tests(arguments: &Arguments) -> Result<()> {
     shell::require_root("cargo xtask test")?;
@@ -47,33 +90,22 @@ pub(crate) fn run_tests(arguments: &Arguments) -> Result<()> {
     shell::install(&shell::LAB)?;
     shell::build_ebpf()?;
 
-    let mut outcomes = Vec::new();
-    let mut step = |name: &str, work: &mut dyn FnMut() -> Result<()>| {
-        announce(name);
-        let start = Instant::now();
-        let result = work();
-        if let Err(error) = &result {
-            eprintln!("{error:#}");
-        }
-        outcomes.push(Outcome {
-            name: name.to_owned(),
-            took: start.elapsed(),
-            result,
-        });
-    };
+    let mut steps = Steps::default();
     if arguments.lint {
-        step("format", &mut || run(&mut cargo(["fmt", "--all", "--check"])));
-        step("clippy", &mut clippy);
-        step("rustdoc", &mut rustdoc);
+        steps.take("format", || run(&mut cargo(["fmt", "--all", "--check"])));
+        steps.take("clippy", clippy);
+        steps.take("rustdoc", rustdoc);
     }
-    shell::build_everything()?;
-    if wanted("unit") {
-        step("unit", &mut unit);
+    // What doesn't build fails every test in the same words.
+    if steps.take("build", shell::build_everything) {
+        if wanted("unit") {
+            steps.take("unit", unit);
+        }
+        for tier in tiers.iter().filter(|tier| wanted(tier)) {
+            steps.take(tier, || run(&mut tier_command(tier)));
+        }
     }
-    for tier in tiers.iter().filter(|tier| wanted(tier)) {
-        step(tier, &mut || run(&mut tier_command(tier)));
-    }
-    summarise(&outcomes)
+    steps.summarise()
 }
 
 /// The test binaries of the package `lb-tests`: those of [`TIERS`] first, and whatever else is there.
@@ -103,16 +135,10 @@ fn tiers() -> Result<Vec<String>> {
 }
 
 fn clippy() -> Result<()> {
-    run(&mut cargo([
-        "clippy",
-        "--workspace",
-        "--exclude",
-        "lb-ebpf",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ]))
+    let deny = ["--", "-D", "warnings"];
+    run(cargo(["clippy", "--workspace", "--exclude", "lb-ebpf", "--all-targets"]).args(deny))?;
+    // The program has no test harness on any target.
+    run(cargo(["clippy", "--package", "lb-ebpf", "--bins"]).args(deny))
 }
 
 fn rustdoc() -> Result<()> {
@@ -170,23 +196,4 @@ fn has_nextest() -> bool {
     cargo(["nextest", "--version"])
         .output()
         .is_ok_and(|output| output.status.success())
-}
-
-/// Prints what came of each step.
-fn summarise(outcomes: &[Outcome]) -> Result<()> {
-    println!();
-    for Outcome { name, took, result } in outcomes {
-        let verdict = if result.is_ok() { "ok" } else { "FAILED" };
-        println!("{name:<10} {verdict:<8} {:>6.1} s", took.as_secs_f64());
-    }
-    let failed: Vec<&str> = outcomes
-        .iter()
-        .filter(|outcome| outcome.result.is_err())
-        .map(|outcome| outcome.name.as_str())
-        .collect();
-    if !failed.is_empty() {
-        bail!("failed: {}", failed.join(", "));
-    }
-    println!("\nAll {} steps passed.", outcomes.len());
-    Ok(())
 }

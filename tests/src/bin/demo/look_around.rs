@@ -22,7 +22,7 @@ pub(crate) fn print(screen: &mut Screen, lab: &Lab, directors: &[Director<'_>; 2
             "be the client",
             vec![
                 format!(
-                    "nsenter --net={} curl -s 'http://10.0.0.100/[1-12]'",
+                    "nsenter --net={} curl -sH 'Connection: close' 'http://10.0.0.100/[1-12]'",
                     client.display()
                 ),
                 format!("nsenter --net={} tcpdump -nei eth0 arp or vrrp", client.display()),

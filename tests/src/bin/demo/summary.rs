@@ -58,7 +58,7 @@ impl Row {
             self.datagrams.map_or_else(dash, |(_, lost)| lost.to_string()),
             self.longest_gap.map_or_else(dash, spoken),
             self.established
-                .map_or_else(dash, |slowest| slowest.map_or_else(|| "broke".to_owned(), spoken)),
+                .map_or_else(dash, |slowest| slowest.map_or_else(|| "reset".to_owned(), spoken)),
             self.answered_by_two.map_or_else(dash, |count| count.to_string()),
         ]
     }
@@ -103,9 +103,10 @@ pub(crate) fn print(screen: &mut Screen, rows: &[Row]) {
     }
     screen.line("");
     for note in [
-        "A datagram leaves every 10 ms: a gap of some 20 ms is one period and a little. 'open connection' is the longest",
-        "wait for an answer on a TCP connection opened before the step; 'answered by two' counts the ARP requests and",
-        "datagrams that two nodes answered at once: split brain, as one would see it on the wire.",
+        "A datagram leaves every 10 ms: a gap of 20 ms is one period and a little. 'open connection' is the longest wait",
+        "for an answer on a TCP connection opened before the step; 'reset': a director that takes over doesn't know the",
+        "connections of the other, and says so at once rather than let them hang. 'answered by two' counts the ARP",
+        "requests and datagrams that two nodes answered: split brain, as one would see it on the wire.",
     ] {
         let note = screen.paint(Style::Dim, &format!("   {note}"));
         screen.line(&note);

@@ -98,15 +98,12 @@ fn line(since: Instant, director: &Director<'_>, status: Option<&Status>) -> Str
 pub(crate) fn verdict(screen: &mut Screen, seen: &Seen) {
     let session = match &seen.session.ended {
         None => format!(
-            "the open connection waited {} at most",
+            "a connection opened before went on, waiting {} at most",
             spoken(seen.session.slowest)
         ),
-        Some((kind, _)) => format!("the open connection broke ({kind})"),
+        Some((kind, _)) => format!("a connection opened before was ended by its new director ({kind})"),
     };
-    let good = seen.load.failed() == 0
-        && seen.probe.longest_run_lost <= 2
-        && seen.session.ended.is_none()
-        && seen.arp.answered_by_two == 0;
+    let good = seen.load.failed() == 0 && seen.probe.longest_run_lost <= 2 && seen.arp.answered_by_two == 0;
     screen.fact(
         if good { Style::Good } else { Style::Bad },
         &format!(
