@@ -13,7 +13,7 @@ fn main() {
     let code = match object.canonicalize() {
         Ok(object) => format!(
             "/// The XDP program, as an ELF object.\n\
-             pub static OBJECT: &[u8] = ::aya::include_bytes_aligned!({:?});\n",
+             static OBJECT: &[u8] = ::aya::include_bytes_aligned!({:?});\n",
             object.display().to_string()
         ),
         Err(error) => {
@@ -23,7 +23,7 @@ fn main() {
                 object.display()
             );
             "/// The XDP program, as an ELF object: not built, hence empty.\n\
-             pub static OBJECT: &[u8] = &[];\n"
+             static OBJECT: &[u8] = &[];\n"
                 .to_owned()
         }
     };

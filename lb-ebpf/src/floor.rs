@@ -1,14 +1,16 @@
 //! What the least programs cost, for `cargo xtask bench` to compare with: no part of what lbd loads.
 //!
 //! `transmit` does nothing but `XDP_TX`; `swap` exchanges the link-layer addresses first; `track` does what no
-//! load balancer can do without: parse, one look-up in an LRU table, count, write the link-layer addresses.
+//! load balancer can do without: parse, one look-up in an LRU table, count, write the link-layer addresses. `vary` makes
+//! each repetition of a packet another client's, and hands it to the program that is measured.
 #![cfg_attr(target_arch = "bpf", no_std)]
 #![cfg_attr(target_arch = "bpf", no_main)]
 #![allow(unsafe_code, reason = "the least that can be done is done by hand")]
 
 use aya_ebpf::{
+    Global,
     bindings::xdp_action,
-    btf_maps::{LruHashMap, PerCpuArray},
+    btf_maps::{LruHashMap, PerCpuArray, ProgramArray},
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
@@ -20,6 +22,16 @@ static FLOOR_FLOWS: LruHashMap<FlowKey4, Flow, { 1 << 20 }> = LruHashMap::new();
 /// The counters of `track`.
 #[btf_map]
 static FLOOR_STATS: PerCpuArray<Counters, 1> = PerCpuArray::new();
+
+/// The program that `vary` hands packets to, in its only slot.
+#[btf_map]
+static FLOOR_NEXT: ProgramArray<1> = ProgramArray::new();
+/// How often `vary` has run.
+#[btf_map]
+static FLOOR_TURN: PerCpuArray<u32, 1> = PerCpuArray::new();
+/// The bits of the client's address that `vary` counts in.
+#[unsafe(no_mangle)]
+static FLOOR_CLIENTS: Global<u32> = Global::new(0);
 
 /// Ethernet, IPv4 without options, and the ports: what the programs here look at.
 #[repr(C, packed)]
@@ -48,8 +60,8 @@ fn headers(context: &XdpContext) -> Option<*mut Headers> {
 fn swap_addresses(headers: *mut Headers) {
     // SAFETY: `headers` has been checked to lie within the packet, and the fields are bytes.
     unsafe {
-        let destination = (*headers).destination_mac;
-        (*headers).destination_mac = (*headers).source_mac;
+        let (destination, source) = ((*headers).destination_mac, (*headers).source_mac);
+        (*headers).destination_mac = source;
         (*headers).source_mac = destination;
     }
 }
@@ -77,7 +89,7 @@ fn track(context: XdpContext) -> u32 {
     if read.ether_type != 0x0800_u16.to_be() || read.version_and_length != 0x45 {
         return xdp_action::XDP_PASS;
     }
-    let key = FlowKey4 {
+    let key = &FlowKey4 {
         client_address: read.source,
         virtual_address: read.destination,
         client_port: u16::from_be(read.source_port),
@@ -85,8 +97,8 @@ fn track(context: XdpContext) -> u32 {
         protocol: u32::from(read.protocol),
     };
     // SAFETY: only whether the entry is there matters.
-    if unsafe { FLOOR_FLOWS.get(&key) }.is_none() {
-        let _full = FLOOR_FLOWS.insert(&key, Flow::default(), 0);
+    if unsafe { FLOOR_FLOWS.get(key) }.is_none() {
+        let _full = FLOOR_FLOWS.insert(key, Flow::default(), 0);
     }
     if let Some(counters) = FLOOR_STATS.get_ptr_mut(0) {
         // SAFETY: this CPU's entry of the map.
@@ -97,6 +109,21 @@ fn track(context: XdpContext) -> u32 {
     }
     swap_addresses(headers);
     xdp_action::XDP_TX
+}
+
+#[xdp]
+fn vary(context: XdpContext) -> u32 {
+    if let (Some(headers), Some(turn)) = (headers(&context), FLOOR_TURN.get_ptr_mut(0)) {
+        // SAFETY: `turn` is this CPU's entry of the map; `headers` as in `swap_addresses`.
+        unsafe {
+            *turn = (*turn).wrapping_add(1);
+            let client = 100 << 24 | *turn & FLOOR_CLIENTS.load();
+            (*headers).source = client.to_be_bytes();
+        }
+    }
+    // SAFETY: the context is the one that the kernel called us with. It returns only if the slot is empty.
+    unsafe { FLOOR_NEXT.tail_call(&context, 0) };
+    xdp_action::XDP_ABORTED
 }
 
 /// The licence that the kernel asks for.

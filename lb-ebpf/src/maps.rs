@@ -74,10 +74,10 @@ pub(crate) struct Key<T>(pub(crate) T);
 
 /// The service that `key` names.
 #[inline(always)]
-pub(crate) fn service(key: &Key<ServiceKey>) -> Option<Service> {
+pub(crate) fn service(Key(key): &Key<ServiceKey>) -> Option<Service> {
     // SAFETY: the entry is copied at once. The kernel may give its memory to another service after two more updates;
     // `schedule` therefore checks that a real server belongs to the service.
-    unsafe { SERVICES.get(&key.0) }.copied()
+    unsafe { SERVICES.get(key) }.copied()
 }
 
 /// The slot of the real server at `slot` of the schedules.
@@ -121,16 +121,16 @@ pub(crate) fn real(slot: u32) -> Option<&'static Real> {
 
 /// The lease slot that guards `address`, if it is one of our virtual addresses.
 #[inline(always)]
-pub(crate) fn address(address: &Key<Address>) -> Option<u32> {
+pub(crate) fn address(Key(address): &Key<Address>) -> Option<u32> {
     // SAFETY: the entry is one aligned integer, copied at once.
-    unsafe { ADDRESSES.get(&address.0) }.map(|entry| entry.lease)
+    unsafe { ADDRESSES.get(address) }.map(|entry| entry.lease)
 }
 
 /// The lease slot of the virtual router that `key` names, if it is one of ours.
 #[inline(always)]
-pub(crate) fn virtual_router(key: &Key<VirtualRouterKey>) -> Option<u32> {
+pub(crate) fn virtual_router(Key(key): &Key<VirtualRouterKey>) -> Option<u32> {
     // SAFETY: the entry is one aligned integer, copied at once.
-    unsafe { VIRTUAL_ROUTERS.get(&key.0) }.map(|entry| entry.lease)
+    unsafe { VIRTUAL_ROUTERS.get(key) }.map(|entry| entry.lease)
 }
 
 /// The lease at `slot`, as it is at this moment.

@@ -1,5 +1,6 @@
 //! `cargo xtask`: build, demonstrate, test, measure and install `lbd`. One module for each command.
 
+mod bench;
 mod build_ebpf;
 mod demo;
 mod install;
@@ -13,6 +14,7 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about, version)]
 enum Command {
+    Bench(bench::Arguments),
     BuildEbpf(build_ebpf::Arguments),
     Demo(demo::Arguments),
     Test(test::Arguments),
@@ -21,6 +23,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
+        Command::Bench(arguments) => bench::run_bench(&arguments),
         Command::BuildEbpf(arguments) => build_ebpf::run_build(&arguments),
         Command::Demo(arguments) => demo::run_demo(&arguments),
         Command::Test(arguments) => test::run_tests(&arguments),

@@ -115,10 +115,20 @@ impl Monitors {
 
     /// Tells a monitor how its probe went.
     pub(super) fn probed(&mut self, id: RealServerId, outcome: Result<(), ProbeError>, now: Instant) {
-        debug!(service = %id.service, real_server = %id.address, ?outcome, "health check");
         // The real server may have been removed while the probe was under way.
-        if let Some(monitor) = self.monitors.get_mut(&id) {
-            monitor.probed(outcome.map_err(|error| error.to_string()), now);
+        let Some(monitor) = self.monitors.get_mut(&id) else {
+            return;
+        };
+        match outcome {
+            Err(error @ ProbeError::NotMade { .. }) => {
+                warn!(service = %id.service, real_server = %id.address, %error, "health check left out");
+                monitor.not_probed(now);
+            }
+            outcome => {
+                let outcome = outcome.map_err(|error| error.to_string());
+                debug!(service = %id.service, real_server = %id.address, ?outcome, "health check");
+                monitor.probed(outcome, now);
+            }
         }
     }
 

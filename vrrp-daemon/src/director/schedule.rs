@@ -177,8 +177,8 @@ mod tests {
     #[test]
     fn a_server_of_weight_zero_gets_nothing_and_nobody_means_an_empty_schedule() {
         assert_eq!(schedule(&members(&[0, 1, 0])), [1]);
-        assert_eq!(schedule(&members(&[0, 0])), []);
-        assert_eq!(schedule(&[]), []);
+        assert!(schedule(&members(&[0, 0])).is_empty());
+        assert!(schedule(&[]).is_empty());
     }
 
     #[test]

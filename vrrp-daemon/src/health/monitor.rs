@@ -10,6 +10,9 @@ use crate::model::TcpCheck;
 /// After a start, every real server is probed within this time (or within `delay_loop`, where that is shorter).
 const FIRST_PROBES_WITHIN: Duration = Duration::from_secs(1);
 
+/// What this machine lacks does not come back in less.
+const NOT_PROBED_PAUSE: Duration = Duration::from_millis(100);
+
 /// Where in the interval between checks the monitor number `position` of `count` probes, so that all of them together
 /// probe evenly and not in bursts: `delay_loop * position / count`.
 #[must_use]
@@ -183,6 +186,16 @@ impl Monitor {
             }
         };
         self.activity = Activity::Waiting { probe_at };
+    }
+
+    /// The probe that was asked for could not be made, for want of something on this machine. That says nothing about
+    /// the real server: it is tried again after `delay_before_retry`.
+    pub fn not_probed(&mut self, now: Instant) {
+        if let Activity::Probing { .. } = self.activity {
+            self.activity = Activity::Waiting {
+                probe_at: now + self.check.delay_before_retry.max(NOT_PROBED_PAUSE),
+            };
+        }
     }
 
     /// The deadline has been reached. Calling it early does nothing.

@@ -197,6 +197,18 @@ fn an_outcome_that_nobody_asked_for_is_ignored() {
 }
 
 #[test]
+fn a_probe_that_could_not_be_made_says_nothing_and_is_made_later() {
+    let mut bench = Bench::new(check(), Duration::ZERO, Some(Health::Up));
+    for _ in 0..10 {
+        bench.probe();
+        bench.monitor.not_probed(bench.now);
+        assert!(bench.monitor.deadline() > Some(bench.now));
+    }
+    assert_eq!(bench.monitor.state(), Health::Up);
+    assert_eq!(bench.monitor.last_check(), None);
+}
+
+#[test]
 fn the_last_check_is_told() {
     let mut bench = Bench::new(check(), Duration::ZERO, Some(Health::Up));
     bench.probe();

@@ -129,7 +129,7 @@ impl Attachments {
                     "native"
                 },
                 hint: hint(&source),
-                source,
+                source: Box::new(source),
             })?;
         let pin_error = |reason: String| Error::PinLink {
             interface: interface.to_owned(),

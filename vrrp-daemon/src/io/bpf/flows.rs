@@ -7,9 +7,9 @@ use aya::Pod;
 use aya::maps::{HashMap, Map, MapData};
 use lb_common::{Flow, FlowKey4, FlowKey6, flow_state, maps, protocol};
 
+use super::error::{Error, in_map};
 use super::leases::monotonic_now;
 use super::pins::map_path;
-use super::{Error, in_map};
 
 /// IPVS's timeouts in nanoseconds (`net/netfilter/ipvs/ip_vs_proto_tcp.c`, `ip_vs_proto_udp.c`): what was silent for
 /// longer is no longer an active connection.

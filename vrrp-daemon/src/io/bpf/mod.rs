@@ -5,6 +5,7 @@
 
 mod attachments;
 mod bpffs;
+mod error;
 mod flows;
 mod leases;
 mod mapped;
@@ -12,15 +13,15 @@ mod pins;
 mod tables;
 mod trace;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use aya::maps::Map;
-use aya::programs::{ProgramError, Xdp};
+use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
 use lb_common::maps;
 
 pub use attachments::Attachments;
+pub use error::Error;
 pub use flows::Flows;
 pub use leases::{Leases, monotonic_now};
 pub use pins::Replaced;
@@ -31,72 +32,6 @@ include!(concat!(env!("OUT_DIR"), "/ebpf_object.rs"));
 
 /// The name of the program in the object.
 const PROGRAM: &str = "lbd";
-
-/// Why the data plane could not be set up or changed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The binary holds no eBPF object.
-    #[error("this lbd was built without its eBPF object: run `cargo xtask build-ebpf`, then build lbd again")]
-    NoObject,
-    /// The directory for pins could not be made, or no bpffs mounted there.
-    #[error("cannot use {path} for pinned maps: {source}")]
-    PinDirectory {
-        /// The directory.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The kernel refused the object.
-    #[error("cannot load the eBPF object (are we root, is the kernel 5.15 or newer?)")]
-    Load(#[from] aya::EbpfError),
-    /// The kernel refused the program.
-    #[error("cannot load the XDP program")]
-    Program(#[from] ProgramError),
-    /// A map could not be read or written.
-    #[error("cannot access the map {map}")]
-    Map {
-        /// The name of the map.
-        map: &'static str,
-        /// What the kernel said.
-        source: aya::maps::MapError,
-    },
-    /// A map could not be mapped into memory.
-    #[error("cannot map {map} into memory: {source}")]
-    Mapping {
-        /// The name of the map.
-        map: &'static str,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The object has no such map or program: it was built from other sources than this daemon.
-    #[error("the eBPF object has no {0}: build it again with `cargo xtask build-ebpf`, then lbd")]
-    Missing(&'static str),
-    /// The kernel does not tell how many CPUs there are.
-    #[error("cannot count the CPUs: {0}")]
-    Processors(io::Error),
-    /// The program could not be attached.
-    #[error("cannot attach the XDP program to {interface} in {mode} mode{hint}")]
-    Attach {
-        /// The interface.
-        interface: String,
-        /// `native` or `generic`.
-        mode: &'static str,
-        /// What the operator can do about it, after a colon.
-        hint: &'static str,
-        /// What the kernel said.
-        source: ProgramError,
-    },
-    /// The link could not be pinned.
-    #[error("cannot pin the link of {interface} at {path}: {reason}")]
-    PinLink {
-        /// The interface.
-        interface: String,
-        /// Where it was to be pinned.
-        path: PathBuf,
-        /// What the kernel said.
-        reason: String,
-    },
-}
 
 /// The opened data plane.
 pub struct Dataplane {
@@ -163,7 +98,7 @@ impl Dataplane {
             .program_mut(PROGRAM)
             .ok_or(Error::Missing("program `lbd`"))?
             .try_into()
-            .map_err(Error::Program)?;
+            .map_err(Error::from)?;
         program.load()?;
         pins::mark(take(&mut ebpf, maps::META)?)?;
 
@@ -187,9 +122,4 @@ impl Dataplane {
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, Error> {
     ebpf.take_map(name).ok_or(Error::Missing(name))
-}
-
-/// Names the map in an error.
-fn in_map(map: &'static str) -> impl FnOnce(aya::maps::MapError) -> Error {
-    move |source| Error::Map { map, source }
 }

@@ -10,7 +10,7 @@ use lb_common::{
     Service, ServiceKey, Verdict, VirtualRouterEntry, VirtualRouterKey, maps,
 };
 
-use super::{Error, in_map};
+use super::error::{Error, in_map};
 
 /// Why pinned maps of an earlier daemon were removed rather than taken over: their connections are forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

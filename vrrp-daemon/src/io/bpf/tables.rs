@@ -8,8 +8,9 @@ use lb_common::{
     Address, AddressEntry, Counters, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey, maps,
 };
 
+use super::error::in_map;
 use super::mapped::MappedArray;
-use super::{Error, in_map, take};
+use super::{Error, take};
 use crate::director::{Operation, Plane};
 
 /// The forwarding maps: what the director loop, and nobody else, writes.

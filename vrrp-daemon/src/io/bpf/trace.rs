@@ -25,12 +25,12 @@ impl PacketTrace {
     /// # Errors
     /// If the runtime cannot watch the ring buffer.
     pub async fn copy(self) -> io::Result<()> {
-        // SAFETY: the logger owns the ring buffer's descriptor, which stays open and the same as long as it lives, and
-        // it lives in the AsyncFd from here on.
         #[allow(
             unsafe_code,
             reason = "only the caller of register can know what the file descriptor does"
         )]
+        // SAFETY: the logger owns the ring buffer's descriptor, which stays open and the same as long as it lives, and
+        // it lives in the AsyncFd from here on.
         let mut logger = unsafe { AsyncFd::register_with_interest(self.logger, Interest::READABLE) }?;
         loop {
             let mut guard = logger.readable_mut().await?;

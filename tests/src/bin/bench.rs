@@ -1,0 +1,161 @@
+//! What a packet costs: nanoseconds in the XDP program, beside what the least programs cost in the same run.
+//!
+//! `BPF_PROG_TEST_RUN` repeats each packet a million times in the kernel; the median of several such runs counts. What
+//! it measures is a program whose instructions and data are in the cache: the difference between two programs, not
+//! the cost of a packet from a wire.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use lab::dataplane::{Dataplane, INGRESS, monotonic_now};
+use lab::packet::{ACK, Packet, SYN};
+use lb_common::{Address, Lease, Real, Service, ServiceKey, lease_state, protocol, real_flags};
+
+/// How often each packet is repeated in one run.
+const REPEAT: u32 = 1_000_000;
+/// How many runs; the median counts.
+const RUNS: usize = 7;
+/// Connections that are known at once, in the measurement of a large table.
+const CLIENTS: u32 = 1 << 16;
+
+const VIP: [u8; 4] = [10, 0, 0, 100];
+const VIP6: [u8; 16] = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+const LEASE: u32 = 0;
+
+fn main() -> Result<()> {
+    let packets = Packets::new()?;
+    let mut rows = Vec::new();
+    for (name, program) in [
+        ("XDP_TX alone", "transmit"),
+        ("swap of link-layer addresses", "swap"),
+        ("parse, one LRU hit, count, swap", "track"),
+    ] {
+        let mut floor = Dataplane::load_floor(program)?;
+        rows.push((format!("floor: {name}"), median(&mut floor, &packets.tcp4)));
+    }
+    let floor = rows.last().context("there are floors")?.1;
+
+    let mut dataplane = dataplane()?;
+    for syn_or_datagram in [&packets.syn4, &packets.syn6, &packets.udp4] {
+        dataplane.send(syn_or_datagram);
+    }
+    for (name, packet) in [
+        ("established TCP, IPv4", &packets.tcp4),
+        ("established TCP, IPv6", &packets.tcp6),
+        ("UDP, IPv4", &packets.udp4),
+        ("not a virtual address, IPv4", &packets.elsewhere),
+        ("ARP request for another", &packets.arp),
+    ] {
+        rows.push((name.to_owned(), median(&mut dataplane, packet)));
+    }
+    // What it costs to make each packet another client's, and to hand it on, is taken off again.
+    let mut alone = Dataplane::load_floor("transmit")?;
+    let varying = median(&mut Dataplane::load_varying(CLIENTS, &mut alone)?, &packets.tcp4)
+        .saturating_sub(median(&mut alone, &packets.tcp4));
+    let mut clients = Dataplane::load_varying(CLIENTS, &mut dataplane)?;
+    // Each client's first packet opens its connection, the next one establishes it.
+    clients.time(&packets.syn4, CLIENTS);
+    clients.time(&packets.tcp4, CLIENTS);
+    let among_many = median(&mut clients, &packets.tcp4).saturating_sub(varying);
+    rows.push((format!("one of {CLIENTS} established TCP, IPv4"), among_many));
+    let mut flood = Dataplane::load_varying(1 << 24, &mut dataplane)?;
+    let opening = median(&mut flood, &packets.syn4).saturating_sub(varying);
+    rows.push(("new TCP connection, IPv4".to_owned(), opening));
+
+    println!("{:<40} {:>9}  {:>8}", "", "ns/packet", "to floor");
+    for (name, cost) in &rows {
+        println!(
+            "{name:<40} {:>9}  {:>7.1}x",
+            cost.as_nanos(),
+            cost.as_secs_f64() / floor.as_secs_f64()
+        );
+    }
+    Ok(())
+}
+
+/// The packets that are measured.
+struct Packets {
+    syn4: Vec<u8>,
+    tcp4: Vec<u8>,
+    syn6: Vec<u8>,
+    tcp6: Vec<u8>,
+    udp4: Vec<u8>,
+    elsewhere: Vec<u8>,
+    arp: Vec<u8>,
+}
+
+impl Packets {
+    fn new() -> Result<Self> {
+        let client = "198.51.100.7:40000".parse()?;
+        let client6 = "[2001:db8::7]:40000".parse()?;
+        let service = "10.0.0.100:80".parse()?;
+        let service6 = "[fd00::100]:80".parse()?;
+        Ok(Self {
+            syn4: Packet::tcp(client, service, SYN).build(),
+            tcp4: Packet::tcp(client, service, ACK).build(),
+            syn6: Packet::tcp(client6, service6, SYN).build(),
+            tcp6: Packet::tcp(client6, service6, ACK).build(),
+            udp4: Packet::udp(client, "10.0.0.100:53".parse()?)
+                .payload(b"question")
+                .build(),
+            elsewhere: Packet::tcp(client, "10.0.0.1:22".parse()?, ACK).build(),
+            arp: lab::packet::arp_request([10, 0, 0, 9], [10, 0, 0, 1]),
+        })
+    }
+}
+
+/// A master's data plane: a TCP service in IPv4 and in IPv6, a UDP service, three real servers each.
+fn dataplane() -> Result<Dataplane> {
+    let mut dataplane = Dataplane::load(1 << 20, 1 << 17)?;
+    // It lasts for hours: nobody renews it here.
+    let lease = Lease {
+        renewed_at: monotonic_now(),
+        interval: 3600 * 1_000_000_000,
+        state: lease_state::HELD,
+        ..Lease::default()
+    };
+    dataplane.put_lease(LEASE, lease);
+    let services = [
+        (Address::v4(VIP), 80, protocol::TCP),
+        (Address::v6(VIP6), 80, protocol::TCP),
+        (Address::v4(VIP), 53, protocol::UDP),
+    ];
+    for (index, (address, port, protocol)) in (0..).zip(services) {
+        let slots = [3 * index, 3 * index + 1, 3 * index + 2];
+        for slot in slots {
+            let real = Real {
+                address: Address::v4([10, 0, 0, 11]),
+                generation: 1,
+                service: index,
+                flags: real_flags::CONFIGURED | real_flags::UP | real_flags::RESOLVED,
+                interface: INGRESS,
+                destination_mac: [2, 0, 0, 0, 0, 11],
+                source_mac: [2, 0, 0, 0, 0, 1],
+            };
+            dataplane.put_real(slot, real);
+        }
+        let key = ServiceKey {
+            address,
+            port,
+            protocol,
+            _reserved: 0,
+        };
+        let service = Service {
+            index,
+            ring_offset: 3 * index,
+            ring_length: 3,
+            lease: LEASE,
+        };
+        dataplane.put_service(key, service, &slots);
+        dataplane.put_address(address, LEASE);
+    }
+    Ok(dataplane)
+}
+
+/// The median of several runs.
+fn median(dataplane: &mut Dataplane, packet: &[u8]) -> Duration {
+    dataplane.time(packet, REPEAT / 10);
+    let mut runs: Vec<Duration> = (0..RUNS).map(|_| dataplane.time(packet, REPEAT)).collect();
+    runs.sort();
+    runs[RUNS / 2]
+}

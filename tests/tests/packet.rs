@@ -1,0 +1,24 @@
+//! Tier 1: the XDP program itself, in the kernel, one packet at a time. Each packet has one verdict; what else changes
+//! (two link-layer addresses, counters, flows) is compared byte for byte.
+#![allow(missing_docs, reason = "a test's name is its documentation")]
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(clippy::type_complexity, reason = "tables of cases say what they hold")]
+
+#[path = "packet/answers.rs"]
+mod answers;
+#[path = "packet/flows.rs"]
+mod flows;
+#[path = "packet/fragments.rs"]
+mod fragments;
+#[path = "packet/headers.rs"]
+mod headers;
+#[path = "packet/icmp.rs"]
+mod icmp;
+#[path = "packet/object.rs"]
+mod object;
+#[path = "packet/resets.rs"]
+mod resets;
+#[path = "packet/schedule.rs"]
+mod schedule;
+#[path = "packet/world.rs"]
+mod world;

@@ -1,0 +1,94 @@
+//! What can go wrong with the data plane.
+
+use std::io;
+use std::path::PathBuf;
+
+use aya::EbpfError;
+use aya::maps::MapError;
+use aya::programs::ProgramError;
+
+/// Why the data plane could not be set up or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The binary holds no eBPF object.
+    #[error("this lbd was built without its eBPF object: run `cargo xtask build-ebpf`, then build lbd again")]
+    NoObject,
+    /// The directory for pins could not be made, or no bpffs mounted there.
+    #[error("cannot use {path} for pinned maps: {source}")]
+    PinDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The kernel refused the object.
+    #[error("cannot load the eBPF object (are we root, is the kernel 5.15 or newer?)")]
+    Load(#[source] Box<EbpfError>),
+    /// The kernel refused the program.
+    #[error("cannot load the XDP program")]
+    Program(#[source] Box<ProgramError>),
+    /// A map could not be read or written.
+    #[error("cannot access the map {map}")]
+    Map {
+        /// The name of the map.
+        map: &'static str,
+        /// What the kernel said.
+        source: Box<MapError>,
+    },
+    /// A map could not be mapped into memory.
+    #[error("cannot map {map} into memory: {source}")]
+    Mapping {
+        /// The name of the map.
+        map: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The object has no such map or program: it was built from other sources than this daemon.
+    #[error("the eBPF object has no {0}: build it again with `cargo xtask build-ebpf`, then lbd")]
+    Missing(&'static str),
+    /// The kernel does not tell how many CPUs there are.
+    #[error("cannot count the CPUs: {0}")]
+    Processors(io::Error),
+    /// The program could not be attached.
+    #[error("cannot attach the XDP program to {interface} in {mode} mode{hint}")]
+    Attach {
+        /// The interface.
+        interface: String,
+        /// `native` or `generic`.
+        mode: &'static str,
+        /// What the operator can do about it, after a colon.
+        hint: &'static str,
+        /// What the kernel said.
+        source: Box<ProgramError>,
+    },
+    /// The link could not be pinned.
+    #[error("cannot pin the link of {interface} at {path}: {reason}")]
+    PinLink {
+        /// The interface.
+        interface: String,
+        /// Where it was to be pinned.
+        path: PathBuf,
+        /// What the kernel said.
+        reason: String,
+    },
+}
+
+impl From<EbpfError> for Error {
+    fn from(error: EbpfError) -> Self {
+        Self::Load(Box::new(error))
+    }
+}
+
+impl From<ProgramError> for Error {
+    fn from(error: ProgramError) -> Self {
+        Self::Program(Box::new(error))
+    }
+}
+
+/// Names the map in an error.
+pub(super) fn in_map(map: &'static str) -> impl FnOnce(MapError) -> Error {
+    move |source| Error::Map {
+        map,
+        source: Box::new(source),
+    }
+}
