@@ -9,6 +9,7 @@ mod watch;
 
 use std::fs::File;
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use lab::{Lab, Lifetime};
@@ -29,7 +30,17 @@ const TOPOLOGY: &str = "
            └── 10.0.0.100 ┘              └──── 10.0.0.100 on loopback ────┘
 ";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match demonstrate() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn demonstrate() -> Result<()> {
     let mut keep = false;
     let mut down = false;
     for argument in std::env::args().skip(1) {
