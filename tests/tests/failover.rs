@@ -312,3 +312,38 @@ fn a_master_without_its_cable_is_succeeded() -> Result<()> {
     assert_eq!(report.answered_twice, 0);
     Ok(())
 }
+
+#[test]
+fn a_director_that_cannot_attach_its_program_stays_out_of_the_election() -> Result<()> {
+    let lab = Lab::new()?;
+    let [one, two] = &lab.directors;
+    let second = Director::start(&lab, two, Configuration::new(&lab, 100))?;
+    second.wait_for("master, with all servers up", PATIENCE, |status| {
+        status.is_master() && status.all_up()
+    })?;
+    lab::occupy(&one.namespace, "eth0")?;
+    let probe = Probe::start(&lab.client, echo(), PERIOD)?;
+    let first = Director::start(&lab, one, Configuration::new(&lab, 150))?;
+    wait::until("the log says why", PATIENCE, || {
+        let log = first.log().ok()?;
+        log.contains("another XDP program is on the interface")
+            .then_some(())
+    })?;
+    // Long enough for an election, had it taken part.
+    let start = Instant::now();
+    let election = Duration::from_millis(first.configuration.advert_int) * 5;
+    wait::until("an election could be over", PATIENCE, || {
+        (start.elapsed() > election && probe.between(start, Instant::now()).sent > 20).then_some(())
+    })?;
+    second.wait_for("still master", PATIENCE, |status| status.is_master())?;
+    ensure!(!one.namespace.has_address("eth0", VIP)?);
+
+    one.namespace.ip("link set dev eth0 xdp off\n")?;
+    first.wait_for("it takes part and wins", 2 * PATIENCE, |status| {
+        status.is_master()
+    })?;
+    second.becomes_backup()?;
+    let report = probe.finish()?;
+    ensure!(report.lost == 0, "{report:?}");
+    Ok(())
+}
