@@ -1,6 +1,7 @@
 //! VRRP packets between two machines.
 
 use std::net::Ipv4Addr;
+use std::process::Command;
 
 use vrrp_daemon::io::vrrp_socket::{BUFFER, GROUP, VrrpSocket};
 
@@ -89,4 +90,24 @@ async fn the_socket_survives_an_interface_that_goes_down_and_up() {
     there.up("eth0").await;
     ours.send(&packet(HERE, 101)).expect("sent");
     assert_eq!(receive(&theirs).await, packet(HERE, 101));
+}
+
+#[tokio::test]
+async fn a_packet_that_the_queue_drops_is_told() {
+    let (here, _there) = pair().await;
+    let ours = open(&here, "eth0").await;
+    let queue = |arguments: &[&str]| {
+        let status = here.run(|| {
+            Command::new("tc")
+                .args(["qdisc", "replace", "dev", "eth0", "root"])
+                .args(arguments)
+                .status()
+        });
+        assert!(status.expect("tc runs").success());
+    };
+    queue(&["pfifo", "limit", "0"]);
+    let dropped = ours.send(&packet(HERE, 100)).expect_err("the queue has no room");
+    assert_eq!(dropped.raw_os_error(), Some(libc::ENOBUFS));
+    queue(&["pfifo", "limit", "10"]);
+    ours.send(&packet(HERE, 100)).expect("sent");
 }

@@ -75,6 +75,9 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
     if let Err(error) = limits::raise_file_descriptors() {
         warn!(%error, "cannot raise the limit of open files: with many real servers, checks may fail for want of one");
     }
+    if let Err(error) = limits::lock_memory() {
+        info!(%error, "cannot lock the memory: under memory pressure, advertisements may be late");
+    }
     let netlink = Netlink::new()?;
     // Before the state is read: no change falls between.
     let kernel = Events::subscribe(&[Topic::Links, Topic::Addresses, Topic::Neighbours])?;

@@ -15,6 +15,7 @@ use super::listeners::{Listeners, Packet};
 use super::programs::Programs;
 use crate::io::announce::Announcer;
 use crate::io::bpf::{Attachments, Leases, monotonic_now};
+use crate::io::limits;
 use crate::io::netlink::{self, Events, Link, Netlink, Topic};
 use crate::model::{Priority, VirtualAddress, VirtualRouterId, VrrpInstance};
 use crate::vrrp::{Advertisement, Effect, State, VirtualRouter};
@@ -83,6 +84,9 @@ impl VrrpLoop {
         assignment: watch::Receiver<Assignment>,
         report: watch::Sender<Report>,
     ) -> anyhow::Result<()> {
+        if let Err(error) = limits::run_in_real_time() {
+            info!(%error, "no real-time priority: on a busy machine, advertisements may be late");
+        }
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async move {
             let mut vrrp_loop = Self {

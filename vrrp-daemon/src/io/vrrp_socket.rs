@@ -2,6 +2,7 @@
 
 use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::AsRawFd as _;
 
 use lb_common::protocol;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
@@ -54,6 +55,7 @@ impl VrrpSocket {
         // The sender's address, TTL and type of service are VRRP's business: it builds the IP header.
         socket.set_header_included_v4(true)?;
         socket.set_priority(PRIORITY)?;
+        report_lost_packets(&socket)?;
         #[allow(
             unsafe_code,
             reason = "only the caller can know what the file descriptor does"
@@ -87,5 +89,29 @@ impl VrrpSocket {
             .get_ref()
             .send_to(packet, &SocketAddrV4::new(GROUP, 0).into())
             .map(drop)
+    }
+}
+
+/// Has [`VrrpSocket::send`] tell of a packet that the interface's queue, or a full neighbour table, has dropped.
+/// Otherwise the kernel keeps that to itself (`raw_send_hdrinc`, net/ipv4/raw.c), and a master would believe that its
+/// advertisement is on its way.
+fn report_lost_packets(socket: &Socket) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let length = size_of_val(&on) as libc::socklen_t;
+    #[allow(unsafe_code, reason = "socket2 has no method for IP_RECVERR")]
+    // SAFETY: the kernel reads `length` bytes of `on`.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_RECVERR,
+            (&raw const on).cast(),
+            length,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
     }
 }

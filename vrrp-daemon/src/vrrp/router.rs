@@ -137,10 +137,14 @@ impl VirtualRouter {
             Phase::Master(_) => self.received_as_master(source, advertisement, now),
             Phase::Stopped => {
                 // The successor has spoken. A priority 0 is no successor.
-                if let Holding::Forwarding { until } = &mut self.holding
+                if let Holding::Forwarding {
+                    until,
+                    succeeded: succeeded @ false,
+                } = &mut self.holding
                     && advertisement.priority != Priority::RESIGN
                 {
-                    *until = (*until).min(now + timers::LINGER);
+                    *until = now + timers::LINGER;
+                    *succeeded = true;
                 }
             }
         }
@@ -202,7 +206,7 @@ impl VirtualRouter {
     /// A deadline has passed; one that has not is harmless.
     pub fn timeout(&mut self, now: Instant) {
         self.lapse(now);
-        if let Holding::Forwarding { until } = self.holding
+        if let Holding::Forwarding { until, .. } = self.holding
             && now >= until
         {
             self.withdraw();
@@ -284,7 +288,7 @@ impl VirtualRouter {
                 self.effects
                     .push_back(Effect::Send(self.advertisement(Priority::RESIGN)));
                 let followed = timers::skew_bound(self.instance.version, self.instance.advert_int);
-                self.hand_over(now + followed + timers::LINGER);
+                self.hand_over(now + followed + timers::LINGER, false);
                 self.transition(Phase::Stopped, Reason::Stopping);
             }
             Phase::Backup(_) | Phase::Fault => self.transition(Phase::Stopped, Reason::Stopping),
@@ -329,7 +333,7 @@ impl VirtualRouter {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let linger = match self.holding {
-            Holding::Forwarding { until } => Some(until),
+            Holding::Forwarding { until, .. } => Some(until),
             Holding::Unknown | Holding::Nothing | Holding::Everything => None,
         };
         let phase = match &self.phase {

@@ -16,8 +16,9 @@ const LEASE_INTERVALS: u32 = 4;
 const FIRST_ADVERTISEMENT: Duration = Duration::from_secs(1);
 
 /// How long forwarding goes on after the successor has spoken, so that clients with our MAC address in their ARP
-/// caches lose nothing until its gratuitous ARP has reached them.
-pub(super) const LINGER: Duration = Duration::from_millis(250);
+/// caches lose nothing until its gratuitous ARP has reached them: it still has to add the addresses, perhaps on a busy
+/// machine. Forwarding does no harm meanwhile.
+pub(super) const LINGER: Duration = Duration::from_millis(500);
 
 /// When a burst of gratuitous ARP is repeated (Keepalived's `garp_master_delay`).
 pub(super) const ANNOUNCE_AGAIN: Duration = Duration::from_secs(5);

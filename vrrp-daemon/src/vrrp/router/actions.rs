@@ -56,12 +56,12 @@ impl VirtualRouter {
         reason: Reason,
         now: Instant,
     ) {
-        self.hand_over(now + timers::LINGER);
+        self.hand_over(now + timers::LINGER, true);
         self.transition(Phase::Backup(Backup::hearing(source, advertisement, now)), reason);
     }
 
     /// Stops answering now and forwarding at `until`; both now if there is no lease, as Keepalived would.
-    pub(super) fn hand_over(&mut self, until: Instant) {
+    pub(super) fn hand_over(&mut self, until: Instant, succeeded: bool) {
         let leased = matches!(&self.phase, Phase::Master(master) if master.lease_interval.is_some());
         if !leased {
             self.withdraw();
@@ -70,7 +70,7 @@ impl VirtualRouter {
         self.effects.push_back(Effect::HandOverLease);
         self.effects
             .push_back(Effect::ReleaseAddresses(self.instance.virtual_addresses.clone()));
-        self.holding = Holding::Forwarding { until };
+        self.holding = Holding::Forwarding { until, succeeded };
     }
 
     /// Gives up whatever is still held: the addresses first, as packets for them meet the local stack once there is

@@ -65,6 +65,8 @@ pub(super) enum Holding {
     /// No addresses, but the right to forward.
     Forwarding {
         until: Instant,
+        /// The successor has spoken: `until` is final.
+        succeeded: bool,
     },
 }
 

@@ -116,7 +116,7 @@ fn a_stop_ends_in_every_state() {
     handing_over.router.stop(handing_over.now);
     handing_over.effects();
     assert!(!handing_over.router.is_stopped());
-    assert_eq!(handing_over.remaining(), 250 * MILLISECOND);
+    assert_eq!(handing_over.remaining(), 500 * MILLISECOND);
     handing_over.next_deadline();
     assert!(handing_over.router.is_stopped());
 }
