@@ -26,6 +26,9 @@ use crate::{Client, Node, wait};
 const POOL_START: u8 = 128;
 const POOL_SIZE: usize = 64;
 
+/// After so many replies in a row from one node, nobody else answers.
+const ALONE: usize = 5;
+
 /// A running watch.
 #[derive(Debug)]
 pub struct ArpWatch {
@@ -37,7 +40,8 @@ pub struct ArpWatch {
 struct Shared {
     stop: AtomicBool,
     report: Mutex<ArpReport>,
-    last: Mutex<Option<[u8; 6]>>,
+    /// Who sent the last replies, and how many without another's in between.
+    streak: Mutex<([u8; 6], usize)>,
 }
 
 /// Who answered.
@@ -49,7 +53,7 @@ pub struct ArpReport {
     pub answered_by_two: usize,
     /// How many replies each MAC address sent.
     pub replies: BTreeMap<[u8; 6], usize>,
-    /// Who answered, in the order of the requests; each change once.
+    /// Who answered alone, in the order of the requests; each change once.
     pub succession: Vec<[u8; 6]>,
 }
 
@@ -82,7 +86,7 @@ impl ArpWatch {
         locked(&self.shared.report).clone()
     }
 
-    /// Waits until `node` answers.
+    /// Waits until `node` answers, and nobody else.
     ///
     /// # Errors
     /// It doesn't within ten seconds.
@@ -90,7 +94,10 @@ impl ArpWatch {
         wait::until(
             &format!("{} answers for the address", node.name),
             Duration::from_secs(10),
-            || (*locked(&self.shared.last) == Some(node.mac)).then_some(()),
+            || {
+                let (mac, replies) = *locked(&self.shared.streak);
+                (mac == node.mac && replies >= ALONE).then_some(())
+            },
         )
     }
 
@@ -170,7 +177,12 @@ fn watch(
         if let Some((slot, mac)) = receive(socket, address) {
             *locked(&shared.report).replies.entry(mac).or_default() += 1;
             answered[slot].insert(mac);
-            *locked(&shared.last) = Some(mac);
+            let mut streak = locked(&shared.streak);
+            *streak = if streak.0 == mac {
+                (mac, streak.1 + 1)
+            } else {
+                (mac, 1)
+            };
         }
     }
     // The oldest first.
@@ -189,11 +201,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Counts who answered the request that used a slot of the pool before, and clears the slot.
 fn conclude(report: &mut ArpReport, answered: &mut BTreeSet<[u8; 6]>) {
-    report.answered_by_two += usize::from(answered.len() > 1);
-    for mac in std::mem::take(answered) {
-        if report.succession.last() != Some(&mac) {
-            report.succession.push(mac);
-        }
+    let answered = std::mem::take(answered);
+    if answered.len() > 1 {
+        report.answered_by_two += 1;
+    } else if let Some(mac) = answered.first()
+        && report.succession.last() != Some(mac)
+    {
+        report.succession.push(*mac);
     }
 }
 

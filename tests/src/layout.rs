@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -67,6 +66,7 @@ pub struct Lab {
     pub switch: Namespace,
     /// How long what it starts lives.
     pub lifetime: Lifetime,
+    is_test: bool,
 }
 
 impl Lab {
@@ -79,7 +79,10 @@ impl Lab {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         ONCE.call_once(remove_leftovers);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self::named(&format!("lbd-{}-{number}", std::process::id()), Lifetime::Thread)
+        let name = format!("lbd-{}-{number}", std::process::id());
+        let mut lab = Self::named(&name, Lifetime::Thread)?;
+        lab.is_test = true;
+        Ok(lab)
     }
 
     /// Lays out a network whose namespaces begin with `name`.
@@ -134,6 +137,7 @@ impl Lab {
             client: Client::new(client),
             switch,
             lifetime,
+            is_test: false,
         })
     }
 
@@ -176,7 +180,8 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        if thread::panicking() {
+        // Test runners show this for tests that fail, be it by a panic or by an error.
+        if self.is_test {
             eprintln!("{}", self.logs());
         }
         teardown(&self.name);

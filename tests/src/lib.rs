@@ -46,6 +46,7 @@ pub use keepalived::Keepalived;
 pub use layout::{Lab, Node, teardown};
 pub use load::{Load, LoadReport};
 pub use namespace::{Namespace, run};
+pub use port::occupy;
 pub use probe::{Probe, ProbeReport};
 pub use process::{Lifetime, Process, Signal};
 pub use real_server::RealServer;

@@ -20,9 +20,18 @@ use crate::namespace::{Namespace, run};
 /// Prepares interface `port` of `switch` for a director with XDP at the other end.
 pub(crate) fn face_director(switch: &Namespace, port: &str) -> Result<()> {
     run(switch.command("ethtool").args(["-K", port, "tx", "off"]))?;
-    switch
-        .run(|| attach_pass(port))
-        .with_context(|| format!("cannot attach an XDP_PASS program to {port}"))
+    occupy(switch, port)
+}
+
+/// Puts an XDP program on `interface` of `namespace` that passes everything, as another product's would be there
+/// already. `ip link set dev INTERFACE xdp off` takes it off.
+///
+/// # Errors
+/// The kernel refuses it.
+pub fn occupy(namespace: &Namespace, interface: &str) -> Result<()> {
+    namespace
+        .run(|| attach_pass(interface))
+        .with_context(|| format!("cannot attach an XDP_PASS program to {interface}"))
 }
 
 /// One instruction of eBPF: `struct bpf_insn`.

@@ -14,14 +14,30 @@ fn echo() -> SocketAddr {
     (VIP, ECHO).into()
 }
 
-/// The client noticed nothing, or next to nothing: at most `lost` datagrams in a row.
-fn unharmed(seen: &Seen, lost: usize) -> Result<()> {
-    ensure!(seen.probe.longest_run_lost <= lost, "datagrams lost: {seen:#?}");
-    ensure!(seen.probe.lost <= lost, "datagrams lost: {seen:#?}");
-    ensure!(seen.probe.answered_twice == 0, "answered twice: {seen:#?}");
-    ensure!(seen.load.failed() == 0, "requests failed: {seen:#?}");
+/// What a client may notice at most.
+#[derive(Clone, Copy, Default)]
+struct Allowance {
+    /// Datagrams lost.
+    lost: usize,
+    /// Changes of the master. A request on its way at that moment is reset by the new master, which doesn't know it.
+    takeovers: usize,
+    /// Of these by a higher priority. The old master stops answering when its daemon hears of the new one: that takes
+    /// some milliseconds on a busy machine, in which a request may come.
+    preemptions: usize,
+}
+
+/// The client noticed no more than that.
+fn unharmed(seen: &Seen, allowed: Allowance) -> Result<()> {
+    let Seen { probe, load, arp, .. } = seen;
+    ensure!(probe.lost <= allowed.lost, "datagrams lost: {seen:#?}");
+    ensure!(probe.answered_twice == 0, "answered twice: {seen:#?}");
+    ensure!(load.failed() <= allowed.takeovers, "requests failed: {seen:#?}");
     ensure!(
-        seen.arp.answered_by_two == 0,
+        load.failures.keys().all(|reason| reason.contains("reset")),
+        "not only resets: {seen:#?}"
+    );
+    ensure!(
+        arp.answered_by_two <= 2 * allowed.preemptions,
         "two nodes answered for the address: {seen:#?}"
     );
     Ok(())
@@ -60,7 +76,14 @@ fn killed(configuration: impl Fn(&Lab, u8) -> Configuration) -> Result<()> {
     backup.becomes_master()?;
     clients.go_on(100)?;
     let seen = clients.finish()?;
-    unharmed(&seen, 2)?;
+    unharmed(
+        &seen,
+        Allowance {
+            lost: 2,
+            takeovers: 1,
+            preemptions: 0,
+        },
+    )?;
     assert_eq!(
         seen.arp.succession,
         [master.node.mac, backup.node.mac],
@@ -104,7 +127,14 @@ fn a_planned_stop_loses_nothing() -> Result<()> {
     backup.becomes_master()?;
     clients.go_on(100)?;
     let seen = clients.finish()?;
-    unharmed(&seen, 0)?;
+    unharmed(
+        &seen,
+        Allowance {
+            lost: 0,
+            takeovers: 1,
+            preemptions: 0,
+        },
+    )?;
     assert_eq!(
         seen.arp.succession,
         [master.node.mac, backup.node.mac],
@@ -135,7 +165,14 @@ fn a_frozen_master_is_succeeded_and_wakes_up_as_a_backup() -> Result<()> {
     clients.go_on(100)?;
     assert!(backup.status()?.is_master());
     let seen = clients.finish()?;
-    unharmed(&seen, 2)?;
+    unharmed(
+        &seen,
+        Allowance {
+            lost: 2,
+            takeovers: 1,
+            preemptions: 0,
+        },
+    )?;
     assert_eq!(
         seen.arp.succession,
         [master.node.mac, backup.node.mac],
@@ -162,14 +199,14 @@ fn a_frozen_master_that_preempts_takes_its_place_back_by_election() -> Result<()
     settled(&master, &backup)?;
     clients.go_on(100)?;
     let seen = clients.finish()?;
-    ensure!(
-        seen.arp.answered_by_two == 0 && seen.probe.answered_twice == 0,
-        "{seen:#?}"
-    );
-    ensure!(
-        seen.load.failed() == 0 && seen.probe.longest_run_lost <= 2,
-        "{seen:#?}"
-    );
+    unharmed(
+        &seen,
+        Allowance {
+            lost: 2,
+            takeovers: 2,
+            preemptions: 1,
+        },
+    )?;
     assert_eq!(
         seen.arp.succession,
         [master.node.mac, backup.node.mac, master.node.mac],
@@ -199,7 +236,7 @@ fn a_daemon_restarted_inside_its_lease_is_still_the_master() -> Result<()> {
     clients.session.proceeds(350, PATIENCE)?;
 
     let seen = clients.finish()?;
-    unharmed(&seen, 0)?;
+    unharmed(&seen, Allowance::default())?;
     assert_eq!(seen.session.ended, None);
     assert!(seen.session.slowest < Duration::from_millis(200), "{seen:#?}");
     assert_eq!(seen.arp.succession, [master.node.mac]);
@@ -219,7 +256,14 @@ fn the_master_returns_without_a_loss() -> Result<()> {
     settled(&master, &backup)?;
     clients.go_on(100)?;
     let seen = clients.finish()?;
-    unharmed(&seen, 0)?;
+    unharmed(
+        &seen,
+        Allowance {
+            lost: 0,
+            takeovers: 1,
+            preemptions: 1,
+        },
+    )?;
     assert_eq!(
         seen.arp.succession,
         [backup.node.mac, master.node.mac],
@@ -266,5 +310,40 @@ fn a_master_without_its_cable_is_succeeded() -> Result<()> {
     // 3 intervals and a skew of 0.6, of 100 ms each, give or take.
     assert!(report.longest_gap < Duration::from_millis(600), "{report:?}");
     assert_eq!(report.answered_twice, 0);
+    Ok(())
+}
+
+#[test]
+fn a_director_that_cannot_attach_its_program_stays_out_of_the_election() -> Result<()> {
+    let lab = Lab::new()?;
+    let [one, two] = &lab.directors;
+    let second = Director::start(&lab, two, Configuration::new(&lab, 100))?;
+    second.wait_for("master, with all servers up", PATIENCE, |status| {
+        status.is_master() && status.all_up()
+    })?;
+    lab::occupy(&one.namespace, "eth0")?;
+    let probe = Probe::start(&lab.client, echo(), PERIOD)?;
+    let first = Director::start(&lab, one, Configuration::new(&lab, 150))?;
+    wait::until("the log says why", PATIENCE, || {
+        let log = first.log().ok()?;
+        log.contains("another XDP program is on the interface")
+            .then_some(())
+    })?;
+    // Long enough for an election, had it taken part.
+    let start = Instant::now();
+    let election = Duration::from_millis(first.configuration.advert_int) * 5;
+    wait::until("an election could be over", PATIENCE, || {
+        (start.elapsed() > election && probe.between(start, Instant::now()).sent > 20).then_some(())
+    })?;
+    second.wait_for("still master", PATIENCE, |status| status.is_master())?;
+    ensure!(!one.namespace.has_address("eth0", VIP)?);
+
+    one.namespace.ip("link set dev eth0 xdp off\n")?;
+    first.wait_for("it takes part and wins", 2 * PATIENCE, |status| {
+        status.is_master()
+    })?;
+    second.becomes_backup()?;
+    let report = probe.finish()?;
+    ensure!(report.lost == 0, "{report:?}");
     Ok(())
 }

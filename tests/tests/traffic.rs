@@ -145,10 +145,9 @@ fn a_killed_server_gets_no_connection_once_its_check_has_failed() -> Result<()> 
     let meanwhile = load.since(killed);
     let lost = meanwhile.failed();
     assert!(lost <= meanwhile.requests / 2 + 1, "{meanwhile:?}");
-    assert!(
-        meanwhile.failures.keys().all(|reason| reason.contains("refused")),
-        "{meanwhile:?}"
-    );
+    // Refused, but for a request that it had in hand when it was killed.
+    let by_the_dead = |reason: &String| reason.contains("refused") || reason.contains("reset");
+    assert!(meanwhile.failures.keys().all(by_the_dead), "{meanwhile:?}");
     assert!(down - killed < Duration::from_secs(5));
 
     server.start_nginx()?;

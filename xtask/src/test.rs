@@ -117,9 +117,9 @@ fn tiers() -> Result<Vec<String>> {
         .with_context(|| format!("cannot read {}", directory.display()))?
     {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "rs")
-            && let Some(name) = path.file_stem()
-        {
+        let is_test =
+            path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").exists();
+        if is_test && let Some(name) = path.file_stem() {
             found.insert(name.to_string_lossy().into_owned());
         }
     }

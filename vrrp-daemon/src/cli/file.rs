@@ -45,18 +45,19 @@ pub(super) fn load(path: &Path, missing: MissingInterfaces) -> anyhow::Result<Lo
             eprintln!("{}\n", config::render(diagnostics, &name, &text, colour));
         }
     };
+    let mut absent = config::missing_interfaces(&text, interface_exists()?);
+    if missing == MissingInterfaces::Warn {
+        absent = absent.into_iter().map(Diagnostic::into_warning).collect();
+    }
     let loaded = match config::parse(&text) {
         Ok(loaded) => loaded,
         Err(diagnostics) => {
+            let diagnostics = [diagnostics, absent].concat();
             print(&diagnostics);
             return Err(refusal(&name, &diagnostics));
         }
     };
     print(&loaded.warnings);
-    let mut absent = loaded.missing_interfaces(interface_exists()?);
-    if missing == MissingInterfaces::Warn {
-        absent = absent.into_iter().map(Diagnostic::into_warning).collect();
-    }
     print(&absent);
     if absent
         .iter()

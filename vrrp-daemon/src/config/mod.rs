@@ -43,27 +43,6 @@ pub struct Loaded {
     pub configuration: Configuration,
     /// What its author should think about.
     pub warnings: Vec<Diagnostic>,
-    /// Every interface that is named, at every place, in the order of the text.
-    interfaces: Vec<Spanned<String>>,
-}
-
-impl Loaded {
-    /// An error for each interface that is named in the text and does not exist, at its first place.
-    pub fn missing_interfaces(&self, exists: impl Fn(&str) -> bool) -> Vec<Diagnostic> {
-        let mut missing: Vec<&str> = Vec::new();
-        let mut diagnostics = Vec::new();
-        for interface in &self.interfaces {
-            let name = interface.get_ref().as_str();
-            if missing.contains(&name) || exists(name) {
-                continue;
-            }
-            missing.push(name);
-            let message = format!("there is no interface `{name}` on this host");
-            let diagnostic = Diagnostic::error(interface.span(), message, "no such interface");
-            diagnostics.push(diagnostic.help("`ip -brief link` lists those that there are"));
-        }
-        diagnostics
-    }
 }
 
 /// Reads the text of a configuration file.
@@ -74,13 +53,43 @@ pub fn parse(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut problems = Problems::new(SyntaxErrors::new(&errors, text));
     match read(document.get_ref(), &mut problems) {
-        Ok((configuration, interfaces)) if !problems.any_error() => Ok(Loaded {
+        Ok(configuration) if !problems.any_error() => Ok(Loaded {
             configuration,
             warnings: problems.into_diagnostics(),
-            interfaces,
         }),
         Ok(_) | Err(Reported) => Err(problems.into_diagnostics()),
     }
+}
+
+/// An error for each interface that is named in the text and does not exist, at its first place. It is told of a text
+/// with other errors too.
+pub fn missing_interfaces(text: &str, exists: impl Fn(&str) -> bool) -> Vec<Diagnostic> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    // `parse` tells of these.
+    let mut told = Problems::new(SyntaxErrors::new(&errors, text));
+    let mut section = Section::new(document.get_ref(), 0..0, "", &mut told);
+    let dataplane = section.optional("dataplane", RawDataplane::read);
+    let instances = section.tables("vrrp_instance", "[[vrrp_instance]]", RawInstance::read);
+    let dataplane = dataplane
+        .ok()
+        .flatten()
+        .map(Spanned::into_inner)
+        .unwrap_or_default();
+
+    let mut missing: Vec<&str> = Vec::new();
+    let mut diagnostics = Vec::new();
+    let interfaces = named_interfaces(&dataplane, &instances);
+    for interface in &interfaces {
+        let name = interface.get_ref().as_str();
+        if missing.contains(&name) || exists(name) {
+            continue;
+        }
+        missing.push(name);
+        let message = format!("there is no interface `{name}` on this host");
+        let diagnostic = Diagnostic::error(interface.span(), message, "no such interface");
+        diagnostics.push(diagnostic.help("`ip -brief link` lists those that there are"));
+    }
+    diagnostics
 }
 
 /// Where the daemon of this configuration listens for commands.
@@ -104,10 +113,7 @@ pub fn default_control_socket() -> PathBuf {
 }
 
 /// Reads the whole document.
-fn read(
-    document: &DeTable<'_>,
-    problems: &mut Problems,
-) -> Result<(Configuration, Vec<Spanned<String>>), Reported> {
+fn read(document: &DeTable<'_>, problems: &mut Problems) -> Result<Configuration, Reported> {
     let mut section = Section::new(document, 0..0, "", problems);
     let node = section.optional("node", node::node);
     let dataplane = section.optional("dataplane", RawDataplane::read);
@@ -121,7 +127,6 @@ fn read(
 
     let dataplane = dataplane?.map(Spanned::into_inner).unwrap_or_default();
     checks::leases(&instances, &dataplane, problems);
-    let interfaces = named_interfaces(&dataplane, &instances);
     let vrrp_instances = models(&instances, RawInstance::model);
     let virtual_services = models(&servers, RawServer::model);
     let configuration = Configuration {
@@ -144,7 +149,7 @@ fn read(
         let help = "name them as `interfaces = [\"eth0\"]` in `[dataplane]`, or add a `[[vrrp_instance]]`";
         return Err(problems.report(diagnostic.help(help)));
     }
-    Ok((configuration, interfaces))
+    Ok(configuration)
 }
 
 /// The models of all tables of a kind, if each has one.

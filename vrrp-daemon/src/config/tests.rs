@@ -203,10 +203,20 @@ fn intervals_of_version_3_go_down_to_ten_milliseconds() {
 #[test]
 fn missing_interfaces_are_reported_once_each() {
     let text = edited(&[("dev = \"eth0\", label = \"eth0:1\"", "dev = \"eth1\"")]);
-    let loaded = parse(&text).expect("the text is right");
-    assert_eq!(loaded.missing_interfaces(|_| true), []);
-    let missing = loaded.missing_interfaces(|name| name == "lo");
+    assert_eq!(missing_interfaces(&text, |_| true), []);
+    let missing = missing_interfaces(&text, |name| name == "lo");
     insta::assert_snapshot!("missing_interfaces", render(&missing, "lbd.toml", &text, false));
+}
+
+#[test]
+fn a_missing_interface_is_reported_of_a_file_with_other_errors_too() {
+    let text = edited(&[("virtual_router_id = 51", "virtual_router_id = 300")]);
+    assert!(parse(&text).is_err());
+    let missing = missing_interfaces(&text, |_| false);
+    assert_eq!(
+        missing.iter().map(Diagnostic::message).collect::<Vec<_>>(),
+        ["there is no interface `eth0` on this host"]
+    );
 }
 
 #[test]
@@ -243,6 +253,12 @@ fn colour_is_only_there_on_request() {
 /// Parses and renders, and asks of the outcome only what must hold for any text.
 fn survives(text: &str) -> Result<(), TestCaseError> {
     drop(control_socket(text));
+    drop(render(
+        &missing_interfaces(text, |_| false),
+        "lbd.toml",
+        text,
+        false,
+    ));
     match parse(text) {
         Ok(loaded) => {
             prop_assert!(
@@ -252,12 +268,6 @@ fn survives(text: &str) -> Result<(), TestCaseError> {
                     .all(|warning| warning.severity() == Severity::Warning)
             );
             prop_assert!(!loaded.configuration.interfaces().is_empty());
-            drop(render(
-                &loaded.missing_interfaces(|_| false),
-                "lbd.toml",
-                text,
-                false,
-            ));
         }
         Err(diagnostics) => {
             prop_assert!(

@@ -13,6 +13,7 @@ mod director_loop;
 mod forwarding;
 mod listeners;
 mod monitors;
+mod programs;
 mod reload;
 mod status;
 mod vrrp_loop;

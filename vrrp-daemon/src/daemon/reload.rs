@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::config::{self, Diagnostic, Loaded};
+use crate::config::{self, Diagnostic};
 use crate::model::Configuration;
 
 /// A configuration that may take the place of the present one.
@@ -28,11 +28,12 @@ pub(super) fn read(
         fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let name = path.display().to_string();
     let render = |diagnostics: &[Diagnostic]| config::render(diagnostics, &name, &text, false);
-    let loaded: Loaded = config::parse(&text).map_err(|problems| render(&problems))?;
-    let missing = loaded.missing_interfaces(exists);
-    if !missing.is_empty() {
-        return Err(render(&missing));
-    }
+    let missing = config::missing_interfaces(&text, exists);
+    let loaded = match config::parse(&text) {
+        Ok(loaded) if missing.is_empty() => loaded,
+        Ok(_) => return Err(render(&missing)),
+        Err(problems) => return Err(render(&[problems, missing].concat())),
+    };
     let mut message = format!("{name} is in force");
     if !loaded.warnings.is_empty() {
         message = format!("{message}\n{}", render(&loaded.warnings));

@@ -11,12 +11,12 @@ use tokio::time::sleep_until;
 use tracing::{debug, error, info, warn};
 
 use super::channel::{AssignedInstance, Assignment, InstanceReport, InterfaceReport, Report};
-use super::forwarding::Chain;
 use super::listeners::{Listeners, Packet};
+use super::programs::Programs;
 use crate::io::announce::Announcer;
 use crate::io::bpf::{Attachments, Leases, monotonic_now};
-use crate::io::netlink::{self, Events, Link, Netlink, Topic, XdpProgram};
-use crate::model::{Priority, VirtualAddress, VirtualRouterId, VrrpInstance, XdpMode};
+use crate::io::netlink::{self, Events, Link, Netlink, Topic};
+use crate::model::{Priority, VirtualAddress, VirtualRouterId, VrrpInstance};
 use crate::vrrp::{Advertisement, Effect, State, VirtualRouter};
 
 /// How often what events may have missed is looked at again: links, addresses, where the program is attached.
@@ -65,11 +65,7 @@ pub(super) struct VrrpLoop {
     announcer: Announcer,
     listeners: Listeners,
     leases: Leases,
-    attachments: Attachments,
-    /// Where the program runs on the interfaces that it is attached to, as the kernel says.
-    attached: BTreeMap<String, XdpProgram>,
-    /// When an interface last refused the program: it is tried again at the next resync.
-    refused: BTreeMap<String, Instant>,
+    programs: Programs,
     links: Vec<Link>,
     routers: BTreeMap<RouterKey, Router>,
     assignment: watch::Receiver<Assignment>,
@@ -95,18 +91,12 @@ impl VrrpLoop {
                 announcer: Announcer::open().context("cannot open a socket for gratuitous ARP")?,
                 listeners: Listeners::new(),
                 leases,
-                attachments,
-                attached: BTreeMap::new(),
-                refused: BTreeMap::new(),
+                programs: Programs::new(attachments).context("cannot take over the pinned links")?,
                 links: Vec::new(),
                 routers: BTreeMap::new(),
                 assignment,
                 report,
             };
-            vrrp_loop
-                .attachments
-                .adopt()
-                .context("cannot take over the pinned links")?;
             vrrp_loop.turn().await
         })
     }
@@ -143,8 +133,7 @@ impl VrrpLoop {
                     }
                     if resync_at <= now {
                         resync_at = now + RESYNC;
-                        self.refused.clear();
-                        self.look_at_programs().await;
+                        self.programs.look_again(&self.netlink).await;
                         self.look_at_links().await;
                         self.hold_addresses().await;
                     }
@@ -225,11 +214,16 @@ impl VrrpLoop {
                 return;
             }
         }
+        let (interfaces, mode) = {
+            let assignment = self.assignment.borrow();
+            (assignment.interfaces.clone(), assignment.xdp_mode)
+        };
+        self.programs.try_out(&interfaces, &self.links, mode);
         let now = Instant::now();
         for ((interface, _), router) in &mut self.routers {
             let link = self.links.iter().find(|link| link.up && link.name == *interface);
             let port = match link {
-                Some(link) if !self.refused.contains_key(interface) => {
+                Some(link) if !self.programs.are_refused_by(interface) => {
                     port(&self.netlink, link, router.machine.instance()).await
                 }
                 _ => None,
@@ -390,78 +384,35 @@ impl VrrpLoop {
         }
     }
 
-    /// Attaches the program where it belongs now, and takes it off elsewhere.
+    /// Has the program where it belongs now. A virtual router on an interface that does not take it cannot be master:
+    /// the local stack would reset every connection to its addresses.
     async fn attach_where_wanted(&mut self) {
-        let assignment = self.assignment.borrow().clone();
         let holds = self
             .routers
             .values()
             .any(|router| self.leases.is_held(router.lease_slot));
-        let wanted = |interface: &str| {
-            (holds || assignment.attach_always && !assignment.stopping)
-                && assignment.interfaces.iter().any(|name| name == interface)
+        let (wanted, mode) = {
+            let assignment = self.assignment.borrow();
+            let wanted = holds || assignment.attach_always && !assignment.stopping;
+            (
+                if wanted {
+                    assignment.interfaces.clone()
+                } else {
+                    Vec::new()
+                },
+                assignment.xdp_mode,
+            )
         };
-        let unwanted: Vec<String> = self
-            .attachments
-            .interfaces()
-            .filter(|interface| !wanted(interface))
-            .map(str::to_owned)
-            .collect();
-        for interface in unwanted {
-            info!(interface, "taking the XDP program off");
-            self.attachments.detach(&interface);
-            self.attached.remove(&interface);
-        }
-        for interface in assignment.interfaces.iter().filter(|interface| wanted(interface)) {
-            if !self.attachments.contains(interface) && !self.refused.contains_key(interface) {
-                self.attach(interface, assignment.xdp_mode);
-            }
-            if self.attachments.contains(interface) && !self.attached.contains_key(interface) {
-                match self.netlink.xdp_program(interface).await {
-                    Ok(Some(program)) => {
-                        info!(
-                            interface,
-                            native = program.native,
-                            id = program.id,
-                            "the XDP program is attached"
-                        );
-                        self.attached.insert(interface.clone(), program);
-                    }
-                    Ok(None) => {}
-                    Err(error) => warn!(interface, %error, "cannot tell whether the XDP program is attached"),
+        for refused in self
+            .programs
+            .keep(&wanted, &self.links, mode, &self.netlink)
+            .await
+        {
+            for ((interface, _), router) in &mut self.routers {
+                if *interface == refused {
+                    router.machine.lease_refused();
+                    router.told = false;
                 }
-            }
-        }
-    }
-
-    /// Lets go of links whose interface was made anew or has lost the program: it is attached again where it belongs.
-    async fn look_at_programs(&mut self) {
-        let interfaces: Vec<String> = self.attachments.interfaces().map(str::to_owned).collect();
-        for interface in interfaces {
-            match self.netlink.xdp_program(&interface).await {
-                Ok(program) if program.as_ref() == self.attached.get(&interface) => {}
-                Ok(_) | Err(_) => {
-                    warn!(interface, "the XDP program is not on the interface any more");
-                    self.attachments.detach(&interface);
-                    self.attached.remove(&interface);
-                }
-            }
-        }
-    }
-
-    /// Attaches the program, or resigns where that cannot be done: without it the local stack would reset every
-    /// connection to a virtual address.
-    fn attach(&mut self, interface: &str, mode: XdpMode) {
-        let Err(error) = self.attachments.attach(interface, mode) else {
-            return;
-        };
-        error!(interface, error = %Chain(&error), "cannot forward: out of the election until the program is attached");
-        let now = Instant::now();
-        self.refused.insert(interface.to_owned(), now);
-        for ((used, _), router) in &mut self.routers {
-            if used == interface {
-                router.machine.interface_down(now);
-                router.on = None;
             }
         }
     }
@@ -484,7 +435,7 @@ impl VrrpLoop {
         });
         let interfaces = assignment.interfaces.iter().map(|name| InterfaceReport {
             name: name.clone(),
-            attached: self.attached.get(name).copied(),
+            attached: self.programs.on(name),
         });
         let report = Report {
             instances: instances.collect(),

@@ -11,7 +11,8 @@ use crate::model::{Interval, Priority, Version, VirtualAddress};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Take the right to answer and forward for the addresses, renewed as of now, before anyone is told. Asked for
-    /// again when the interval has changed.
+    /// again when the interval has changed. If that cannot be done, say so with
+    /// [`VirtualRouter::lease_refused`](super::VirtualRouter::lease_refused).
     GrantLease {
         /// The interval that the lease counts in; `None` for a lease that does not run out.
         interval: Option<Duration>,
@@ -51,7 +52,7 @@ pub enum State {
     Backup,
     /// Entitled to the addresses.
     Master,
-    /// The interface, up before, is down.
+    /// The interface, up before, is down; or this node cannot forward.
     Fault,
 }
 
@@ -73,6 +74,8 @@ pub enum Reason {
     InterfaceUp,
     /// There is no link any more.
     InterfaceDown,
+    /// The lease could not be granted: this node cannot forward.
+    LeaseRefused,
     /// Priority 255 does not wait.
     Owner,
     /// A previous daemon of this node was master, and its lease still holds.
@@ -126,6 +129,7 @@ impl fmt::Display for Reason {
         match self {
             Self::InterfaceUp => formatter.write_str("interface up"),
             Self::InterfaceDown => formatter.write_str("interface down"),
+            Self::LeaseRefused => formatter.write_str("this node cannot forward"),
             Self::Owner => formatter.write_str("priority 255 does not wait"),
             Self::Resumed => formatter.write_str("the lease of the previous daemon still holds"),
             Self::LeaseRanOutBeforeStart => {

@@ -108,6 +108,23 @@ impl VirtualRouter {
         }
     }
 
+    /// The lease cannot be granted, or not any more, because this node cannot forward. Whatever else was asked for
+    /// with it is taken back. A master that the others know of resigns; one that they have not heard of leaves as
+    /// silently as it came. Out of the election until [`Self::interface_up`].
+    pub fn lease_refused(&mut self) {
+        let Phase::Master(master) = &self.phase else {
+            return;
+        };
+        let known = master.known;
+        self.effects.clear();
+        if known {
+            self.effects
+                .push_back(Effect::Send(self.advertisement(Priority::RESIGN)));
+        }
+        self.withdraw();
+        self.transition(Phase::Fault, Reason::LeaseRefused);
+    }
+
     /// `advertisement` arrived from `source`.
     pub fn received(&mut self, source: Ipv4Addr, advertisement: &Advertisement, now: Instant) {
         self.lapse(now);
@@ -247,6 +264,7 @@ impl VirtualRouter {
         let Phase::Master(master) = &mut self.phase else {
             return;
         };
+        master.known = true;
         master.renewed = now;
         master.lease_end = lease_interval.map(|interval| timers::lease_end(now, interval));
         // A new interval counts from the advertisement that told the backups.

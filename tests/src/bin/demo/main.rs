@@ -7,7 +7,9 @@ mod story;
 mod summary;
 mod watch;
 
+use std::fs::File;
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use lab::{Lab, Lifetime};
@@ -28,7 +30,17 @@ const TOPOLOGY: &str = "
            └── 10.0.0.100 ┘              └──── 10.0.0.100 on loopback ────┘
 ";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match demonstrate() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn demonstrate() -> Result<()> {
     let mut keep = false;
     let mut down = false;
     for argument in std::env::args().skip(1) {
@@ -38,6 +50,7 @@ fn main() -> Result<()> {
             other => bail!("demo knows --keep and --down, not {other}"),
         }
     }
+    let _alone = alone()?;
     // What an earlier `--keep` left is in the way of this one.
     lab::teardown(NAME);
     if down {
@@ -81,4 +94,14 @@ fn main() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Makes sure that no other demo is running, whose network this one would tear down: for as long as the file is open.
+fn alone() -> Result<File> {
+    let path = std::env::temp_dir().join(format!("{NAME}.lock"));
+    let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    if file.try_lock().is_err() {
+        bail!("another demo is running on this machine: wait for it, or end it with Ctrl-C");
+    }
+    Ok(file)
 }

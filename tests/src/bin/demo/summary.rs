@@ -105,8 +105,9 @@ pub(crate) fn print(screen: &mut Screen, rows: &[Row]) {
     for note in [
         "A datagram leaves every 10 ms: a gap of 20 ms is one period and a little. 'open connection' is the longest wait",
         "for an answer on a TCP connection opened before the step; 'reset': a director that takes over doesn't know the",
-        "connections of the other, and says so at once rather than let them hang. 'answered by two' counts the ARP",
-        "requests and datagrams that two nodes answered: split brain, as one would see it on the wire.",
+        "connections of the other, and says so at once rather than let them hang (a request on its way at that moment",
+        "counts as failed). 'answered by two' counts the ARP requests and datagrams that two nodes answered: split brain,",
+        "as one would see it on the wire.",
     ] {
         let note = screen.paint(Style::Dim, &format!("   {note}"));
         screen.line(&note);

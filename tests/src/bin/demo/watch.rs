@@ -103,7 +103,7 @@ pub(crate) fn verdict(screen: &mut Screen, seen: &Seen) {
         ),
         Some((kind, _)) => format!("a connection opened before was ended by its new director ({kind})"),
     };
-    let good = seen.load.failed() == 0 && seen.probe.longest_run_lost <= 2 && seen.arp.answered_by_two == 0;
+    let good = seen.load.failed() <= 1 && seen.probe.lost <= 2 && seen.arp.answered_by_two == 0;
     screen.fact(
         if good { Style::Good } else { Style::Bad },
         &format!(

@@ -11,6 +11,7 @@ use aya::programs::xdp::{XdpLink, XdpMode as Mode};
 use aya::programs::{ProgramError, Xdp};
 use tracing::{info, warn};
 
+use super::link::detach_pinned;
 use super::{Error, PROGRAM};
 use crate::model::XdpMode;
 
@@ -79,12 +80,15 @@ impl Attachments {
         self.links.contains_key(interface)
     }
 
-    /// Attaches the program to `interface` and pins the link.
+    /// Attaches the program to `interface`, if it is not there, and pins the link.
     ///
     /// # Errors
     /// If the interface does not exist, another XDP program is on it, or its driver has no native mode and `mode`
     /// asks for it.
     pub fn attach(&mut self, interface: &str, mode: XdpMode) -> Result<(), Error> {
+        if self.contains(interface) {
+            return Ok(());
+        }
         let link = match mode {
             XdpMode::Native => self.attach_as(interface, Mode::Driver)?,
             XdpMode::Generic => self.attach_as(interface, Mode::Skb)?,
@@ -110,8 +114,9 @@ impl Attachments {
         let Some(link) = self.links.remove(interface) else {
             return;
         };
-        if let Err(error) = link.unpin() {
-            warn!(interface, %error, "cannot remove the pin of the XDP link: the program stays attached");
+        let path = self.directory.join(interface);
+        if let Err(error) = detach_pinned(&path).and_then(|()| link.unpin()) {
+            warn!(interface, %error, "cannot take the XDP program off");
         }
     }
 

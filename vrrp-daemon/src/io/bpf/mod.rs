@@ -8,6 +8,7 @@ mod bpffs;
 mod error;
 mod flows;
 mod leases;
+mod link;
 mod mapped;
 mod pins;
 mod tables;

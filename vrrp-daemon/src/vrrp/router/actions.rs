@@ -36,6 +36,7 @@ impl VirtualRouter {
             lease_interval,
             lease_end: lease_interval.map(|interval| timers::first_lease_end(now, interval)),
             announce: None,
+            known: reason == Reason::Resumed,
         };
         let from = self.state();
         self.phase = Phase::Master(master);

@@ -51,6 +51,8 @@ pub(super) struct Master {
     pub(super) lease_end: Option<Instant>,
     /// When gratuitous ARP is repeated.
     pub(super) announce: Option<Instant>,
+    /// The others know of it: an advertisement has gone out, this daemon's or its predecessor's.
+    pub(super) known: bool,
 }
 
 /// What this node has of the addresses and the lease, which outlasts a state by the linger.

@@ -24,6 +24,45 @@ fn a_master_without_a_link_holds_nothing_and_says_nothing() {
 }
 
 #[test]
+fn a_router_that_cannot_forward_takes_its_mastership_back_before_anyone_hears_of_it() {
+    let mut bench = Bench::backup(instance(100));
+    bench.now += MASTER_DOWN;
+    bench.router.timeout(bench.now);
+    let granted = bench.router.next_effect();
+    assert!(matches!(granted, Some(Effect::GrantLease { .. })), "{granted:?}");
+    bench.router.lease_refused();
+    assert_eq!(
+        bench.effects(),
+        [
+            bench.release(),
+            Effect::VacateLease,
+            transitioned(State::Master, State::Fault, Reason::LeaseRefused)
+        ]
+    );
+    assert_eq!(bench.router.deadline(), None);
+    bench.router.lease_refused();
+    assert_eq!(bench.effects(), []);
+    bench.up();
+    assert_eq!(bench.router.state(), State::Backup);
+}
+
+#[test]
+fn a_master_that_can_forward_no_more_resigns() {
+    let mut bench = Bench::master(instance(100));
+    bench.router.lease_refused();
+    let resignation = bench.router.advertisement(Priority::RESIGN);
+    assert_eq!(
+        bench.effects(),
+        [
+            Effect::Send(resignation),
+            bench.release(),
+            Effect::VacateLease,
+            transitioned(State::Master, State::Fault, Reason::LeaseRefused)
+        ]
+    );
+}
+
+#[test]
 fn a_link_that_goes_down_ends_a_handover() {
     let mut bench = Bench::master(instance(100));
     bench.hear(LOWER, 150);
