@@ -78,10 +78,15 @@ fn build<F: Reply>(packet: &mut Packet, network: usize, transport: usize) -> Opt
         reset.acknowledgement = Be32::new(next);
         reset.flags |= tcp_flags::ACK;
     }
-    let pseudo_header = F::write_header(packet, network)?;
-    reset.checksum = checksum(pseudo_header + sum_of_tcp(&reset));
+    // The checksum comes last: what the segment said needs no stack while the IP header is written.
     let transport = network + F::HEADER_LENGTH;
+    let sum = sum_of_tcp(&reset);
     packet.write(transport, reset)?;
+    let pseudo_header = F::write_header(packet, network)?;
+    packet.write(
+        transport + offset_of!(Tcp, checksum),
+        checksum(pseudo_header + sum),
+    )?;
     end_frame(packet, transport + size_of::<Tcp>())
 }
 
