@@ -97,11 +97,12 @@ impl Lease {
 }
 
 /// A virtual address and the lease that guards it: the value of [`crate::maps::ADDRESSES`], whose key is an
-/// [`crate::Address`]. Every address of a virtual router is here, with or without a service on it.
+/// [`crate::Address`]. Every address of a virtual router is here, with or without a service on it, and every address of
+/// a service.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AddressEntry {
-    /// The slot in [`crate::maps::LEASES`].
+    /// The slot in [`crate::maps::LEASES`], or [`NO_LEASE`] if no virtual router guards the address.
     pub lease: u32,
 }
 

@@ -1,15 +1,53 @@
 //! Time, as both sides of the maps read it.
-#![allow(unsafe_code, reason = "the clock is a kernel helper")]
+#![allow(
+    unsafe_code,
+    reason = "the clock is a kernel helper, and what it said is kept in a map"
+)]
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
+use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns};
+
+use crate::maps;
 
 /// One second in the unit of [`now`].
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
-/// Nanoseconds of `CLOCK_MONOTONIC`, as of the last timer tick (1 to 10 ms ago): exact enough for leases and
-/// timeouts, and it reads no hardware clock.
+/// What the clock said at a timer tick: this CPU's entry of the map `CLOCK`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Tick {
+    /// The kernel's count of timer ticks.
+    jiffies: u64,
+    /// Nanoseconds of `CLOCK_MONOTONIC`.
+    nanoseconds: u64,
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, as of the last timer tick but one at worst (each 1 to 10 ms): exact enough for
+/// leases and timeouts, and it reads no hardware clock.
+///
+/// The coarse clock stands still between two ticks, so it is asked once per tick and CPU. The count of ticks is one
+/// load, which the verifier puts in place of the helper's call (`do_misc_fixups` in `kernel/bpf/verifier.c`); the
+/// coarse clock is two calls and more, 15 ns of the 95 that a packet of an established connection took without this.
 #[inline(always)]
 pub(crate) fn now() -> u64 {
     // SAFETY: the helper takes nothing and only returns a number.
+    let jiffies = unsafe { bpf_jiffies64() };
+    let Some(tick) = maps::tick() else {
+        return coarse();
+    };
+    // SAFETY: `tick` points to this CPU's entry of the map, and nothing else runs on this CPU meanwhile.
+    unsafe {
+        if (*tick).jiffies != jiffies {
+            *tick = Tick {
+                jiffies,
+                nanoseconds: coarse(),
+            };
+        }
+        (*tick).nanoseconds
+    }
+}
+
+#[inline(always)]
+fn coarse() -> u64 {
+    // SAFETY: as above.
     unsafe { bpf_ktime_get_coarse_ns() }
 }

@@ -5,7 +5,7 @@
 //! of our addresses is dropped: no real server could use it without the first. (It may have overtaken the first: the
 //! client sends again.) Elsewhere, and for protocols other than TCP and UDP, fragments are the kernel's.
 
-use lb_common::{Fragment, FragmentKey, Service, Verdict, real_flags};
+use lb_common::{Fragment, FragmentKey, Verdict, real_flags};
 
 use crate::{
     clock::{self, SECOND},
@@ -14,26 +14,26 @@ use crate::{
     forward, lease, maps,
     outcome::Outcome,
     packet::Packet,
-    parse::Headers,
 };
 
 /// How long the kernel waits for fragments (`net.ipv4.ipfrag_time`).
 const TIMEOUT: u64 = 30 * SECOND;
 
-/// Remembers where a packet's first fragment goes.
+/// Remembers where a packet's first fragment goes: `slot` and `generation` are the real server's. (Five arguments and
+/// no structure: arguments are registers, a structure would be written to the stack for each packet.)
 #[inline(never)]
-pub(crate) fn remember<F: Family>(headers: &Headers<F>, service: &Service, target: Target) {
+pub(crate) fn remember<F: Family>(key: &F::Key, identification: u32, lease: u32, slot: u32, generation: u32) {
     let key = FragmentKey {
-        source: F::client(&headers.key),
-        destination: F::virtual_address(&headers.key),
-        identification: headers.identification,
-        protocol: F::protocol(&headers.key),
+        source: F::client(key),
+        destination: F::virtual_address(key),
+        identification,
+        protocol: F::protocol(key),
     };
     let value = Fragment {
-        real: target.slot,
-        generation: target.real.generation,
+        real: slot,
+        generation,
         seen_at: clock::now(),
-        lease: service.lease,
+        lease,
         _reserved: 0,
     };
     maps::set_fragment(&key, &value);

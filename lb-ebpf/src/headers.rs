@@ -209,4 +209,5 @@ plain!(
     Icmp,
     Vrrp,
     Be16,
+    Be32,
 );

@@ -15,8 +15,8 @@
 //! successor serves the address: neither ARP, nor a reset to a connection that is the successor's now.
 //!
 //! An address or a service without a lease ([`NO_LEASE`]) is always ours. A slot outside the map is treated as vacant.
-//! An address that no virtual router guards counts as ours only if the daemon enters it with [`NO_LEASE`]; else what is
-//! for none of its services passes, malformed packets and stray fragments included.
+//! The daemon enters the addresses of services that no virtual router guards with [`NO_LEASE`], so that what is
+//! malformed and stray fragments are dropped there as well.
 
 use lb_common::{Lease, LeaseStanding, NO_LEASE, Verdict, VirtualRouterKey, lease_state};
 

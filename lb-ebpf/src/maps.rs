@@ -23,7 +23,7 @@ use lb_common::{
     },
 };
 
-use crate::outcome::Outcome;
+use crate::{clock::Tick, outcome::Outcome};
 
 /// A table of connections that have gone beyond their first packet.
 pub(crate) type Flows<K> = LruHashMap<K, Flow, { FLOWS_DEFAULT_CAPACITY as usize }>;
@@ -65,6 +65,9 @@ static SERVICE_STATS: PerCpuArray<Counters, { SERVICES_CAPACITY as usize }> = Pe
 static REAL_STATS: PerCpuArray<Counters, { REALS_CAPACITY as usize }> = PerCpuArray::new();
 #[btf_map]
 static VERDICTS: PerCpuArray<u64, { Verdict::COUNT as usize }> = PerCpuArray::new();
+/// The program's own: no part of what it shares with the daemon.
+#[btf_map]
+static CLOCK: PerCpuArray<Tick, 1> = PerCpuArray::new();
 
 /// A key on the stack. The compiler may store it eight bytes at a time, and the verifier lets only aligned stores
 /// reach the stack.
@@ -84,6 +87,12 @@ pub(crate) fn service(Key(key): &Key<ServiceKey>) -> Option<Service> {
 #[inline(always)]
 pub(crate) fn ring(slot: u32) -> Option<u32> {
     RINGS.get(slot).copied()
+}
+
+/// What the clock said last on this CPU.
+#[inline(always)]
+pub(crate) fn tick() -> Option<*mut Tick> {
+    CLOCK.get_ptr_mut(0)
 }
 
 /// How many connections of the service at `index` had been scheduled before, counting this one from now on.

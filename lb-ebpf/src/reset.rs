@@ -4,6 +4,8 @@
 //! sequence number; one without, by a reset that acknowledges it. A reset is never answered. Link-layer addresses, IP
 //! addresses and ports are exchanged, VLAN tags stay, IP options go.
 
+use core::mem::offset_of;
+
 use lb_common::{Verdict, protocol};
 
 use crate::{
@@ -11,7 +13,6 @@ use crate::{
     headers::{Ipv4, Ipv6, Tcp, ethernet, tcp_flags},
     outcome::Outcome,
     packet::{Be16, Be32, Packet},
-    parse::Headers,
 };
 
 /// As the kernel's `net.ipv4.ip_default_ttl`.
@@ -24,34 +25,36 @@ pub(crate) trait Reply: Family {
     /// The length of the header that [`Self::write_header`] writes.
     const HEADER_LENGTH: usize;
 
-    /// The bytes of the IP packet from `transport` on.
-    fn transport_length(packet: &Packet, headers: &Headers<Self>) -> Option<usize>
-    where
-        Self: Sized;
+    /// Where the IP packet whose header begins at `network` ends.
+    fn end(packet: &Packet, network: usize) -> Option<usize>;
 
-    /// Replaces the IP header by one towards the client, for a TCP header without options or data. Returns the sum
-    /// of the pseudo-header.
-    fn write_header(packet: &mut Packet, headers: &Headers<Self>) -> Option<u32>
-    where
-        Self: Sized;
+    /// Replaces the IP header at `network` by one towards the client, for a TCP header without options or data.
+    /// Returns the sum of the pseudo-header.
+    fn write_header(packet: &mut Packet, network: usize) -> Option<u32>;
 }
 
-/// Answers a segment with a reset.
+/// Answers a segment with a reset. Its IP header begins at `network`, its TCP header at `transport`.
 #[inline(never)]
-pub(crate) fn answer<F: Reply>(packet: &mut Packet, headers: &Headers<F>, verdict: Verdict) -> Outcome {
-    match build(packet, headers) {
+pub(crate) fn answer<F: Reply>(
+    packet: &mut Packet,
+    network: usize,
+    transport: usize,
+    verdict: Verdict,
+) -> Outcome {
+    match build::<F>(packet, network, transport) {
         Some(()) => Outcome::transmit(verdict),
         None => Outcome::drop(Verdict::DropMalformed),
     }
 }
 
 #[inline(always)]
-fn build<F: Reply>(packet: &mut Packet, headers: &Headers<F>) -> Option<()> {
+fn build<F: Reply>(packet: &mut Packet, network: usize, transport: usize) -> Option<()> {
     let gateway = packet.read(ethernet::SOURCE)?;
     let own = packet.read(ethernet::DESTINATION)?;
-    let segment: Tcp = packet.read(headers.transport)?;
-    let data_length =
-        F::transport_length(packet, headers)?.checked_sub(usize::from(segment.data_offset >> 4) * 4)?;
+    ethernet::write(packet, gateway, own)?;
+    let segment: Tcp = packet.read(transport)?;
+    let data = transport + usize::from(segment.data_offset >> 4) * 4;
+    let data_length = F::end(packet, network)?.checked_sub(data)?;
     let mut reset = Tcp {
         source_port: segment.destination_port,
         destination_port: segment.source_port,
@@ -75,11 +78,15 @@ fn build<F: Reply>(packet: &mut Packet, headers: &Headers<F>) -> Option<()> {
         reset.acknowledgement = Be32::new(next);
         reset.flags |= tcp_flags::ACK;
     }
-    ethernet::write(packet, gateway, own)?;
-    let pseudo_header = F::write_header(packet, headers)?;
-    reset.checksum = checksum(pseudo_header + sum_of_tcp(&reset));
-    let transport = headers.network + F::HEADER_LENGTH;
+    // The checksum comes last: what the segment said needs no stack while the IP header is written.
+    let transport = network + F::HEADER_LENGTH;
+    let sum = sum_of_tcp(&reset);
     packet.write(transport, reset)?;
+    let pseudo_header = F::write_header(packet, network)?;
+    packet.write(
+        transport + offset_of!(Tcp, checksum),
+        checksum(pseudo_header + sum),
+    )?;
     end_frame(packet, transport + size_of::<Tcp>())
 }
 
@@ -98,15 +105,18 @@ impl Reply for V4 {
     const HEADER_LENGTH: usize = size_of::<Ipv4>();
 
     #[inline(always)]
-    fn transport_length(packet: &Packet, headers: &Headers<Self>) -> Option<usize> {
-        let ip: Ipv4 = packet.read(headers.network)?;
-        (headers.network + usize::from(ip.total_length.get())).checked_sub(headers.transport)
+    fn end(packet: &Packet, network: usize) -> Option<usize> {
+        let ip: Ipv4 = packet.read(network)?;
+        Some(network + usize::from(ip.total_length.get()))
     }
 
     #[inline(always)]
-    fn write_header(packet: &mut Packet, headers: &Headers<Self>) -> Option<u32> {
-        let client = headers.key.client_address;
-        let virtual_address = headers.key.virtual_address;
+    fn write_header(packet: &mut Packet, network: usize) -> Option<u32> {
+        let Ipv4 {
+            source: client,
+            destination: virtual_address,
+            ..
+        } = packet.read(network)?;
         let total_length = (size_of::<Ipv4>() + size_of::<Tcp>()) as u16;
         let addresses = sum_of_bytes(&client) + sum_of_bytes(&virtual_address);
         let sum = 0x4500
@@ -126,7 +136,7 @@ impl Reply for V4 {
             source: virtual_address,
             destination: client,
         };
-        packet.write(headers.network, header)?;
+        packet.write(network, header)?;
         Some(addresses + u32::from(protocol::TCP) + size_of::<Tcp>() as u32)
     }
 }
@@ -135,26 +145,31 @@ impl Reply for V6 {
     const HEADER_LENGTH: usize = size_of::<Ipv6>();
 
     #[inline(always)]
-    fn transport_length(packet: &Packet, headers: &Headers<Self>) -> Option<usize> {
-        let ip: Ipv6 = packet.read(headers.network)?;
-        (headers.network + size_of::<Ipv6>() + usize::from(ip.payload_length.get()))
-            .checked_sub(headers.transport)
+    fn end(packet: &Packet, network: usize) -> Option<usize> {
+        let ip: Ipv6 = packet.read(network)?;
+        Some(network + size_of::<Ipv6>() + usize::from(ip.payload_length.get()))
     }
 
     #[inline(always)]
-    fn write_header(packet: &mut Packet, headers: &Headers<Self>) -> Option<u32> {
-        let client = headers.key.client_address;
-        let virtual_address = headers.key.virtual_address;
-        let header = Ipv6 {
-            version_and_flow: Be32::new(6 << 28),
-            payload_length: Be16::new(size_of::<Tcp>() as u16),
-            next_header: protocol::TCP,
-            hop_limit: TIME_TO_LIVE,
-            source: virtual_address,
-            destination: client,
-        };
-        packet.write(headers.network, header)?;
-        let addresses = sum_of_bytes(&client) + sum_of_bytes(&virtual_address);
+    fn write_header(packet: &mut Packet, network: usize) -> Option<u32> {
+        // In parts: the verifier allows 512 bytes of stack, and a whole header would be laid out there.
+        packet.write(network + offset_of!(Ipv6, version_and_flow), Be32::new(6 << 28))?;
+        packet.write(
+            network + offset_of!(Ipv6, payload_length),
+            Be16::new(size_of::<Tcp>() as u16),
+        )?;
+        packet.write(
+            network + offset_of!(Ipv6, next_header),
+            [protocol::TCP, TIME_TO_LIVE],
+        )?;
+        let mut addresses = 0;
+        for half in [0, 8] {
+            let client: [u8; 8] = packet.read(network + Self::SOURCE + half)?;
+            let virtual_address: [u8; 8] = packet.read(network + Self::DESTINATION + half)?;
+            packet.write(network + Self::SOURCE + half, virtual_address)?;
+            packet.write(network + Self::DESTINATION + half, client)?;
+            addresses += sum_of_bytes(&client) + sum_of_bytes(&virtual_address);
+        }
         Some(addresses + u32::from(protocol::TCP) + size_of::<Tcp>() as u32)
     }
 }

@@ -8,9 +8,10 @@
 
 use aya_ebpf::Global;
 use aya_log_ebpf_macros::info;
+use lb_common::protocol;
 
 use crate::{
-    headers::{Ipv4, Ipv6, ether_type},
+    headers::{Ipv4, Ipv6, Ports, ether_type},
     outcome::Outcome,
     packet::Packet,
     parse,
@@ -28,45 +29,83 @@ pub(crate) fn packet(packet: &Packet, outcome: Outcome) {
     }
 }
 
+/// The first word of each line is the verdict's number; the daemon puts its name there.
 #[inline(never)]
 fn line(packet: &Packet, outcome: Outcome) {
     let Some(link) = parse::link(packet) else {
         return;
     };
-    let verdict = outcome.verdict();
-    let interface = packet.interface();
     match link.ether_type {
-        ether_type::IPV4 => {
-            if let Some(ip) = packet.read::<Ipv4>(link.network) {
-                info!(
-                    packet.context(),
-                    "verdict {} interface {}: {:i} > {:i} protocol {}",
-                    verdict,
-                    interface,
-                    ip.source,
-                    ip.destination,
-                    ip.protocol
-                );
-            }
-        }
-        ether_type::IPV6 => {
-            if let Some(ip) = packet.read::<Ipv6>(link.network) {
-                info!(
-                    packet.context(),
-                    "verdict {} interface {}: {:i} > {:i} protocol {}",
-                    verdict,
-                    interface,
-                    ip.source,
-                    ip.destination,
-                    ip.next_header
-                );
-            }
-        }
+        ether_type::IPV4 => ipv4(packet, link.network, outcome),
+        ether_type::IPV6 => ipv6(packet, link.network, outcome),
         other => info!(
             packet.context(),
-            "verdict {} interface {}: ethertype {:x}", verdict, interface, other
+            "{} interface {} ethertype {:x}",
+            outcome.verdict(),
+            packet.interface(),
+            other
         ),
     }
+}
+
+/// A line about an IP packet: with its ports, if it has any.
+macro_rules! ip_line {
+    ($packet:ident, $outcome:ident, $ip:ident, $protocol:expr, $transport:expr) => {
+        match ports($packet, $protocol, $transport) {
+            Some(ports) => info!(
+                $packet.context(),
+                "{} interface {} protocol {} {:i} port {} > {:i} port {}",
+                $outcome.verdict(),
+                $packet.interface(),
+                $protocol,
+                $ip.source,
+                ports.source.get(),
+                $ip.destination,
+                ports.destination.get()
+            ),
+            None => info!(
+                $packet.context(),
+                "{} interface {} protocol {} {:i} > {:i}",
+                $outcome.verdict(),
+                $packet.interface(),
+                $protocol,
+                $ip.source,
+                $ip.destination
+            ),
+        }
+    };
+}
+
+#[inline(always)]
+fn ipv4(packet: &Packet, network: usize, outcome: Outcome) {
+    let Some(ip) = packet.read::<Ipv4>(network) else {
+        return;
+    };
+    let is_later_fragment = ip.flags_and_offset.get() & Ipv4::OFFSET_MASK != 0;
+    let transport = if is_later_fragment {
+        None
+    } else {
+        Some(network + usize::from(ip.version_and_length & 0xf) * 4)
+    };
+    ip_line!(packet, outcome, ip, ip.protocol, transport);
+}
+
+#[inline(always)]
+fn ipv6(packet: &Packet, network: usize, outcome: Outcome) {
+    let Some(ip) = packet.read::<Ipv6>(network) else {
+        return;
+    };
+    // An extension header is shown as the protocol, without ports.
+    let transport = Some(network + size_of::<Ipv6>());
+    ip_line!(packet, outcome, ip, ip.next_header, transport);
+}
+
+#[inline(always)]
+fn ports(packet: &Packet, protocol: u8, transport: Option<usize>) -> Option<Ports> {
+    if protocol != protocol::TCP && protocol != protocol::UDP {
+        return None;
+    }
+    packet.read(transport?)
 }
 
 /// What the macros of `aya-log-ebpf-macros` expand to, under the path that they expect.

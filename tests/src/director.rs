@@ -22,6 +22,8 @@ pub struct Director<'lab> {
     log: PathBuf,
     lifetime: Lifetime,
     process: Option<Process>,
+    /// Arguments of `lbd run` beyond the configuration.
+    pub arguments: Vec<&'static str>,
 }
 
 impl<'lab> Director<'lab> {
@@ -39,6 +41,7 @@ impl<'lab> Director<'lab> {
             directory,
             lifetime: lab.lifetime,
             process: None,
+            arguments: Vec::new(),
         };
         director.write_configuration()?;
         director.restart()?;
@@ -73,7 +76,11 @@ impl<'lab> Director<'lab> {
             ensure!(process.has_ended(), "lbd on {} is still running", self.node.name);
         }
         let mut command = self.node.namespace.command(binaries::find("lbd")?);
-        command.arg("run").arg("-c").arg(self.configuration_path());
+        command
+            .arg("run")
+            .arg("-c")
+            .arg(self.configuration_path())
+            .args(&self.arguments);
         let mut process = Process::start(command, &self.log, self.lifetime)?;
         wait::until(
             "lbd answers on its control socket",

@@ -45,6 +45,33 @@ fn requests(load: &Load, count: usize) -> Result<lab::LoadReport> {
 }
 
 #[test]
+fn packets_are_traced_if_that_is_asked_for_and_only_then() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut director = single(&lab, Configuration::new(&lab, 150))?;
+    lab.client.curl(http(), 3)?;
+    assert!(!director.log()?.contains("forward_new"), "{}", director.log()?);
+
+    director.stop()?;
+    director.arguments = vec!["--trace-packets"];
+    director.restart()?;
+    director.wait_for("it is master again", Duration::from_secs(20), |status| {
+        status.is_master() && status.all_up()
+    })?;
+    lab.client.curl(http(), 3)?;
+    let line = wait::until("a new connection is logged", PATIENCE, || {
+        let log = director.log().ok()?;
+        log.lines()
+            .find(|line| line.contains("forward_new"))
+            .map(str::to_owned)
+    })?;
+    assert!(
+        line.contains(" tcp ") && line.ends_with(&format!("> {VIP} port 80: a new connection")),
+        "{line}"
+    );
+    Ok(())
+}
+
+#[test]
 fn weights_are_kept_exactly_and_connections_interleaved() -> Result<()> {
     let lab = Lab::new()?;
     let (_master, _backup) = Director::pair(&lab, |priority| Configuration::new(&lab, priority))?;

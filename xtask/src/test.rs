@@ -134,6 +134,8 @@ fn tiers() -> Result<Vec<String>> {
     Ok(known.chain(others).collect())
 }
 
+/// The program is read by itself, here and by rustdoc: with the rest of the workspace, cargo would give it `lb-common`
+/// with the features that only the daemon may have.
 fn clippy() -> Result<()> {
     let deny = ["--", "-D", "warnings"];
     run(cargo(["clippy", "--workspace", "--exclude", "lb-ebpf", "--all-targets"]).args(deny))?;
@@ -142,15 +144,12 @@ fn clippy() -> Result<()> {
 }
 
 fn rustdoc() -> Result<()> {
-    let arguments = [
-        "doc",
-        "--workspace",
-        "--exclude",
-        "lb-ebpf",
-        "--no-deps",
-        "--document-private-items",
-    ];
-    run(cargo(arguments).env("RUSTDOCFLAGS", "-D warnings"))
+    let document = |packages: &[&str]| {
+        let mut doc = cargo(["doc", "--no-deps", "--document-private-items"]);
+        run(doc.args(packages).env("RUSTDOCFLAGS", "-D warnings"))
+    };
+    document(&["--workspace", "--exclude", "lb-ebpf"])?;
+    document(&["--package", "lb-ebpf"])
 }
 
 /// The tests that need nothing, and the examples in the documentation.

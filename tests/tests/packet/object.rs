@@ -87,6 +87,7 @@ fn bpftool_loads_the_object_and_names_every_field() {
         names,
         [
             "ADDRESSES",
+            "CLOCK",
             "CURSORS",
             "FLOWS4",
             "FLOWS6",

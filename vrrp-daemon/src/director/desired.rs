@@ -70,7 +70,7 @@ pub struct Desired {
     pub services: BTreeMap<ServiceKey, DesiredService>,
     /// The real servers, by slot; all other slots should be free.
     pub reals: BTreeMap<u32, Real>,
-    /// The virtual addresses.
+    /// The virtual addresses: those of virtual routers, and those of services that no virtual router guards.
     pub addresses: BTreeMap<Address, AddressEntry>,
     /// The virtual routers.
     pub virtual_routers: HashMap<VirtualRouterKey, VirtualRouterEntry>,
@@ -96,6 +96,12 @@ impl Desired {
                 Some(Some(lease)) => *lease,
                 Some(None) => continue,
             };
+            // An address that no virtual router guards is among ours only by its services. The program must know it:
+            // what is malformed, or a fragment that follows none, has no port to find a service by.
+            desired
+                .addresses
+                .entry(map_address(service.address.address))
+                .or_insert(AddressEntry { lease });
             desired.add_service(inputs, service, lease, &mut slots);
         }
         desired

@@ -21,7 +21,7 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
-    /// The kernel refused the object.
+    /// The kernel refused the object. (The version is the one that `lb-ebpf` gives reasons for.)
     #[error("cannot load the eBPF object (are we root, is the kernel 5.15 or newer?)")]
     Load(#[source] Box<EbpfError>),
     /// The kernel refused the program.

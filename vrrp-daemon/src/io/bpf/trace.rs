@@ -4,6 +4,8 @@ use std::io;
 
 use aya::Ebpf;
 use aya_log::EbpfLogger;
+use lb_common::Verdict;
+use log::{Log, Metadata, Record};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -11,12 +13,13 @@ use super::Error;
 
 /// The program's log lines, on their way into the daemon's log.
 pub struct PacketTrace {
-    logger: EbpfLogger<&'static dyn log::Log>,
+    logger: EbpfLogger<Lines>,
 }
 
 impl PacketTrace {
     pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, Error> {
-        let logger = EbpfLogger::init(ebpf).map_err(|_| Error::Missing("map `AYA_LOGS`"))?;
+        let logger =
+            EbpfLogger::init_with_logger(ebpf, Lines).map_err(|_| Error::Missing("map `AYA_LOGS`"))?;
         Ok(Self { logger })
     }
 
@@ -36,6 +39,59 @@ impl PacketTrace {
             let mut guard = logger.readable_mut().await?;
             guard.get_inner_mut().flush();
             guard.clear_ready();
+        }
+    }
+}
+
+/// Takes the program's lines, each of which begins with the number of a verdict.
+struct Lines;
+
+impl Log for Lines {
+    fn enabled(&self, _metadata: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        tracing::info!("{}", readable(&record.args().to_string()));
+    }
+
+    fn flush(&self) {}
+}
+
+/// The line with words in place of the verdict's and of the protocol's numbers.
+fn readable(line: &str) -> String {
+    let Some((verdict, rest)) = line.split_once(' ').and_then(|(number, rest)| {
+        let verdict = Verdict::ALL.get(number.parse::<usize>().ok()?)?;
+        Some((verdict, rest))
+    }) else {
+        return line.to_owned();
+    };
+    let rest = rest
+        .replacen(" protocol 6 ", " tcp ", 1)
+        .replacen(" protocol 17 ", " udp ", 1);
+    format!("{} {rest}: {}", verdict.name(), verdict.explanation())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::readable;
+
+    #[test]
+    fn a_line_tells_the_verdict_in_words() {
+        assert_eq!(
+            readable("14 interface 2 protocol 6 198.51.100.7 port 40000 > 10.0.0.3 port 80"),
+            "forward_flow interface 2 tcp 198.51.100.7 port 40000 > 10.0.0.3 port 80: a known connection"
+        );
+        assert_eq!(
+            readable("1 interface 2 protocol 1 198.51.100.7 > 10.0.0.9"),
+            "pass_not_ours interface 2 protocol 1 198.51.100.7 > 10.0.0.9: to none of our virtual addresses or services"
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_no_verdict_stays_as_it_is() {
+        for line in ["", "14", "999 interface 2", "something else"] {
+            assert_eq!(readable(line), line);
         }
     }
 }
