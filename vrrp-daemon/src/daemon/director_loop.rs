@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use super::channel::{Assignment, Report};
 use super::forwarding::Forwarding;
 use super::monitors::Monitors;
+use super::pace::Pace;
 use super::reload::{self, Reloaded};
 use super::status;
 use crate::api::{Request, Response};
@@ -57,6 +58,10 @@ pub(super) struct DirectorLoop {
     pub(super) resolver: Resolver,
     pub(super) interfaces: InterfaceIndices,
     pub(super) forwarding: Forwarding,
+    /// Bringing the maps to what is wanted: ten thousand servers that come up one by one are not ten thousand plans.
+    pub(super) converging: Pace,
+    /// Looking at routes and neighbours.
+    pub(super) resolving: Pace,
     pub(super) monitors: Monitors,
     pub(super) lease_slots: LeaseSlots,
     pub(super) assignment: watch::Sender<Assignment>,
@@ -90,17 +95,29 @@ impl DirectorLoop {
         };
         let mut resync_at = Instant::now() + RESYNC;
         let mut stop_by: Option<Instant> = None;
-        let mut dirty = true;
+        self.converging.want();
         loop {
-            dirty |= self.monitors.carry_out();
-            if dirty {
+            if self.resolving.is_due(Instant::now()) {
+                self.resolve().await;
+                self.converging.want();
+            }
+            if self.monitors.carry_out() {
+                self.converging.want();
+            }
+            if self.converging.is_due(Instant::now()) {
                 self.converge();
             }
-            let deadline = [self.monitors.deadline(), Some(resync_at), stop_by]
-                .into_iter()
-                .flatten()
-                .min();
-            dirty = match self.next_event(&mut signals, deadline.unwrap_or(resync_at)).await {
+            let deadline = [
+                self.monitors.deadline(),
+                self.converging.deadline(),
+                self.resolving.deadline(),
+                Some(resync_at),
+                stop_by,
+            ]
+            .into_iter()
+            .flatten()
+            .min();
+            let changed = match self.next_event(&mut signals, deadline.unwrap_or(resync_at)).await {
                 Event::Probed(id, outcome) => {
                     self.monitors.probed(id, outcome, Instant::now());
                     false
@@ -134,11 +151,14 @@ impl DirectorLoop {
                     if resync {
                         resync_at = now + RESYNC;
                         self.forwarding.read_again();
-                        self.resolve().await;
+                        self.resolving.want();
                     }
                     resync
                 }
             };
+            if changed {
+                self.converging.want();
+            }
         }
     }
 
@@ -158,6 +178,7 @@ impl DirectorLoop {
 
     /// Brings the maps to what is configured and known.
     fn converge(&mut self) {
+        let began = Instant::now();
         let neighbours = self.neighbours();
         let inputs = Inputs {
             configuration: &self.configuration,
@@ -167,6 +188,7 @@ impl DirectorLoop {
             leases: &self.lease_slots,
         };
         self.forwarding.converge(&inputs);
+        self.converging.done(began, Instant::now());
     }
 
     fn neighbours(&self) -> Neighbours {
@@ -205,14 +227,15 @@ impl DirectorLoop {
             Observed::Unchanged => interfaces_changed,
             Observed::Changed => true,
             Observed::Stale => {
-                self.resolve().await;
-                true
+                self.resolving.want();
+                interfaces_changed
             }
         }
     }
 
     /// Finds out how the real servers are reached. Tells of those that direct routing cannot reach, once.
     async fn resolve(&mut self) {
+        let began = Instant::now();
         let addresses: BTreeSet<_> = self
             .configuration
             .virtual_services
@@ -220,7 +243,9 @@ impl DirectorLoop {
             .flat_map(|service| service.real_servers.iter().map(|real_server| real_server.address))
             .collect();
         let before = self.resolver.resolutions().clone();
-        if let Err(error) = self.resolver.resolve(&addresses).await {
+        let resolved = self.resolver.resolve(&addresses).await;
+        self.resolving.done(began, Instant::now());
+        if let Err(error) = resolved {
             warn!(%error, "cannot resolve the real servers");
             return;
         }

@@ -13,6 +13,7 @@ mod director_loop;
 mod forwarding;
 mod listeners;
 mod monitors;
+mod pace;
 mod reload;
 mod status;
 mod vrrp_loop;
@@ -36,6 +37,7 @@ use channel::Assignment;
 use director_loop::DirectorLoop;
 use forwarding::Forwarding;
 use monitors::Monitors;
+use pace::Pace;
 use vrrp_loop::VrrpLoop;
 
 /// How the daemon is started.
@@ -128,6 +130,8 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         config_path,
         configuration,
         started: Instant::now(),
+        converging: Pace::new(Instant::now()),
+        resolving: Pace::new(Instant::now()),
         resolver: Resolver::new(netlink.clone()),
         netlink,
         kernel,
