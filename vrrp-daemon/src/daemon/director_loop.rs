@@ -52,6 +52,8 @@ enum Event {
 pub(super) struct DirectorLoop {
     pub(super) config_path: PathBuf,
     pub(super) configuration: Configuration,
+    /// The configuration with what virtual routers that a reload removed need, while they hand over.
+    pub(super) departing: Option<Configuration>,
     pub(super) started: Instant,
     pub(super) netlink: Netlink,
     pub(super) kernel: Events,
@@ -124,7 +126,7 @@ impl DirectorLoop {
                 }
                 Event::Kernel(event) => self.observe(&event.context("the kernel's notices ended")?).await,
                 Event::Request(request, answer) => self.answer(request, answer).await,
-                Event::Report(Ok(())) => false,
+                Event::Report(Ok(())) => self.end_departure(),
                 Event::Report(Err(_)) if stop_by.is_some() => {
                     self.release_neighbours().await;
                     return Ok(());
@@ -181,7 +183,8 @@ impl DirectorLoop {
         let began = Instant::now();
         let neighbours = self.neighbours();
         let inputs = Inputs {
-            configuration: &self.configuration,
+            // Not `self.planned()`, which would borrow the maps as well.
+            configuration: self.departing.as_ref().unwrap_or(&self.configuration),
             health: self.monitors.health(),
             neighbours: &neighbours,
             interfaces: &self.interfaces,
@@ -189,6 +192,52 @@ impl DirectorLoop {
         };
         self.forwarding.converge(&inputs);
         self.converging.done(began, Instant::now());
+    }
+
+    /// What the maps follow.
+    fn planned(&self) -> &Configuration {
+        self.departing.as_ref().unwrap_or(&self.configuration)
+    }
+
+    /// Forgets the virtual routers that a reload has removed, once they have handed over. Returns whether the maps may
+    /// have to change.
+    fn end_departure(&mut self) -> bool {
+        let done = {
+            let report = self.report.borrow();
+            report.revision == self.assignment.borrow().revision && !report.handing_over
+        };
+        if !done || self.departing.take().is_none() {
+            return false;
+        }
+        let instances = &self.configuration.vrrp_instances;
+        match self
+            .lease_slots
+            .assign(self.forwarding.plane(), instances, &self.interfaces)
+        {
+            Ok(lease_slots) => self.lease_slots = lease_slots,
+            // They have slots already; the departed ones keep theirs until the next reload.
+            Err(shortage) => warn!(%shortage, "cannot take back leases"),
+        }
+        let interfaces: Vec<String> = self
+            .configuration
+            .interfaces()
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        self.assignment.send_if_modified(|assignment| {
+            let changed = assignment.interfaces != interfaces;
+            assignment.interfaces = interfaces;
+            changed
+        });
+        self.watch_planned();
+        self.resolving.want();
+        true
+    }
+
+    fn watch_planned(&mut self) {
+        let seeds = self.forwarding.plane().seeds();
+        let planned = self.departing.as_ref().unwrap_or(&self.configuration);
+        self.monitors.watch(planned, &seeds, Instant::now());
     }
 
     fn neighbours(&self) -> Neighbours {
@@ -237,7 +286,7 @@ impl DirectorLoop {
     async fn resolve(&mut self) {
         let began = Instant::now();
         let addresses: BTreeSet<_> = self
-            .configuration
+            .planned()
             .virtual_services
             .iter()
             .flat_map(|service| service.real_servers.iter().map(|real_server| real_server.address))
@@ -329,25 +378,28 @@ impl DirectorLoop {
             Err(message) => return refused(message),
         };
         self.interfaces = links.into_iter().map(|link| (link.name, link.index)).collect();
+        let departing = configuration.with_departing(self.planned());
         let lease_slots = match self.lease_slots.assign(
             self.forwarding.plane(),
-            &configuration.vrrp_instances,
+            &departing.as_ref().unwrap_or(&configuration).vrrp_instances,
             &self.interfaces,
         ) {
             Ok(lease_slots) => lease_slots,
             Err(shortage) => return refused(shortage.to_string()),
         };
-        let assignment = Assignment::new(&configuration, &lease_slots);
+        let mut assignment = Assignment::new(&configuration, &lease_slots);
+        if let Some(departing) = &departing {
+            // They forward to the end.
+            assignment.interfaces = departing.interfaces().into_iter().map(str::to_owned).collect();
+        }
         self.configuration = configuration;
+        self.departing = departing;
         self.lease_slots = lease_slots;
-        self.monitors.watch(
-            &self.configuration,
-            &self.forwarding.plane().seeds(),
-            Instant::now(),
-        );
+        self.watch_planned();
         self.resolve().await;
         self.assignment.send_modify(|current| {
             *current = Assignment {
+                revision: current.revision + 1,
                 stopping: current.stopping,
                 ..assignment
             }

@@ -129,6 +129,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
     let mut director = DirectorLoop {
         config_path,
         configuration,
+        departing: None,
         started: Instant::now(),
         converging: Pace::new(Instant::now()),
         resolving: Pace::new(Instant::now()),
