@@ -161,8 +161,8 @@ impl VrrpLoop {
                     }
                     if resync_at <= now {
                         resync_at = now + RESYNC;
-                        self.ask_again();
                         self.look_at_programs().await;
+                        self.ask_again();
                         self.look_at_links().await;
                         self.hold_addresses().await;
                     }
