@@ -92,6 +92,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         tables,
         trace,
         replaced,
+        lock: _lock,
     } = Dataplane::open(OpenOptions {
         pin_dir: &configuration.node.pin_dir,
         flow_table_size: configuration.dataplane.flow_table_size,
