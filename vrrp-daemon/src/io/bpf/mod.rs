@@ -142,6 +142,10 @@ fn lock(directory: &Path) -> Result<File, Error> {
     }
 }
 
+fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, Error> {
+    ebpf.take_map(name).ok_or(Error::Missing(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Error, lock};
@@ -156,8 +160,4 @@ mod tests {
         assert!(lock(&directory).is_ok());
         std::fs::remove_dir(&directory).expect("it is empty");
     }
-}
-
-fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, Error> {
-    ebpf.take_map(name).ok_or(Error::Missing(name))
 }
