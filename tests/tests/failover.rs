@@ -347,3 +347,63 @@ fn a_director_that_cannot_attach_its_program_stays_out_of_the_election() -> Resu
     ensure!(report.lost == 0, "{report:?}");
     Ok(())
 }
+
+/// The configuration of `director` with another virtual router, for another address, and without services.
+fn with_another_instance(director: &Director<'_>) -> String {
+    let directory = director.configuration_path();
+    let directory = directory.parent().expect("the file is in a directory");
+    let text = director
+        .configuration
+        .to_toml(director.node.name, directory)
+        .replace("virtual_router_id = 51", "virtual_router_id = 52")
+        .replace(&format!("{VIP}/24"), "10.99.0.1/32");
+    let (text, _services) = text.split_once("[[virtual_server]]").expect("it has services");
+    text.to_owned()
+}
+
+fn reload(director: &Director<'_>) -> Result<()> {
+    let path = director.configuration_path();
+    let output = director.lbd(&["reload", "-c", path.to_str().expect("a path in UTF-8")])?;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+#[test]
+fn an_instance_that_a_reload_removes_is_handed_over_without_a_loss() -> Result<()> {
+    let lab = Lab::new()?;
+    let (master, backup) = Director::pair(&lab, |priority| Configuration::classic(&lab, priority))?;
+    let clients = Clients::start(&lab)?;
+    clients.go_on(50)?;
+    master.write_configuration_text(&with_another_instance(&master))?;
+    reload(&master)?;
+    backup.becomes_master()?;
+    clients.go_on(100)?;
+    let seen = clients.finish()?;
+    unharmed(&seen, Allowance::default())?;
+    assert_eq!(
+        seen.arp.succession,
+        [master.node.mac, backup.node.mac],
+        "{seen:#?}"
+    );
+    assert!(!master.node.namespace.has_address("eth0", VIP)?);
+    Ok(())
+}
+
+#[test]
+fn an_instance_that_comes_back_while_it_hands_over_takes_part_again() -> Result<()> {
+    let lab = Lab::new()?;
+    let [node, _] = &lab.directors;
+    let director = Director::start(&lab, node, Configuration::classic(&lab, 150))?;
+    director.becomes_master()?;
+    director.write_configuration_text(&with_another_instance(&director))?;
+    reload(&director)?;
+    director.write_configuration()?;
+    reload(&director)?;
+    director.becomes_master()?;
+    assert!(director.node.namespace.has_address("eth0", VIP)?);
+    Ok(())
+}

@@ -77,6 +77,29 @@ async fn what_a_crashed_daemon_left_goes_whatever_its_prefix_and_label() {
 }
 
 #[tokio::test]
+async fn the_addresses_behind_a_primary_virtual_address_stay() {
+    let ([here, _there], eth0, netlink) = director().await;
+    here.set("ipv4/conf/all/promote_secondaries", "0");
+    here.set("ipv4/conf/eth0/promote_secondaries", "0");
+    // The administrator gave the interface another address while the virtual one was there.
+    here.ip("address flush dev eth0");
+    let address = virtual_address("10.0.0.3/24", None);
+    netlink.add_address(eth0, &address).await.expect("added");
+    here.ip("address add 10.0.0.7/24 dev eth0 label eth0:own");
+    here.ip("address add 10.0.0.8/24 dev eth0");
+
+    assert!(netlink.remove_address(eth0, &address).await.expect("removed"));
+    let shown = here.ip("-4 -o address show dev eth0");
+    assert!(!shown.contains("10.0.0.3"), "{shown}");
+    assert!(shown.contains("10.0.0.7/24 scope global eth0:own"), "{shown}");
+    assert!(
+        shown.contains("10.0.0.8/24 scope global secondary eth0"),
+        "{shown}"
+    );
+    assert_eq!(shown.matches("valid_lft forever").count(), 2, "{shown}");
+}
+
+#[tokio::test]
 async fn an_ipv6_address_is_usable_at_once() {
     let ([here, _there], eth0, netlink) = director().await;
     here.set("ipv6/conf/all/accept_dad", "1");

@@ -11,6 +11,8 @@ use crate::vrrp::State;
 /// What the VRRP loop has to do, as the director loop sets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Assignment {
+    /// Which assignment it is: the report says what it is about.
+    pub(super) revision: u64,
     /// The virtual routers to take part in.
     pub(super) instances: Vec<AssignedInstance>,
     /// The interfaces that the program belongs on.
@@ -51,6 +53,7 @@ impl Assignment {
             .iter()
             .any(|service| configuration.instance_of(service.address.address).is_none());
         Self {
+            revision: 0,
             instances,
             interfaces: configuration
                 .interfaces()
@@ -67,6 +70,10 @@ impl Assignment {
 /// What has become of it, as the VRRP loop tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Report {
+    /// The assignment that it is about.
+    pub(super) revision: u64,
+    /// Virtual routers that are not in the assignment any more still hand over.
+    pub(super) handing_over: bool,
     /// The virtual routers, in the order of the assignment.
     pub(super) instances: Vec<InstanceReport>,
     /// The interfaces that the program belongs on.

@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use super::channel::{Assignment, Report};
 use super::forwarding::Forwarding;
 use super::monitors::Monitors;
+use super::pace::Pace;
 use super::reload::{self, Reloaded};
 use super::status;
 use crate::api::{Request, Response};
@@ -51,12 +52,18 @@ enum Event {
 pub(super) struct DirectorLoop {
     pub(super) config_path: PathBuf,
     pub(super) configuration: Configuration,
+    /// The configuration with what virtual routers that a reload removed need, while they hand over.
+    pub(super) departing: Option<Configuration>,
     pub(super) started: Instant,
     pub(super) netlink: Netlink,
     pub(super) kernel: Events,
     pub(super) resolver: Resolver,
     pub(super) interfaces: InterfaceIndices,
     pub(super) forwarding: Forwarding,
+    /// Bringing the maps to what is wanted: ten thousand servers that come up one by one are not ten thousand plans.
+    pub(super) converging: Pace,
+    /// Looking at routes and neighbours.
+    pub(super) resolving: Pace,
     pub(super) monitors: Monitors,
     pub(super) lease_slots: LeaseSlots,
     pub(super) assignment: watch::Sender<Assignment>,
@@ -90,24 +97,36 @@ impl DirectorLoop {
         };
         let mut resync_at = Instant::now() + RESYNC;
         let mut stop_by: Option<Instant> = None;
-        let mut dirty = true;
+        self.converging.want();
         loop {
-            dirty |= self.monitors.carry_out();
-            if dirty {
+            if self.resolving.is_due(Instant::now()) {
+                self.resolve().await;
+                self.converging.want();
+            }
+            if self.monitors.carry_out() {
+                self.converging.want();
+            }
+            if self.converging.is_due(Instant::now()) {
                 self.converge();
             }
-            let deadline = [self.monitors.deadline(), Some(resync_at), stop_by]
-                .into_iter()
-                .flatten()
-                .min();
-            dirty = match self.next_event(&mut signals, deadline.unwrap_or(resync_at)).await {
+            let deadline = [
+                self.monitors.deadline(),
+                self.converging.deadline(),
+                self.resolving.deadline(),
+                Some(resync_at),
+                stop_by,
+            ]
+            .into_iter()
+            .flatten()
+            .min();
+            let changed = match self.next_event(&mut signals, deadline.unwrap_or(resync_at)).await {
                 Event::Probed(id, outcome) => {
                     self.monitors.probed(id, outcome, Instant::now());
                     false
                 }
                 Event::Kernel(event) => self.observe(&event.context("the kernel's notices ended")?).await,
                 Event::Request(request, answer) => self.answer(request, answer).await,
-                Event::Report(Ok(())) => false,
+                Event::Report(Ok(())) => self.end_departure(),
                 Event::Report(Err(_)) if stop_by.is_some() => {
                     self.release_neighbours().await;
                     return Ok(());
@@ -134,11 +153,14 @@ impl DirectorLoop {
                     if resync {
                         resync_at = now + RESYNC;
                         self.forwarding.read_again();
-                        self.resolve().await;
+                        self.resolving.want();
                     }
                     resync
                 }
             };
+            if changed {
+                self.converging.want();
+            }
         }
     }
 
@@ -158,15 +180,64 @@ impl DirectorLoop {
 
     /// Brings the maps to what is configured and known.
     fn converge(&mut self) {
+        let began = Instant::now();
         let neighbours = self.neighbours();
         let inputs = Inputs {
-            configuration: &self.configuration,
+            // Not `self.planned()`, which would borrow the maps as well.
+            configuration: self.departing.as_ref().unwrap_or(&self.configuration),
             health: self.monitors.health(),
             neighbours: &neighbours,
             interfaces: &self.interfaces,
             leases: &self.lease_slots,
         };
         self.forwarding.converge(&inputs);
+        self.converging.done(began, Instant::now());
+    }
+
+    /// What the maps follow.
+    fn planned(&self) -> &Configuration {
+        self.departing.as_ref().unwrap_or(&self.configuration)
+    }
+
+    /// Forgets the virtual routers that a reload has removed, once they have handed over. Returns whether the maps may
+    /// have to change.
+    fn end_departure(&mut self) -> bool {
+        let done = {
+            let report = self.report.borrow();
+            report.revision == self.assignment.borrow().revision && !report.handing_over
+        };
+        if !done || self.departing.take().is_none() {
+            return false;
+        }
+        let instances = &self.configuration.vrrp_instances;
+        match self
+            .lease_slots
+            .assign(self.forwarding.plane(), instances, &self.interfaces)
+        {
+            Ok(lease_slots) => self.lease_slots = lease_slots,
+            // They have slots already; the departed ones keep theirs until the next reload.
+            Err(shortage) => warn!(%shortage, "cannot take back leases"),
+        }
+        let interfaces: Vec<String> = self
+            .configuration
+            .interfaces()
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        self.assignment.send_if_modified(|assignment| {
+            let changed = assignment.interfaces != interfaces;
+            assignment.interfaces = interfaces;
+            changed
+        });
+        self.watch_planned();
+        self.resolving.want();
+        true
+    }
+
+    fn watch_planned(&mut self) {
+        let seeds = self.forwarding.plane().seeds();
+        let planned = self.departing.as_ref().unwrap_or(&self.configuration);
+        self.monitors.watch(planned, &seeds, Instant::now());
     }
 
     fn neighbours(&self) -> Neighbours {
@@ -205,22 +276,25 @@ impl DirectorLoop {
             Observed::Unchanged => interfaces_changed,
             Observed::Changed => true,
             Observed::Stale => {
-                self.resolve().await;
-                true
+                self.resolving.want();
+                interfaces_changed
             }
         }
     }
 
     /// Finds out how the real servers are reached. Tells of those that direct routing cannot reach, once.
     async fn resolve(&mut self) {
+        let began = Instant::now();
         let addresses: BTreeSet<_> = self
-            .configuration
+            .planned()
             .virtual_services
             .iter()
             .flat_map(|service| service.real_servers.iter().map(|real_server| real_server.address))
             .collect();
         let before = self.resolver.resolutions().clone();
-        if let Err(error) = self.resolver.resolve(&addresses).await {
+        let resolved = self.resolver.resolve(&addresses).await;
+        self.resolving.done(began, Instant::now());
+        if let Err(error) = resolved {
             warn!(%error, "cannot resolve the real servers");
             return;
         }
@@ -304,25 +378,28 @@ impl DirectorLoop {
             Err(message) => return refused(message),
         };
         self.interfaces = links.into_iter().map(|link| (link.name, link.index)).collect();
+        let departing = configuration.with_departing(self.planned());
         let lease_slots = match self.lease_slots.assign(
             self.forwarding.plane(),
-            &configuration.vrrp_instances,
+            &departing.as_ref().unwrap_or(&configuration).vrrp_instances,
             &self.interfaces,
         ) {
             Ok(lease_slots) => lease_slots,
             Err(shortage) => return refused(shortage.to_string()),
         };
-        let assignment = Assignment::new(&configuration, &lease_slots);
+        let mut assignment = Assignment::new(&configuration, &lease_slots);
+        if let Some(departing) = &departing {
+            // They forward to the end.
+            assignment.interfaces = departing.interfaces().into_iter().map(str::to_owned).collect();
+        }
         self.configuration = configuration;
+        self.departing = departing;
         self.lease_slots = lease_slots;
-        self.monitors.watch(
-            &self.configuration,
-            &self.forwarding.plane().seeds(),
-            Instant::now(),
-        );
+        self.watch_planned();
         self.resolve().await;
         self.assignment.send_modify(|current| {
             *current = Assignment {
+                revision: current.revision + 1,
                 stopping: current.stopping,
                 ..assignment
             }

@@ -13,6 +13,7 @@ mod director_loop;
 mod forwarding;
 mod listeners;
 mod monitors;
+mod pace;
 mod programs;
 mod reload;
 mod status;
@@ -37,6 +38,7 @@ use channel::Assignment;
 use director_loop::DirectorLoop;
 use forwarding::Forwarding;
 use monitors::Monitors;
+use pace::Pace;
 use vrrp_loop::VrrpLoop;
 
 /// How the daemon is started.
@@ -94,6 +96,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         tables,
         trace,
         replaced,
+        lock: _lock,
     } = Dataplane::open(OpenOptions {
         pin_dir: &configuration.node.pin_dir,
         flow_table_size: configuration.dataplane.flow_table_size,
@@ -131,7 +134,10 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
     let mut director = DirectorLoop {
         config_path,
         configuration,
+        departing: None,
         started: Instant::now(),
+        converging: Pace::new(Instant::now()),
+        resolving: Pace::new(Instant::now()),
         resolver: Resolver::new(netlink.clone()),
         netlink,
         kernel,

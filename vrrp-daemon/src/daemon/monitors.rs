@@ -1,6 +1,6 @@
 //! The health checks under way.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -13,8 +13,14 @@ use crate::io::probe::tcp::{self, ProbeError};
 use crate::model::Configuration;
 
 /// A monitor for each real server that has a check, and the probes that they asked for.
+///
+/// There may be ten thousand, each with its own times: only those that something has happened to are ever looked at.
 pub(super) struct Monitors {
     monitors: BTreeMap<RealServerId, Monitor>,
+    /// When each monitor is due, in order.
+    due: BTreeSet<(Instant, RealServerId)>,
+    /// The monitors that were given an input, and may want something done.
+    stirred: BTreeSet<RealServerId>,
     probes: JoinSet<(RealServerId, Result<(), ProbeError>)>,
     health: HashMap<RealServerId, Health>,
 }
@@ -23,6 +29,8 @@ impl Monitors {
     pub(super) fn new() -> Self {
         Self {
             monitors: BTreeMap::new(),
+            due: BTreeSet::new(),
+            stirred: BTreeSet::new(),
             probes: JoinSet::new(),
             health: HashMap::new(),
         }
@@ -68,6 +76,12 @@ impl Monitors {
             monitors.insert(id, monitor);
         }
         self.monitors = monitors;
+        self.due = self
+            .monitors
+            .iter()
+            .filter_map(|(id, monitor)| Some((monitor.deadline()?, *id)))
+            .collect();
+        self.stirred = self.monitors.keys().copied().collect();
         self.health = self
             .monitors
             .iter()
@@ -87,18 +101,35 @@ impl Monitors {
 
     /// When [`Self::timeout`] is next needed.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.monitors.values().filter_map(Monitor::deadline).min()
+        self.due.first().map(|(at, _)| *at)
     }
 
     /// Time has passed.
     pub(super) fn timeout(&mut self, now: Instant) {
-        for monitor in self
-            .monitors
-            .values_mut()
-            .filter(|monitor| monitor.deadline().is_some_and(|at| at <= now))
+        let mut late = Vec::new();
+        while let Some((at, id)) = self.due.first().copied()
+            && at <= now
         {
-            monitor.timeout(now);
+            self.due.pop_first();
+            late.push(id);
         }
+        for id in late {
+            self.input(id, |monitor| monitor.timeout(now));
+        }
+    }
+
+    /// Gives the monitor `id` an input, if there still is one: the real server may have been removed while its probe
+    /// was under way.
+    fn input(&mut self, id: RealServerId, input: impl FnOnce(&mut Monitor)) {
+        let Some(monitor) = self.monitors.get_mut(&id) else {
+            return;
+        };
+        if let Some(at) = monitor.deadline() {
+            self.due.remove(&(at, id));
+        }
+        input(monitor);
+        self.due.extend(monitor.deadline().map(|at| (at, id)));
+        self.stirred.insert(id);
     }
 
     /// Waits for a probe to end, for ever if none is under way. Nothing is lost if the wait is given up.
@@ -115,19 +146,15 @@ impl Monitors {
 
     /// Tells a monitor how its probe went.
     pub(super) fn probed(&mut self, id: RealServerId, outcome: Result<(), ProbeError>, now: Instant) {
-        // The real server may have been removed while the probe was under way.
-        let Some(monitor) = self.monitors.get_mut(&id) else {
-            return;
-        };
         match outcome {
             Err(error @ ProbeError::NotMade { .. }) => {
                 warn!(service = %id.service, real_server = %id.address, %error, "health check left out");
-                monitor.not_probed(now);
+                self.input(id, |monitor| monitor.not_probed(now));
             }
             outcome => {
                 let outcome = outcome.map_err(|error| error.to_string());
                 debug!(service = %id.service, real_server = %id.address, ?outcome, "health check");
-                monitor.probed(outcome, now);
+                self.input(id, |monitor| monitor.probed(outcome, now));
             }
         }
     }
@@ -135,21 +162,23 @@ impl Monitors {
     /// Carries out what the monitors want: starts probes and logs changes. Returns whether any health has changed.
     pub(super) fn carry_out(&mut self) -> bool {
         let mut changed = false;
-        for (id, monitor) in &mut self.monitors {
+        for id in std::mem::take(&mut self.stirred) {
+            let Some(monitor) = self.monitors.get_mut(&id) else {
+                continue;
+            };
             while let Some(effect) = monitor.next_effect() {
                 match effect {
                     Effect::Probe {
                         port,
                         connect_timeout,
                     } => {
-                        let id = *id;
                         let target = SocketAddr::new(id.address, port);
                         self.probes
                             .spawn(async move { (id, tcp::probe(target, connect_timeout).await) });
                     }
                     Effect::Changed { from, to, reason } => {
                         changed = true;
-                        self.health.insert(*id, to);
+                        self.health.insert(id, to);
                         if to == Health::Down {
                             warn!(service = %id.service, real_server = %id.address, %from, %to, %reason, "real server");
                         } else {
@@ -160,5 +189,68 @@ impl Monitors {
             }
         }
         changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    /// `count` real servers, each with a check every ten seconds.
+    fn configuration(count: u8) -> Configuration {
+        let mut text = "[dataplane]\ninterfaces = [\"eth0\"]\n[[virtual_server]]\naddress = \"192.0.2.1\"\nport = 80\ndelay_loop = \"10s\"\n".to_owned();
+        for host in 1..=count {
+            text += &format!(
+                "[[virtual_server.real_server]]\naddress = \"192.0.2.{}\"\ntcp_check = {{}}\n",
+                host + 1
+            );
+        }
+        config::parse(&text)
+            .expect("the configuration is valid")
+            .configuration
+    }
+
+    fn watching(count: u8, now: Instant) -> Monitors {
+        let mut monitors = Monitors::new();
+        monitors.watch(&configuration(count), &HashMap::new(), now);
+        monitors
+    }
+
+    fn is_queued_as_it_says(monitors: &Monitors) -> bool {
+        let said = monitors
+            .monitors
+            .iter()
+            .filter_map(|(id, monitor)| Some((monitor.deadline()?, *id)));
+        said.collect::<BTreeSet<_>>() == monitors.due
+    }
+
+    #[test]
+    fn every_monitor_is_queued_for_the_time_that_it_names() {
+        let start = Instant::now();
+        let mut monitors = watching(20, start);
+        assert!(is_queued_as_it_says(&monitors));
+        let first = monitors.deadline().expect("there are checks to make");
+        monitors.timeout(first);
+        assert!(is_queued_as_it_says(&monitors));
+        assert!(monitors.deadline() > Some(first), "the first one is probing");
+
+        let id = *monitors.monitors.keys().next().expect("there are monitors");
+        let later = start + std::time::Duration::from_secs(2);
+        monitors.timeout(later);
+        monitors.probed(id, Ok(()), later);
+        assert!(is_queued_as_it_says(&monitors));
+    }
+
+    #[test]
+    fn a_probe_of_a_removed_real_server_says_nothing() {
+        let start = Instant::now();
+        let mut monitors = watching(2, start);
+        let id = *monitors.monitors.keys().next_back().expect("there are monitors");
+        monitors.timeout(start + std::time::Duration::from_secs(2));
+        monitors.watch(&configuration(1), &HashMap::new(), start);
+        monitors.probed(id, Ok(()), start);
+        assert!(is_queued_as_it_says(&monitors));
+        assert!(!monitors.health().contains_key(&id));
     }
 }

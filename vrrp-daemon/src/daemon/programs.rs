@@ -106,6 +106,13 @@ impl Programs {
         }
     }
 
+    /// Lets go of an interface that is gone, and the program with it.
+    pub(super) fn forget(&mut self, interface: &str) {
+        self.attachments.detach(interface);
+        self.attached.remove(interface);
+        self.tried.remove(interface);
+    }
+
     /// Attaches the program. Tells of a refusal once, for as long as the interface says the same.
     fn attach(&mut self, interface: &str, index: u32, mode: XdpMode) -> bool {
         let trial = match self.attachments.attach(interface, mode) {

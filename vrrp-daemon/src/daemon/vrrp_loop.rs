@@ -26,6 +26,10 @@ const RESYNC: Duration = Duration::from_secs(10);
 /// The number of frames in a burst of gratuitous ARP (Keepalived's `vrrp_garp_master_repeat`).
 const ANNOUNCEMENTS: usize = 5;
 
+/// How many events are taken in before a deadline that has passed. As many packets as wait in the loop's queue after a
+/// pause, so that they are heard first; not more, or a flood of them would keep a master from advertising.
+const AHEAD_OF_DEADLINE: u32 = 64;
+
 /// Everything that can happen to this loop.
 enum Event {
     /// A packet of the VRRP protocol.
@@ -45,6 +49,8 @@ type RouterKey = (String, VirtualRouterId);
 struct Router {
     machine: VirtualRouter,
     lease_slot: u32,
+    /// It was told to stop, and hands over.
+    stopping: bool,
     /// The interface as it was last told to the machine, while it is up; at first, not told at all.
     told: bool,
     on: Option<Port>,
@@ -109,8 +115,10 @@ impl VrrpLoop {
         self.reassign();
         self.look_at_links().await;
         let mut resync_at = Instant::now() + RESYNC;
+        let mut ahead = 0;
         loop {
             self.carry_out_all().await;
+            self.let_go().await;
             self.attach_where_wanted().await;
             self.publish();
             if self.assignment.borrow().stopping && self.routers.is_empty() {
@@ -122,7 +130,17 @@ impl VrrpLoop {
                 .filter_map(|router| router.machine.deadline())
                 .min();
             let deadline = deadline.map_or(resync_at, |deadline| deadline.min(resync_at));
-            match self.next_event(deadline).await {
+            let event = if ahead < AHEAD_OF_DEADLINE {
+                self.next_event(deadline).await
+            } else {
+                Event::Timeout
+            };
+            ahead = match event {
+                Event::Timeout => 0,
+                _ if deadline <= Instant::now() => ahead + 1,
+                _ => 0,
+            };
+            match event {
                 Event::Packet(packet) => self.receive(&packet),
                 Event::Kernel(event) => self.observe(&event.context("the kernel's notices ended")?).await,
                 Event::Assignment(changed) => {
@@ -146,8 +164,8 @@ impl VrrpLoop {
         }
     }
 
-    /// Packets come before the deadline: after a pause, what lies in the sockets is heard before silence is concluded
-    /// from the clock.
+    /// Packets come before the deadline, within [`AHEAD_OF_DEADLINE`]: after a pause, what lies in the sockets is heard
+    /// before silence is concluded from the clock.
     async fn next_event(&mut self, deadline: Instant) -> Event {
         tokio::select! {
             biased;
@@ -175,10 +193,13 @@ impl VrrpLoop {
         for (key, router) in &mut self.routers {
             if !wanted.contains_key(key) {
                 router.machine.stop(now);
+                router.stopping = true;
             }
         }
         for (key, AssignedInstance { instance, lease_slot }) in wanted {
             match self.routers.get_mut(&key) {
+                // Wanted again while it hands over: it begins anew once it has (`let_go`).
+                Some(router) if router.stopping => {}
                 Some(router) => router.machine.reconfigure(instance, now),
                 None => {
                     let router = self.begin(instance, lease_slot, now);
@@ -203,6 +224,7 @@ impl VrrpLoop {
         Router {
             machine,
             lease_slot,
+            stopping: false,
             told: false,
             on: None,
             last_transition: None,
@@ -212,7 +234,7 @@ impl VrrpLoop {
     /// Tells the virtual routers what their interfaces are like now.
     async fn look_at_links(&mut self) {
         match self.netlink.links().await {
-            Ok(links) => self.links = links,
+            Ok(links) => self.replace_links(links),
             Err(error) => {
                 warn!(%error, "cannot list the interfaces");
                 return;
@@ -241,6 +263,10 @@ impl VrrpLoop {
                         error!(interface, %error, "cannot open the VRRP socket");
                         continue;
                     }
+                    // Another interface of the same name: what was held on the first one went with it.
+                    if router.on.is_some_and(|before| before.index != port.index) {
+                        router.machine.interface_down(now);
+                    }
                     router.machine.interface_up(port.primary_address, now);
                 }
                 None => router.machine.interface_down(now),
@@ -251,6 +277,20 @@ impl VrrpLoop {
         let routers = &self.routers;
         self.listeners
             .keep(|interface| routers.keys().any(|(used, _)| used == interface));
+    }
+
+    /// Takes in the interfaces that there are. The program went with those that are gone, even if there is another of the
+    /// same name by now.
+    fn replace_links(&mut self, links: Vec<Link>) {
+        for old in &self.links {
+            if !links
+                .iter()
+                .any(|new| new.index == old.index && new.name == old.name)
+            {
+                self.programs.forget(&old.name);
+            }
+        }
+        self.links = links;
     }
 
     /// Takes in what the kernel told.
@@ -312,7 +352,18 @@ impl VrrpLoop {
         }
     }
 
-    /// Carries out what the virtual routers ask for, and lets go of those that have stopped.
+    /// Lets go of the virtual routers that have stopped. One that was wanted again meanwhile begins anew.
+    async fn let_go(&mut self) {
+        let before = self.routers.len();
+        self.routers.retain(|_, router| !router.machine.is_stopped());
+        if self.routers.len() < before {
+            self.reassign();
+            self.look_at_links().await;
+            self.carry_out_all().await;
+        }
+    }
+
+    /// Carries out what the virtual routers ask for.
     async fn carry_out_all(&mut self) {
         let keys: Vec<RouterKey> = self.routers.keys().cloned().collect();
         for key in keys {
@@ -324,11 +375,17 @@ impl VrrpLoop {
                 self.carry_out(&key, effect).await;
             }
         }
-        self.routers.retain(|_, router| !router.machine.is_stopped());
     }
 
     async fn carry_out(&mut self, key: &RouterKey, effect: Effect) {
         let (interface, virtual_router_id) = key;
+        let effect = match effect {
+            Effect::ReleaseAddresses(mut addresses) => {
+                addresses.retain(|address| !self.is_held_by_another(key, address));
+                Effect::ReleaseAddresses(addresses)
+            }
+            effect => effect,
+        };
         let Some(router) = self.routers.get_mut(key) else {
             return;
         };
@@ -355,6 +412,8 @@ impl VrrpLoop {
                     Err(error) => warn!(instance = name, interface, %error, "cannot send an advertisement"),
                 }
             }
+            // An interface that has just refused the program, or went away: the machine has been told, and resigns.
+            Effect::AcquireAddresses(_) | Effect::Announce(_) if router.on.is_none() => {}
             Effect::AcquireAddresses(addresses) => {
                 for address in &addresses {
                     add_address(&self.netlink, &self.links, interface, address).await;
@@ -386,6 +445,25 @@ impl VrrpLoop {
             }
             Effect::Notify(notice) => warn!(instance = name, interface, "{notice}"),
         }
+    }
+
+    /// Whether a virtual address that the virtual router `key` gives up is another one's, which is master: a reload has
+    /// moved it.
+    fn is_held_by_another(&self, key: &RouterKey, address: &VirtualAddress) -> bool {
+        let place = |(interface, _): &RouterKey, address: &VirtualAddress| {
+            (
+                address.address.addr(),
+                address.device.as_ref().unwrap_or(interface).clone(),
+            )
+        };
+        let given_up = place(key, address);
+        self.routers
+            .iter()
+            .filter(|(other, router)| *other != key && router.machine.state() == State::Master)
+            .any(|(other, router)| {
+                let mut theirs = router.machine.instance().virtual_addresses.iter();
+                theirs.any(|address| place(other, address) == given_up)
+            })
     }
 
     /// Has the program where it belongs now. A virtual router on an interface that does not take it cannot be master:
@@ -442,6 +520,8 @@ impl VrrpLoop {
             attached: self.programs.on(name),
         });
         let report = Report {
+            revision: assignment.revision,
+            handing_over: self.routers.values().any(|router| router.stopping),
             instances: instances.collect(),
             interfaces: interfaces.collect(),
         };

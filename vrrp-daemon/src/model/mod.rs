@@ -55,6 +55,40 @@ impl Configuration {
     }
 }
 
+impl Configuration {
+    /// This configuration, and of the one before it, `previous`, what its removed virtual routers need while they hand
+    /// over: those routers, first, so that their leases still guard their addresses, and the services on these.
+    /// Nothing if no virtual router was removed.
+    #[must_use]
+    pub fn with_departing(&self, previous: &Self) -> Option<Self> {
+        let departs = |instance: &&VrrpInstance| {
+            !self.vrrp_instances.iter().any(|kept| {
+                kept.interface == instance.interface && kept.virtual_router_id == instance.virtual_router_id
+            })
+        };
+        let mut both = self.clone();
+        both.vrrp_instances = previous.vrrp_instances.iter().filter(departs).cloned().collect();
+        if both.vrrp_instances.is_empty() {
+            return None;
+        }
+        let served: Vec<_> = previous
+            .virtual_services
+            .iter()
+            .filter(|service| both.instance_of(service.address.address).is_some())
+            .filter(|service| {
+                !self
+                    .virtual_services
+                    .iter()
+                    .any(|kept| kept.address == service.address)
+            })
+            .cloned()
+            .collect();
+        both.virtual_services.extend(served);
+        both.vrrp_instances.extend(self.vrrp_instances.iter().cloned());
+        Some(both)
+    }
+}
+
 /// The table `[node]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
@@ -99,4 +133,72 @@ pub enum Attach {
     OnMaster,
     /// From start to stop, idle while this node is a backup: for NICs whose link flaps on attach.
     Always,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Configuration;
+    use crate::config;
+
+    fn parse(text: &str) -> Configuration {
+        config::parse(text)
+            .expect("the configuration is valid")
+            .configuration
+    }
+
+    fn instance(identifier: u8, address: &str) -> String {
+        format!(
+            "[[vrrp_instance]]\nname = \"VI_{identifier}\"\ninterface = \"eth0\"\n\
+             virtual_router_id = {identifier}\nvirtual_ipaddress = [\"{address}/24\"]\n"
+        )
+    }
+
+    fn service(address: &str) -> String {
+        format!(
+            "[[virtual_server]]\naddress = \"{address}\"\nport = 80\n\
+             [[virtual_server.real_server]]\naddress = \"10.0.0.11\"\n"
+        )
+    }
+
+    #[test]
+    fn a_removed_virtual_router_keeps_its_services_while_it_departs() {
+        let stays = instance(1, "10.0.0.3");
+        let goes = instance(2, "10.0.0.4");
+        let previous = parse(&format!(
+            "{stays}{goes}{}{}",
+            service("10.0.0.3"),
+            service("10.0.0.4")
+        ));
+        let next = parse(&format!("{stays}{}", service("10.0.0.3")));
+        let both = next.with_departing(&previous).expect("one departs");
+        let names: Vec<_> = both
+            .vrrp_instances
+            .iter()
+            .map(|instance| instance.name.as_str())
+            .collect();
+        assert_eq!(names, ["VI_2", "VI_1"]);
+        let addresses: Vec<_> = both
+            .virtual_services
+            .iter()
+            .map(|service| service.address.address.to_string())
+            .collect();
+        assert_eq!(addresses, ["10.0.0.3", "10.0.0.4"]);
+    }
+
+    #[test]
+    fn an_address_under_a_new_identifier_is_guarded_by_the_old_lease_until_that_is_given_up() {
+        let previous = parse(&format!("{}{}", instance(1, "10.0.0.3"), service("10.0.0.3")));
+        let next = parse(&format!("{}{}", instance(2, "10.0.0.3"), service("10.0.0.3")));
+        let both = next.with_departing(&previous).expect("one departs");
+        let guard = both.instance_of("10.0.0.3".parse().expect("an address"));
+        assert_eq!(guard.map(|instance| instance.virtual_router_id.get()), Some(1));
+        assert_eq!(both.virtual_services.len(), 1);
+    }
+
+    #[test]
+    fn nothing_departs_with_what_only_changes() {
+        let previous = parse(&format!("{}{}", instance(1, "10.0.0.3"), service("10.0.0.3")));
+        let next = parse(&instance(1, "10.0.0.4"));
+        assert_eq!(next.with_departing(&previous), None);
+    }
 }

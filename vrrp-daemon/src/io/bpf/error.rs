@@ -21,6 +21,12 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Another daemon's pins.
+    #[error("another daemon uses {path}: stop it, or give this one a `pin_dir` of its own in [node]")]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The kernel refused the object. (The version is the one that `lb-ebpf` gives reasons for.)
     #[error("cannot load the eBPF object (are we root, is the kernel 5.15 or newer?)")]
     Load(#[source] Box<EbpfError>),

@@ -14,6 +14,7 @@ mod pins;
 mod tables;
 mod trace;
 
+use std::fs::{File, TryLockError};
 use std::path::Path;
 
 use aya::maps::Map;
@@ -46,6 +47,9 @@ pub struct Dataplane {
     pub trace: Option<PacketTrace>,
     /// Why pinned maps of an earlier daemon were not taken over, if there were such.
     pub replaced: Option<Replaced>,
+    /// Held as long as these pins are this daemon's: the kernel lets go of the lock when the daemon ends, however it
+    /// does.
+    pub lock: File,
 }
 
 /// How the data plane is opened.
@@ -78,6 +82,7 @@ impl Dataplane {
             path: pin_dir.to_owned(),
             source,
         })?;
+        let lock = lock(pin_dir)?;
         let layout = pins::layout(flow_table_size);
         let replaced = pins::remove_foreign(pin_dir, &layout).map_err(|source| Error::PinDirectory {
             path: pin_dir.to_owned(),
@@ -117,10 +122,43 @@ impl Dataplane {
             tables,
             trace,
             replaced,
+            lock,
         })
+    }
+}
+
+/// Makes the pins in `directory` ours. Two daemons that wrote the same maps would undo each other's work.
+fn lock(directory: &Path) -> Result<File, Error> {
+    let failed = |source| Error::PinDirectory {
+        path: directory.to_owned(),
+        source,
+    };
+    let file = File::open(directory).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse {
+            path: directory.to_owned(),
+        }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, Error> {
     ebpf.take_map(name).ok_or(Error::Missing(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, lock};
+
+    #[test]
+    fn a_directory_of_pins_has_one_daemon_at_a_time() {
+        let directory = std::env::temp_dir().join(format!("lbd-pins-{}", std::process::id()));
+        std::fs::create_dir(&directory).expect("a directory of our own");
+        let first = lock(&directory).expect("nobody has it");
+        assert!(matches!(lock(&directory), Err(Error::InUse { .. })));
+        drop(first);
+        assert!(lock(&directory).is_ok());
+        std::fs::remove_dir(&directory).expect("it is empty");
+    }
 }

@@ -46,8 +46,9 @@ impl Netlink {
     /// Removes `address` from the interface `interface`; true if it was there.
     ///
     /// An IPv4 address goes with whatever prefix length and label it was added: those of a daemon that crashed under
-    /// another configuration may differ. Beware that a primary IPv4 address takes the secondary ones of its network
-    /// with it, where the interface's sysctl `promote_secondaries` is off: what shall stay must be added again.
+    /// another configuration may differ. A primary IPv4 address takes the secondary ones of its network with it, where
+    /// the interface's sysctl `promote_secondaries` is off; they are added again at once. The interface's own address
+    /// may be one of them, if it was added after the virtual one.
     ///
     /// # Errors
     /// The kernel's refusal, or a closed socket.
@@ -64,6 +65,22 @@ impl Netlink {
         // (net/ipv4/devinet.c, inet_rtm_deladdr).
         message.attributes.push(AddressAttribute::Local(net.addr()));
 
+        let before = match net {
+            IpNet::V4(_) => self.ipv4_addresses(interface).await?,
+            IpNet::V6(_) => Vec::new(),
+        };
+        let is_primary = before.iter().any(|message| {
+            local_address(message) == Some(net.addr())
+                && !message.header.flags.contains(AddressHeaderFlags::Secondary)
+        });
+        let removed = self.delete_address(net, message).await?;
+        if is_primary {
+            self.restore(interface, net.addr(), before).await?;
+        }
+        Ok(removed)
+    }
+
+    async fn delete_address(&self, net: IpNet, message: AddressMessage) -> Result<bool, Error> {
         let mut removed = false;
         loop {
             match self.handle.address().del(message.clone()).execute().await {
@@ -74,6 +91,43 @@ impl Netlink {
                 }
                 Err(error) => return Err(Error::of(format!("remove the address {net}"), error)),
             }
+        }
+    }
+
+    /// Adds those addresses of `before` that went with `removed`.
+    async fn restore(
+        &self,
+        interface: u32,
+        removed: IpAddr,
+        before: Vec<AddressMessage>,
+    ) -> Result<(), Error> {
+        let left = self.ipv4_addresses(interface).await?;
+        for message in before {
+            let Some(address) = local_address(&message) else {
+                continue;
+            };
+            if address == removed || left.iter().any(|other| local_address(other) == Some(address)) {
+                continue;
+            }
+            let prefix_length = message.header.prefix_len;
+            let mut request = self.handle.address().add(interface, address, prefix_length);
+            *request.message_mut() = message;
+            request.execute().await.map_err(|error| {
+                Error::of(format!("add the address {address}/{prefix_length} again"), error)
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn ipv4_addresses(&self, interface: u32) -> Result<Vec<AddressMessage>, Error> {
+        let mut request = self.handle.address().get().set_link_index_filter(interface);
+        request.message_mut().header.family = AddressFamily::Inet;
+        let messages = request.execute().try_collect().await;
+        match messages {
+            Ok(messages) => Ok(messages),
+            // The interface is gone, and its addresses with it.
+            Err(error) if errno(&error).is_some_and(|number| NOT_THERE.contains(&number)) => Ok(Vec::new()),
+            Err(error) => Err(Error::of("list the addresses", error)),
         }
     }
 
