@@ -16,7 +16,7 @@ use crate::{
     clock::SECOND,
     family::Family,
     maps::{self, FlowEntry},
-    parse::{Headers, Segment},
+    parsed::{Headers, Segment},
 };
 
 /// IPVS's timeouts (`net/netfilter/ipvs/ip_vs_proto_tcp.c`, `…_udp.c`): `SYN_RECV`.

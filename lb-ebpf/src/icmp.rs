@@ -11,7 +11,7 @@ use crate::{
     family::{V4, V6},
     headers::{Icmp, Ipv4, Ipv6, Ports},
     packet::Packet,
-    parse::{Headers, Parsed, Segment},
+    parsed::{Headers, Parsed, Segment},
 };
 
 /// ICMP errors that quote a packet (RFC 792): destination unreachable, time exceeded, parameter problem.

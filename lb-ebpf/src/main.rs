@@ -45,6 +45,7 @@ mod maps;
 mod outcome;
 mod packet;
 mod parse;
+mod parsed;
 mod reset;
 mod schedule;
 mod service;
@@ -60,7 +61,8 @@ use crate::{
     headers::ether_type,
     outcome::Outcome,
     packet::Packet,
-    parse::{Headers, Link, Parsed, Segment},
+    parse::Link,
+    parsed::{Headers, Parsed, Segment},
     reset::Reply,
 };
 

@@ -1,7 +1,11 @@
 //! The loop that speaks VRRP: what must happen at once, in one order, at a failover, is owned here.
+//!
+//! This file takes in what happens; `effects.rs` carries out what the virtual routers make of it.
+
+mod effects;
+mod interfaces;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
@@ -17,14 +21,12 @@ use crate::io::announce::Announcer;
 use crate::io::bpf::{Attachments, Leases, monotonic_now};
 use crate::io::limits;
 use crate::io::netlink::{self, Events, Link, Netlink, Topic};
-use crate::model::{Priority, VirtualAddress, VirtualRouterId, VrrpInstance};
-use crate::vrrp::{Advertisement, Effect, State, VirtualRouter};
+use crate::model::{VirtualRouterId, VrrpInstance};
+use crate::vrrp::{Advertisement, VirtualRouter};
+use interfaces::{Port, port};
 
 /// How often what events may have missed is looked at again: links, addresses, where the program is attached.
 const RESYNC: Duration = Duration::from_secs(10);
-
-/// The number of frames in a burst of gratuitous ARP (Keepalived's `vrrp_garp_master_repeat`).
-const ANNOUNCEMENTS: usize = 5;
 
 /// How many events are taken in before a deadline that has passed. As many packets as wait in the loop's queue after a
 /// pause, so that they are heard first; not more, or a flood of them would keep a master from advertising.
@@ -51,18 +53,12 @@ struct Router {
     lease_slot: u32,
     /// It was told to stop, and hands over.
     stopping: bool,
-    /// The interface as it was last told to the machine, while it is up; at first, not told at all.
+    /// The machine has been told of its interface.
     told: bool,
+    /// The interface as the machine was last told of it, while it is up.
     on: Option<Port>,
+    /// When the state last changed.
     last_transition: Option<SystemTime>,
-}
-
-/// An interface that a virtual router can work on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Port {
-    index: u32,
-    mac: [u8; 6],
-    primary_address: Ipv4Addr,
 }
 
 /// What the loop is made of.
@@ -317,21 +313,6 @@ impl VrrpLoop {
         }
     }
 
-    /// Puts back virtual addresses that something else has taken from a master.
-    async fn hold_addresses(&mut self) {
-        let masters = self
-            .routers
-            .iter()
-            .filter(|(_, router)| router.machine.state() == State::Master);
-        for ((interface, _), router) in masters {
-            for address in &router.machine.instance().virtual_addresses {
-                if add_address(&self.netlink, &self.links, interface, address).await {
-                    warn!(address = %address.address, interface, "a virtual address was gone: added it again");
-                }
-            }
-        }
-    }
-
     fn receive(&mut self, packet: &Packet) {
         let interface = packet.interface();
         let received = match Advertisement::parse(packet.bytes()) {
@@ -348,153 +329,6 @@ impl VrrpLoop {
                 .received(received.source, &received.advertisement, Instant::now()),
             None => {
                 debug!(interface, virtual_router_id = %key.1, "advertisement of a virtual router that is not ours")
-            }
-        }
-    }
-
-    /// Lets go of the virtual routers that have stopped. One that was wanted again meanwhile begins anew.
-    async fn let_go(&mut self) {
-        let before = self.routers.len();
-        self.routers.retain(|_, router| !router.machine.is_stopped());
-        if self.routers.len() < before {
-            self.reassign();
-            self.look_at_links().await;
-            self.carry_out_all().await;
-        }
-    }
-
-    /// Carries out what the virtual routers ask for.
-    async fn carry_out_all(&mut self) {
-        let keys: Vec<RouterKey> = self.routers.keys().cloned().collect();
-        for key in keys {
-            while let Some(effect) = self
-                .routers
-                .get_mut(&key)
-                .and_then(|router| router.machine.next_effect())
-            {
-                self.carry_out(&key, effect).await;
-            }
-        }
-    }
-
-    async fn carry_out(&mut self, key: &RouterKey, effect: Effect) {
-        let (interface, virtual_router_id) = key;
-        let effect = match effect {
-            Effect::ReleaseAddresses(mut addresses) => {
-                addresses.retain(|address| !self.is_held_by_another(key, address));
-                Effect::ReleaseAddresses(addresses)
-            }
-            effect => effect,
-        };
-        let Some(router) = self.routers.get_mut(key) else {
-            return;
-        };
-        let name = &router.machine.instance().name;
-        match effect {
-            Effect::GrantLease { interval } => {
-                let Some(port) = router.on else { return };
-                self.leases
-                    .grant(router.lease_slot, port.index, virtual_router_id.get(), interval);
-                // Before anybody is told to send us packets.
-                self.attach_where_wanted().await;
-            }
-            Effect::Send(advertisement) => {
-                let Some(port) = router.on else { return };
-                match self
-                    .listeners
-                    .send(interface, &advertisement.packet(port.primary_address))
-                {
-                    Ok(()) if advertisement.priority != Priority::RESIGN => {
-                        self.leases.renew(router.lease_slot);
-                        router.machine.sent(Instant::now());
-                    }
-                    Ok(()) => {}
-                    Err(error) => warn!(instance = name, interface, %error, "cannot send an advertisement"),
-                }
-            }
-            // An interface that has just refused the program, or went away: the machine has been told, and resigns.
-            Effect::AcquireAddresses(_) | Effect::Announce(_) if router.on.is_none() => {}
-            Effect::AcquireAddresses(addresses) => {
-                for address in &addresses {
-                    add_address(&self.netlink, &self.links, interface, address).await;
-                }
-            }
-            Effect::ReleaseAddresses(addresses) => {
-                for address in &addresses {
-                    let Some(link) = device(&self.links, interface, address) else {
-                        continue;
-                    };
-                    if let Err(error) = self.netlink.remove_address(link.index, address).await {
-                        error!(instance = name, %error, "a virtual address stays on its interface");
-                    }
-                }
-            }
-            Effect::Announce(addresses) => {
-                for address in &addresses {
-                    let Some(link) = device(&self.links, interface, address) else {
-                        continue;
-                    };
-                    announce(&self.announcer, link, address);
-                }
-            }
-            Effect::HandOverLease => self.leases.hand_over(router.lease_slot),
-            Effect::VacateLease => self.leases.vacate(router.lease_slot),
-            Effect::Transitioned { from, to, reason } => {
-                info!(instance = name, interface, vrid = virtual_router_id.get(), %from, %to, %reason, "transition");
-                router.last_transition = Some(SystemTime::now());
-            }
-            Effect::Notify(notice) => warn!(instance = name, interface, "{notice}"),
-        }
-    }
-
-    /// Whether a virtual address that the virtual router `key` gives up is another one's, which is master: a reload has
-    /// moved it.
-    fn is_held_by_another(&self, key: &RouterKey, address: &VirtualAddress) -> bool {
-        let place = |(interface, _): &RouterKey, address: &VirtualAddress| {
-            (
-                address.address.addr(),
-                address.device.as_ref().unwrap_or(interface).clone(),
-            )
-        };
-        let given_up = place(key, address);
-        self.routers
-            .iter()
-            .filter(|(other, router)| *other != key && router.machine.state() == State::Master)
-            .any(|(other, router)| {
-                let mut theirs = router.machine.instance().virtual_addresses.iter();
-                theirs.any(|address| place(other, address) == given_up)
-            })
-    }
-
-    /// Has the program where it belongs now. A virtual router on an interface that does not take it cannot be master:
-    /// the local stack would reset every connection to its addresses.
-    async fn attach_where_wanted(&mut self) {
-        let holds = self
-            .routers
-            .values()
-            .any(|router| self.leases.is_held(router.lease_slot));
-        let (wanted, mode) = {
-            let assignment = self.assignment.borrow();
-            let wanted = holds || assignment.attach_always && !assignment.stopping;
-            (
-                if wanted {
-                    assignment.interfaces.clone()
-                } else {
-                    Vec::new()
-                },
-                assignment.xdp_mode,
-            )
-        };
-        for refused in self
-            .programs
-            .keep(&wanted, &self.links, mode, &self.netlink)
-            .await
-        {
-            for ((interface, _), router) in &mut self.routers {
-                if *interface == refused {
-                    router.machine.lease_refused();
-                    router.told = false;
-                }
             }
         }
     }
@@ -530,61 +364,5 @@ impl VrrpLoop {
             *current = report;
             changed
         });
-    }
-}
-
-/// The interface as a virtual router sees it, if it has an address to send from.
-async fn port(netlink: &Netlink, link: &Link, instance: &VrrpInstance) -> Option<Port> {
-    let virtual_addresses: Vec<Ipv4Addr> = instance
-        .virtual_addresses
-        .iter()
-        .filter_map(|address| match address.address.addr() {
-            IpAddr::V4(address) => Some(address),
-            IpAddr::V6(_) => None,
-        })
-        .collect();
-    match netlink.primary_address(link.index, &virtual_addresses).await {
-        Ok(primary_address) => Some(Port {
-            index: link.index,
-            mac: link.mac?,
-            primary_address: primary_address?,
-        }),
-        Err(error) => {
-            warn!(interface = link.name, %error, "cannot read the addresses");
-            None
-        }
-    }
-}
-
-/// The interface that a virtual address belongs on.
-fn device<'a>(links: &'a [Link], interface: &str, address: &VirtualAddress) -> Option<&'a Link> {
-    let name = address.device.as_deref().unwrap_or(interface);
-    links.iter().find(|link| link.name == name)
-}
-
-/// Adds a virtual address. Returns whether it was not there before.
-async fn add_address(netlink: &Netlink, links: &[Link], interface: &str, address: &VirtualAddress) -> bool {
-    let Some(link) = device(links, interface, address) else {
-        error!(address = %address.address, "the interface of a virtual address is gone");
-        return false;
-    };
-    netlink
-        .add_address(link.index, address)
-        .await
-        .unwrap_or_else(|error| {
-            error!(%error, "a virtual address is missing from its interface");
-            false
-        })
-}
-
-fn announce(announcer: &Announcer, link: &Link, address: &VirtualAddress) {
-    let (Some(mac), IpAddr::V4(address)) = (link.mac, address.address.addr()) else {
-        return;
-    };
-    for _ in 0..ANNOUNCEMENTS {
-        if let Err(error) = announcer.announce(link.index, mac, address) {
-            warn!(%address, interface = link.name, %error, "cannot send gratuitous ARP");
-            return;
-        }
     }
 }
