@@ -23,12 +23,22 @@ use lb_common::{
     },
 };
 
-use crate::{clock::Tick, outcome::Outcome};
+use crate::outcome::Outcome;
 
 /// A table of connections that have gone beyond their first packet.
 pub(crate) type Flows<K> = LruHashMap<K, Flow, { FLOWS_DEFAULT_CAPACITY as usize }>;
 /// A table of connections that have shown one packet.
 pub(crate) type Nascent<K> = LruHashMap<K, Flow, { NASCENT_CAPACITY as usize }>;
+
+/// What the clock said at a timer tick: an entry of the map `CLOCK`, one for each CPU.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Tick {
+    /// The kernel's count of timer ticks.
+    pub(crate) jiffies: u64,
+    /// Nanoseconds of `CLOCK_MONOTONIC`.
+    pub(crate) nanoseconds: u64,
+}
 
 const MAPPED: usize = BPF_F_MMAPABLE as usize;
 

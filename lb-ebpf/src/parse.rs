@@ -13,10 +13,10 @@ use core::mem::offset_of;
 use lb_common::{FlowKey4, FlowKey6, protocol};
 
 use crate::{
-    family::{V4, V6},
+    family::{Family, V4, V6},
     headers::{
         Arp, Extension, Ipv4, Ipv6, Ipv6Fragment, Ports, Tcp, Udp, VlanTag, Vrrp, ether_type, ethernet,
-        extension, tcp_flags,
+        extension,
     },
     icmp,
     packet::{Be16, Packet},
