@@ -95,7 +95,7 @@ fn receive(packet: &mut Packet) -> Outcome {
 
 /// Inlined, and IPv6 not: the kernel allows 512 bytes of stack along each chain of calls (before Linux 6.8 it rounds
 /// each function's up to 32), which the two in one function would exceed; the longest chain, to an IPv6 reset, just
-/// fits. A call costs 6 ns of about 90 where the kernel's mitigations slow returns down (AMD's Safe RET).
+/// fits. A call costs 6 ns of about 90 where the kernel's mitigations slow returns down.
 #[inline(always)]
 fn ipv4(packet: &mut Packet, link: Link) -> Outcome {
     let parsed = parse::ipv4(packet, link);
