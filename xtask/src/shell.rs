@@ -1,6 +1,7 @@
 //! Running other programs: announced, timed, and with one clear sentence when something is missing.
 
 use std::ffi::OsStr;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,7 +17,11 @@ pub(crate) fn workspace() -> PathBuf {
 
 /// Says what comes next, on standard error, so that standard output stays the command's own.
 pub(crate) fn announce(what: &str) {
-    eprintln!("\x1b[1;36m==>\x1b[0m \x1b[1m{what}\x1b[0m");
+    if std::io::stderr().is_terminal() {
+        eprintln!("\x1b[1;36m==>\x1b[0m \x1b[1m{what}\x1b[0m");
+    } else {
+        eprintln!("==> {what}");
+    }
 }
 
 /// A `cargo` of the toolchain that runs this, at the workspace's root.
