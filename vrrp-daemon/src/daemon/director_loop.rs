@@ -27,8 +27,8 @@ use crate::model::Configuration;
 /// How often everything is read again that events may have missed: maps, routes, neighbours.
 const RESYNC: Duration = Duration::from_secs(30);
 
-/// A stop that takes longer than this is ended: the leases run out by themselves.
-const STOP_WITHIN: Duration = Duration::from_secs(15);
+/// A stop that takes longer than the longest handover and this is ended: the leases run out by themselves.
+const STOP_MARGIN: Duration = Duration::from_secs(10);
 
 /// Everything that can happen to this loop.
 enum Event {
@@ -138,7 +138,7 @@ impl DirectorLoop {
                 }
                 Event::Terminate => {
                     info!("stopping");
-                    stop_by.get_or_insert_with(|| Instant::now() + STOP_WITHIN);
+                    stop_by.get_or_insert_with(|| Instant::now() + self.longest_handover() + STOP_MARGIN);
                     self.assignment
                         .send_modify(|assignment| assignment.stopping = true);
                     false
@@ -162,6 +162,15 @@ impl DirectorLoop {
                 self.converging.want();
             }
         }
+    }
+
+    /// A successor waits for its skew, which is below one interval.
+    fn longest_handover(&self) -> Duration {
+        let instances = self.planned().vrrp_instances.iter();
+        instances
+            .map(|instance| instance.advert_int.duration())
+            .max()
+            .unwrap_or_default()
     }
 
     async fn next_event(&mut self, signals: &mut Signals, deadline: Instant) -> Event {
