@@ -4,7 +4,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use anyhow::Result;
-use lab::{Configuration, Director, Lab, Status, VIP, run};
+use lab::{Configuration, Director, Lab, Signal, Status, VIP, run};
 
 fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -141,6 +141,23 @@ fn an_interface_that_is_missing_stops_the_start_with_its_name() -> Result<()> {
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("eth7"), "{}", stderr(&output));
     Ok(())
+}
+
+#[test]
+fn a_reload_that_comes_while_the_daemon_stops_is_refused() -> Result<()> {
+    let lab = Lab::new()?;
+    // Version 2: nobody succeeds it, so that it hands over for more than a second.
+    let mut director = Director::start(&lab, &lab.directors[0], Configuration::classic(&lab, 150))?;
+    director.becomes_master()?;
+    director.signal(Signal::Terminate)?;
+    director.wait_for("it hands over", Duration::from_secs(5), |status| {
+        status.0["vrrp_instances"][0]["state"] == "init"
+    })?;
+    let socket = director.socket().to_string_lossy().into_owned();
+    let reload = director.lbd(&["reload", "--socket", &socket])?;
+    assert_eq!(reload.status.code(), Some(1), "{}", stdout(&reload));
+    assert!(stderr(&reload).contains("stopping"), "{}", stderr(&reload));
+    director.stop()
 }
 
 #[test]

@@ -372,6 +372,9 @@ impl DirectorLoop {
 
     /// Reads the configuration file again and carries it out, or leaves everything as it is and says why.
     async fn reload(&mut self) -> Response {
+        if self.assignment.borrow().stopping {
+            return refused("lbd is stopping: the file is read at its next start".to_owned());
+        }
         let links = match self.netlink.links().await {
             Ok(links) => links,
             Err(error) => return refused(format!("cannot list the interfaces: {error}")),

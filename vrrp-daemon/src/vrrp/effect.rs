@@ -72,7 +72,7 @@ impl fmt::Display for State {
 pub enum Reason {
     /// There is a link now.
     InterfaceUp,
-    /// There is no link any more.
+    /// There is no link any more, or no address to advertise from.
     InterfaceDown,
     /// The lease could not be granted: this node cannot forward.
     LeaseRefused,
@@ -128,7 +128,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InterfaceUp => formatter.write_str("interface up"),
-            Self::InterfaceDown => formatter.write_str("interface down"),
+            Self::InterfaceDown => formatter.write_str("no link, or no address on the interface"),
             Self::LeaseRefused => formatter.write_str("this node cannot forward"),
             Self::Owner => formatter.write_str("priority 255 does not wait"),
             Self::Resumed => formatter.write_str("the lease of the previous daemon still holds"),

@@ -318,7 +318,7 @@ impl VirtualRouter {
         let removed = missing(&previous.virtual_addresses, &self.instance.virtual_addresses);
         let added = missing(&self.instance.virtual_addresses, &previous.virtual_addresses);
         if !removed.is_empty() && matches!(self.holding, Holding::Unknown | Holding::Everything) {
-            self.effects.push_back(Effect::ReleaseAddresses(removed));
+            self.release(removed);
         }
         if matches!(self.phase, Phase::Master(_)) {
             self.advertise(now);

@@ -14,7 +14,7 @@ pub enum Error {
     #[error("this lbd was built without its eBPF object: run `cargo xtask build-ebpf`, then build lbd again")]
     NoObject,
     /// The directory for pins could not be made, or no bpffs mounted there.
-    #[error("cannot use {path} for pinned maps: {source}")]
+    #[error("cannot use {path} for pinned maps")]
     PinDirectory {
         /// The directory.
         path: PathBuf,
@@ -42,7 +42,7 @@ pub enum Error {
         source: Box<MapError>,
     },
     /// A map could not be mapped into memory.
-    #[error("cannot map {map} into memory: {source}")]
+    #[error("cannot map {map} into memory")]
     Mapping {
         /// The name of the map.
         map: &'static str,
@@ -96,5 +96,30 @@ pub(super) fn in_map(map: &'static str) -> impl FnOnce(MapError) -> Error {
     move |source| Error::Map {
         map,
         source: Box::new(source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_answer_is_said_once() {
+        let refused = || io::Error::from_raw_os_error(libc::EROFS);
+        let errors = [
+            Error::PinDirectory {
+                path: "/sys/fs/bpf/lbd".into(),
+                source: refused(),
+            },
+            Error::Mapping {
+                map: "LEASES",
+                source: refused(),
+            },
+            Error::Processors(refused()),
+        ];
+        for error in errors {
+            let said = format!("{:#}", anyhow::Error::from(error));
+            assert_eq!(said.matches("Read-only file system").count(), 1, "{said}");
+        }
     }
 }

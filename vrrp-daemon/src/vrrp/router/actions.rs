@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::VirtualRouter;
 use super::phase::{Backup, Holding, Master, Phase};
-use crate::model::{Interval, Priority, Version};
+use crate::model::{Interval, Priority, Version, VirtualAddress};
 use crate::vrrp::effect::{Effect, Reason, State};
 use crate::vrrp::timers;
 use crate::vrrp::wire::Advertisement;
@@ -68,8 +68,7 @@ impl VirtualRouter {
             return;
         }
         self.effects.push_back(Effect::HandOverLease);
-        self.effects
-            .push_back(Effect::ReleaseAddresses(self.instance.virtual_addresses.clone()));
+        self.release(self.instance.virtual_addresses.clone());
         self.holding = Holding::Forwarding { until, succeeded };
     }
 
@@ -77,12 +76,26 @@ impl VirtualRouter {
     /// no lease.
     pub(super) fn withdraw(&mut self) {
         if matches!(self.holding, Holding::Unknown | Holding::Everything) {
-            self.effects
-                .push_back(Effect::ReleaseAddresses(self.instance.virtual_addresses.clone()));
+            self.release(self.instance.virtual_addresses.clone());
         }
         if self.holding != Holding::Nothing {
             self.effects.push_back(Effect::VacateLease);
             self.holding = Holding::Nothing;
+        }
+    }
+
+    /// Takes virtual addresses off their interfaces, but never the interface's own: a virtual router's owner has one
+    /// of its addresses from the administrator (RFC 9568, section 1.6), and would be off the network without it. As
+    /// long as the owner's interface has not been up, nobody knows which one that is, and all of them stay: it is to
+    /// have them in a moment anyway.
+    pub(super) fn release(&mut self, mut addresses: Vec<VirtualAddress>) {
+        match self.primary_address {
+            Some(own) => addresses.retain(|address| address.address.addr() != IpAddr::V4(own)),
+            None if self.instance.priority == Priority::OWNER => return,
+            None => {}
+        }
+        if !addresses.is_empty() {
+            self.effects.push_back(Effect::ReleaseAddresses(addresses));
         }
     }
 

@@ -47,6 +47,46 @@ fn the_owner_does_not_wait() {
     assert_eq!(bench.up(), bench.promotion(State::Init, Reason::Owner));
 }
 
+/// An owner whose first virtual address is the interface's own, from which it advertises; the second one isn't.
+fn owner_of_its_interfaces_address() -> VrrpInstance {
+    let mut owner = instance(255);
+    owner
+        .virtual_addresses
+        .insert(0, virtual_address(&format!("{OURS}/24")));
+    owner
+}
+
+#[test]
+fn the_owner_never_gives_up_the_interfaces_own_address() {
+    let released = |effects: Vec<Effect>| -> Vec<VirtualAddress> {
+        let released = effects.into_iter().filter_map(|effect| match effect {
+            Effect::ReleaseAddresses(addresses) => Some(addresses),
+            _ => None,
+        });
+        released.flatten().collect()
+    };
+    let owner = owner_of_its_interfaces_address();
+    let up = || {
+        let mut bench = Bench::new(owner.clone());
+        bench.up();
+        bench
+    };
+    assert_eq!(released(up().down()), instance(255).virtual_addresses);
+    assert_eq!(released(up().hear(HIGHER, 255)), instance(255).virtual_addresses);
+    let mut bench = up();
+    bench.router.stop(bench.now);
+    assert_eq!(released(bench.effects()), instance(255).virtual_addresses);
+    let mut bench = up();
+    bench.router.reconfigure(instance(255), bench.now);
+    assert_eq!(released(bench.effects()), []);
+}
+
+#[test]
+fn an_owner_whose_interface_is_not_up_yet_gives_up_nothing() {
+    let mut bench = Bench::new(owner_of_its_interfaces_address());
+    assert_eq!(bench.down(), [Effect::VacateLease]);
+}
+
 #[test]
 fn silence_makes_a_master_in_the_order_that_clients_need() {
     let mut bench = Bench::backup(instance(100));
