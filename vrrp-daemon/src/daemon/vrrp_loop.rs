@@ -265,7 +265,15 @@ impl VrrpLoop {
                     }
                     router.machine.interface_up(port.primary_address, now);
                 }
-                None => router.machine.interface_down(now),
+                None => {
+                    if link.is_some() && !self.programs.are_refused_by(interface) {
+                        warn!(
+                            interface,
+                            "no IPv4 address beside the virtual ones: out of the election until there is one"
+                        );
+                    }
+                    router.machine.interface_down(now);
+                }
             }
             router.on = port;
             router.told = true;

@@ -1,6 +1,6 @@
 //! Which interfaces the program is attached to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -20,6 +20,8 @@ pub struct Attachments {
     ebpf: Ebpf,
     directory: PathBuf,
     links: BTreeMap<String, PinnedLink>,
+    /// The interfaces of which it was told that they are slower than one may expect: once is enough.
+    generic: BTreeSet<String>,
 }
 
 impl Attachments {
@@ -28,6 +30,7 @@ impl Attachments {
             ebpf,
             directory,
             links: BTreeMap::new(),
+            generic: BTreeSet::new(),
         }
     }
 
@@ -96,11 +99,13 @@ impl Attachments {
                 Ok(link) => link,
                 Err(native) => {
                     let link = self.attach_as(interface, Mode::Skb)?;
-                    warn!(
-                        interface,
-                        error = cause(&native),
-                        "the driver runs no XDP program here: attached in generic mode, which is slower"
-                    );
+                    if self.generic.insert(interface.to_owned()) {
+                        warn!(
+                            interface,
+                            error = cause(&native),
+                            "the driver runs no XDP program here: attached in generic mode, which is slower"
+                        );
+                    }
                     link
                 }
             },
