@@ -3,7 +3,8 @@
 use std::net::Ipv4Addr;
 use std::process::Command;
 
-use vrrp_daemon::io::vrrp_socket::{BUFFER, GROUP, VrrpSocket};
+use vrrp_daemon::io::vrrp_socket::{BUFFER, VrrpSocket};
+use vrrp_daemon::vrrp::MULTICAST_GROUP;
 
 use crate::namespace::{Namespace, cable, pair, soon};
 
@@ -13,7 +14,7 @@ fn packet(source: Ipv4Addr, priority: u8) -> Vec<u8> {
         0x45, 0xc0, 0, 40, 0, 0, 0, 0, 255, 112, 0, 0, // identification and checksum are the kernel's
     ];
     packet.extend(source.octets());
-    packet.extend(GROUP.octets());
+    packet.extend(MULTICAST_GROUP.octets());
     packet.extend([
         0x21, 51, priority, 1, 0, 1, 0, 0, 10, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0,
     ]);

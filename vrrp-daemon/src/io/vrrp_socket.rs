@@ -1,7 +1,7 @@
 //! The socket that VRRP packets are sent and received on.
 
 use std::io::{self, Read as _};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::os::fd::AsRawFd as _;
 
 use lb_common::protocol;
@@ -9,8 +9,7 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// The group that VRRP routers listen to (RFC 9568, section 5.1.1.2).
-pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+use crate::vrrp::MULTICAST_GROUP;
 
 /// A buffer of this many bytes holds every VRRP packet: 255 addresses after the longest headers make 1096 bytes, and a
 /// packet that is cut off is malformed anyway.
@@ -29,7 +28,7 @@ pub struct VrrpSocket {
 }
 
 impl VrrpSocket {
-    /// Opens the socket in the calling thread's network namespace and joins [`GROUP`] on the interface that is called
+    /// Opens the socket in the calling thread's network namespace and joins [`MULTICAST_GROUP`] on the interface that is called
     /// `name` and has the index `interface`.
     ///
     /// # Errors
@@ -47,9 +46,9 @@ impl VrrpSocket {
         socket.bind_device(Some(name.as_bytes()))?;
         // Only what was sent to the group, and only where this socket joined it: without the second line it would get
         // what any socket on the machine joined.
-        socket.bind(&SocketAddrV4::new(GROUP, 0).into())?;
+        socket.bind(&SocketAddrV4::new(MULTICAST_GROUP, 0).into())?;
         socket.set_multicast_all_v4(false)?;
-        socket.join_multicast_v4_n(&GROUP, &InterfaceIndexOrAddress::Index(interface))?;
+        socket.join_multicast_v4_n(&MULTICAST_GROUP, &InterfaceIndexOrAddress::Index(interface))?;
         // We do not hear ourselves.
         socket.set_multicast_loop_v4(false)?;
         // The sender's address, TTL and type of service are VRRP's business: it builds the IP header.
@@ -87,7 +86,7 @@ impl VrrpSocket {
     pub fn send(&self, packet: &[u8]) -> io::Result<()> {
         self.socket
             .get_ref()
-            .send_to(packet, &SocketAddrV4::new(GROUP, 0).into())
+            .send_to(packet, &SocketAddrV4::new(MULTICAST_GROUP, 0).into())
             .map(drop)
     }
 }

@@ -25,7 +25,7 @@ mod wire;
 
 pub use effect::{Discrepancy, Effect, Notice, Reason, State};
 pub use router::VirtualRouter;
-pub use wire::{Advertisement, Error, MULTICAST_GROUP, PROTOCOL, Received};
+pub use wire::{Advertisement, Error, MULTICAST_GROUP, Received};
 
 #[cfg(test)]
 mod fixtures;

@@ -2,10 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use crate::model::{Interval, Password, Priority, Version, VirtualRouterId};
+use lb_common::protocol;
 
-/// The IP protocol number of VRRP (RFC 9568, section 5.1.1.4).
-pub const PROTOCOL: u8 = 112;
+use crate::model::{Interval, Password, Priority, Version, VirtualRouterId};
 
 /// The group that all routers listen to (RFC 9568, section 5.1.1.2).
 pub const MULTICAST_GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
@@ -123,7 +122,7 @@ impl Advertisement {
         let payload = ip_packet.get(header_length..total_length).ok_or(Error::Packet)?;
         let source = Ipv4Addr::new(header[12], header[13], header[14], header[15]);
         let destination = Ipv4Addr::new(header[16], header[17], header[18], header[19]);
-        if header[9] != PROTOCOL {
+        if header[9] != protocol::VRRP {
             return Err(Error::Protocol(header[9]));
         }
         if destination != MULTICAST_GROUP {
@@ -250,7 +249,7 @@ impl Advertisement {
         let total_length = u16::try_from(IP_HEADER + message.len()).unwrap_or(u16::MAX);
         let mut packet = vec![0x45, TYPE_OF_SERVICE];
         packet.extend(total_length.to_be_bytes());
-        packet.extend([0, 0, 0, 0, TTL, PROTOCOL, 0, 0]);
+        packet.extend([0, 0, 0, 0, TTL, protocol::VRRP, 0, 0]);
         packet.extend(source.octets());
         packet.extend(MULTICAST_GROUP.octets());
         let checksum = !fold(sum(&packet));
@@ -285,7 +284,7 @@ fn checksum_holds(version: Version, message: &[u8], source: Ipv4Addr) -> bool {
 
 /// The sum of the pseudo-header from `source` to [`MULTICAST_GROUP`] (RFC 9293, section 3.1).
 fn pseudo_header_sum(source: Ipv4Addr, length: usize) -> u64 {
-    sum(&source.octets()) + sum(&MULTICAST_GROUP.octets()) + u64::from(PROTOCOL) + length as u64
+    sum(&source.octets()) + sum(&MULTICAST_GROUP.octets()) + u64::from(protocol::VRRP) + length as u64
 }
 
 /// The sum of the big-endian 16-bit words of `bytes`, before the carries are folded in (RFC 1071).
