@@ -28,8 +28,8 @@ pub struct VrrpSocket {
 }
 
 impl VrrpSocket {
-    /// Opens the socket in the calling thread's network namespace and joins [`MULTICAST_GROUP`] on the interface that is called
-    /// `name` and has the index `interface`.
+    /// Opens the socket in the calling thread's network namespace and joins [`MULTICAST_GROUP`] on the interface that
+    /// is called `name` and has the index `interface`.
     ///
     /// # Errors
     /// The system call that failed. That needs CAP_NET_RAW and, for the priority, CAP_NET_ADMIN.
