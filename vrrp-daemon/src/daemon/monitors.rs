@@ -1,12 +1,13 @@
 //! The health checks under way.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
+use crate::agenda::Agenda;
 use crate::director::{RealServerId, Seed};
 use crate::health::{Effect, Health, LastCheck, Monitor, phase};
 use crate::io::probe::tcp::{self, ProbeError};
@@ -17,10 +18,7 @@ use crate::model::Configuration;
 /// There may be ten thousand, each with its own times: only those that something has happened to are ever looked at.
 pub(super) struct Monitors {
     monitors: BTreeMap<RealServerId, Monitor>,
-    /// When each monitor is due, in order.
-    due: BTreeSet<(Instant, RealServerId)>,
-    /// The monitors that were given an input, and may want something done.
-    stirred: BTreeSet<RealServerId>,
+    agenda: Agenda<RealServerId>,
     probes: JoinSet<(RealServerId, Result<(), ProbeError>)>,
     health: HashMap<RealServerId, Health>,
 }
@@ -29,8 +27,7 @@ impl Monitors {
     pub(super) fn new() -> Self {
         Self {
             monitors: BTreeMap::new(),
-            due: BTreeSet::new(),
-            stirred: BTreeSet::new(),
+            agenda: Agenda::default(),
             probes: JoinSet::new(),
             health: HashMap::new(),
         }
@@ -76,12 +73,10 @@ impl Monitors {
             monitors.insert(id, monitor);
         }
         self.monitors = monitors;
-        self.due = self
-            .monitors
-            .iter()
-            .filter_map(|(id, monitor)| Some((monitor.deadline()?, *id)))
-            .collect();
-        self.stirred = self.monitors.keys().copied().collect();
+        self.agenda = Agenda::default();
+        for (id, monitor) in &self.monitors {
+            self.agenda.stirred(id, monitor.deadline());
+        }
         self.health = self
             .monitors
             .iter()
@@ -101,19 +96,12 @@ impl Monitors {
 
     /// When [`Self::timeout`] is next needed.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.due.first().map(|(at, _)| *at)
+        self.agenda.deadline()
     }
 
     /// Time has passed.
     pub(super) fn timeout(&mut self, now: Instant) {
-        let mut late = Vec::new();
-        while let Some((at, id)) = self.due.first().copied()
-            && at <= now
-        {
-            self.due.pop_first();
-            late.push(id);
-        }
-        for id in late {
+        for id in self.agenda.take_due(now) {
             self.input(id, |monitor| monitor.timeout(now));
         }
     }
@@ -124,12 +112,8 @@ impl Monitors {
         let Some(monitor) = self.monitors.get_mut(&id) else {
             return;
         };
-        if let Some(at) = monitor.deadline() {
-            self.due.remove(&(at, id));
-        }
         input(monitor);
-        self.due.extend(monitor.deadline().map(|at| (at, id)));
-        self.stirred.insert(id);
+        self.agenda.stirred(&id, monitor.deadline());
     }
 
     /// Waits for a probe to end, for ever if none is under way. Nothing is lost if the wait is given up.
@@ -162,7 +146,7 @@ impl Monitors {
     /// Carries out what the monitors want: starts probes and logs changes. Returns whether any health has changed.
     pub(super) fn carry_out(&mut self) -> bool {
         let mut changed = false;
-        for id in std::mem::take(&mut self.stirred) {
+        for id in self.agenda.take_stirred() {
             let Some(monitor) = self.monitors.get_mut(&id) else {
                 continue;
             };
@@ -218,11 +202,12 @@ mod tests {
     }
 
     fn is_queued_as_it_says(monitors: &Monitors) -> bool {
-        let said = monitors
-            .monitors
-            .iter()
-            .filter_map(|(id, monitor)| Some((monitor.deadline()?, *id)));
-        said.collect::<BTreeSet<_>>() == monitors.due
+        let all = monitors.monitors.iter();
+        let first = all.clone().filter_map(|(_, monitor)| monitor.deadline()).min();
+        first == monitors.agenda.deadline()
+            && all
+                .map(|(id, monitor)| (monitor.deadline(), monitors.agenda.deadline_of(id)))
+                .all(|(said, queued)| said == queued)
     }
 
     #[test]
