@@ -9,7 +9,16 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::shell::{self, announce, cargo, run, workspace};
 
 /// The test binaries that need root, in the order in which a failure explains the next one.
-const TIERS: [&str; 7] = ["packet", "net", "lab", "traffic", "failover", "interop", "cli"];
+const TIERS: [&str; 8] = [
+    "packet",
+    "net",
+    "lab",
+    "traffic",
+    "interfaces",
+    "failover",
+    "interop",
+    "cli",
+];
 
 /// How many labs are up at once: they wait more than they work.
 const LABS: &str = "4";
@@ -20,7 +29,7 @@ pub(crate) struct Arguments {
     /// Check the formatting, clippy and rustdoc first.
     #[arg(long)]
     lint: bool,
-    /// Only these: `unit`, or test binaries (packet, net, lab, traffic, failover, interop, cli).
+    /// Only these: `unit`, or test binaries (packet, net, lab, traffic, interfaces, failover, interop, cli).
     #[arg(value_name = "TIER")]
     tiers: Vec<String>,
 }

@@ -96,7 +96,7 @@ pub struct Node {
     pub router_id: Option<String>,
     /// Where the daemon listens for its own commands.
     pub control_socket: PathBuf,
-    /// Where maps (`maps/NAME`) and links (`links/INTERFACE`) are pinned; on a bpffs.
+    /// Where maps (`maps/NAME`) and links (`links/INTERFACE`, with a colon for each dot) are pinned; on a bpffs.
     pub pin_dir: PathBuf,
     /// Where the daemon keeps what must survive a reboot.
     pub state_dir: PathBuf,

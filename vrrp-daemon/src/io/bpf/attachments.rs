@@ -15,7 +15,7 @@ use super::link::detach_pinned;
 use super::{Error, PROGRAM};
 use crate::model::XdpMode;
 
-/// The program's links, pinned at `links/INTERFACE`, so that they outlive the daemon.
+/// The program's links, pinned at `links/INTERFACE` (see [`pin_name`]), so that they outlive the daemon.
 pub struct Attachments {
     ebpf: Ebpf,
     directory: PathBuf,
@@ -42,7 +42,11 @@ impl Attachments {
     pub fn adopt(&mut self) -> io::Result<()> {
         for entry in fs::read_dir(&self.directory)? {
             let path = entry?.path();
-            let Some(interface) = path.file_name().and_then(|name| name.to_str()).map(str::to_owned) else {
+            let Some(interface) = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .map(interface_name)
+            else {
                 continue;
             };
             match self.take_over(&path) {
@@ -119,14 +123,14 @@ impl Attachments {
         let Some(link) = self.links.remove(interface) else {
             return;
         };
-        let path = self.directory.join(interface);
+        let path = self.directory.join(pin_name(interface));
         if let Err(error) = detach_pinned(&path).and_then(|()| link.unpin()) {
             warn!(interface, %error, "cannot take the XDP program off");
         }
     }
 
     fn attach_as(&mut self, interface: &str, mode: Mode) -> Result<PinnedLink, Error> {
-        let path = self.directory.join(interface);
+        let path = self.directory.join(pin_name(interface));
         let program = self.program();
         let link = program
             .attach(interface, mode)
@@ -158,6 +162,18 @@ impl Attachments {
     }
 }
 
+/// The name of the pin of the link on `interface`: a bpffs takes no dot (kernel/bpf/inode.c, bpf_lookup), which the
+/// names of VLAN devices have; a colon, which no interface has in its name (net/core/dev.c, dev_valid_name), stands for
+/// it: `eth0:10`.
+fn pin_name(interface: &str) -> String {
+    interface.replace('.', ":")
+}
+
+/// The interface whose link is pinned as `pin`.
+fn interface_name(pin: &str) -> String {
+    pin.replace(':', ".")
+}
+
 /// The innermost error, which is what the kernel said.
 fn cause(error: &dyn std::error::Error) -> String {
     let mut error = error;
@@ -181,5 +197,23 @@ fn hint(error: &ProgramError) -> &'static str {
         }
         Some(libc::EPERM) => ": lbd needs CAP_NET_ADMIN and CAP_BPF",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_is_named_as_its_interface_but_for_dots() {
+        for (interface, pin) in [
+            ("eth0", "eth0"),
+            ("eth0.10", "eth0:10"),
+            ("eth0.10.20", "eth0:10:20"),
+            ("br-lan.", "br-lan:"),
+        ] {
+            assert_eq!(pin_name(interface), pin);
+            assert_eq!(interface_name(pin), interface);
+        }
     }
 }
