@@ -12,6 +12,7 @@ use super::instance::{RawAddress, RawInstance};
 use super::node::RawDataplane;
 use super::section::{Problems, Reported};
 use super::server::RawServer;
+use crate::model::{AddressFamily, VirtualRouterName};
 
 /// Reports instances that get in each other's way.
 pub(super) fn instances(instances: &[Result<RawInstance, Reported>], problems: &mut Problems) {
@@ -30,16 +31,24 @@ pub(super) fn instances(instances: &[Result<RawInstance, Reported>], problems: &
             }
         }
         if let (Ok(interface), Ok(id)) = (&instance.interface, &instance.virtual_router_id) {
-            let key = (interface.get_ref().as_str(), *id.get_ref());
-            if let Some(first) = routers.get(&key) {
-                let message = format!("virtual_router_id {} is used twice on `{}`", id.get_ref(), key.0);
+            let name = VirtualRouterName {
+                interface: interface.get_ref().clone(),
+                virtual_router_id: *id.get_ref(),
+                family: instance.family().unwrap_or(AddressFamily::Ipv4),
+            };
+            if let Some(first) = routers.get(&name) {
+                let message = format!(
+                    "virtual_router_id {} is used twice on `{}`",
+                    id.get_ref(),
+                    name.interface
+                );
                 let diagnostic = Diagnostic::error(id.span(), message, "second definition")
                     .beside(Range::clone(first), "first defined here")
                     .note("routers on one network tell virtual routers apart by this number only")
                     .help("choose another, the same on all routers of this instance");
                 problems.report(diagnostic);
             } else {
-                routers.insert(key, id.span());
+                routers.insert(name, id.span());
             }
         }
     }

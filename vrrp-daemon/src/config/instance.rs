@@ -8,7 +8,8 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::model::{
-    InitialState, Interval, Password, Priority, Version, VirtualAddress, VirtualRouterId, VrrpInstance,
+    AddressFamily, InitialState, Interval, Password, Priority, Version, VirtualAddress, VirtualRouterId,
+    VrrpInstance,
 };
 
 use super::diagnostic::Diagnostic;
@@ -129,6 +130,16 @@ impl RawInstance {
             lease: own(&self.lease)?,
             virtual_addresses: virtual_addresses?,
         })
+    }
+}
+
+impl RawInstance {
+    /// The family of its addresses, as far as one can be read.
+    pub(super) fn family(&self) -> Option<AddressFamily> {
+        let mut addresses = self.virtual_addresses.iter().flatten();
+        Some(AddressFamily::of(
+            addresses.next()?.get_ref().address.address.addr(),
+        ))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::io::announce::Announcer;
 use crate::io::bpf::{Attachments, Leases, monotonic_now};
 use crate::io::limits;
 use crate::io::netlink::{self, Events, Link, Netlink, Topic};
-use crate::model::{VirtualRouterId, VrrpInstance};
+use crate::model::{AddressFamily, VirtualRouterName, VrrpInstance};
 use crate::vrrp::{Advertisement, VirtualRouter};
 use interfaces::{Port, port};
 
@@ -43,9 +43,6 @@ enum Event {
     /// A deadline has passed.
     Timeout,
 }
-
-/// What names a virtual router on this node.
-type RouterKey = (String, VirtualRouterId);
 
 /// A virtual router and what surrounds it.
 struct Router {
@@ -70,7 +67,7 @@ pub(super) struct VrrpLoop {
     leases: Leases,
     programs: Programs,
     links: Vec<Link>,
-    routers: BTreeMap<RouterKey, Router>,
+    routers: BTreeMap<VirtualRouterName, Router>,
     assignment: watch::Receiver<Assignment>,
     report: watch::Sender<Report>,
 }
@@ -176,14 +173,13 @@ impl VrrpLoop {
     fn reassign(&mut self) {
         let assignment = self.assignment.borrow_and_update().clone();
         let now = Instant::now();
-        let key = |instance: &VrrpInstance| (instance.interface.clone(), instance.virtual_router_id);
-        let wanted: BTreeMap<RouterKey, AssignedInstance> = if assignment.stopping {
+        let wanted: BTreeMap<VirtualRouterName, AssignedInstance> = if assignment.stopping {
             BTreeMap::new()
         } else {
             assignment
                 .instances
                 .into_iter()
-                .map(|assigned| (key(&assigned.instance), assigned))
+                .map(|assigned| (assigned.instance.router_name(), assigned))
                 .collect()
         };
         for (key, router) in &mut self.routers {
@@ -242,7 +238,7 @@ impl VrrpLoop {
         };
         self.programs.try_out(&interfaces, &self.links, mode);
         let now = Instant::now();
-        for ((interface, _), router) in &mut self.routers {
+        for (VirtualRouterName { interface, .. }, router) in &mut self.routers {
             let link = self.links.iter().find(|link| link.up && link.name == *interface);
             let port = match link {
                 Some(link) if !self.programs.are_refused_by(interface) => {
@@ -280,7 +276,7 @@ impl VrrpLoop {
         }
         let routers = &self.routers;
         self.listeners
-            .keep(|interface| routers.keys().any(|(used, _)| used == interface));
+            .keep(|interface| routers.keys().any(|name| name.interface == interface));
     }
 
     /// Takes in the interfaces that there are. The program went with those that are gone, even if there is another of the
@@ -330,13 +326,17 @@ impl VrrpLoop {
                 return;
             }
         };
-        let key = (interface.to_owned(), received.advertisement.virtual_router_id);
+        let key = VirtualRouterName {
+            interface: interface.to_owned(),
+            virtual_router_id: received.advertisement.virtual_router_id,
+            family: AddressFamily::Ipv4,
+        };
         match self.routers.get_mut(&key) {
             Some(router) => router
                 .machine
                 .received(received.source, &received.advertisement, Instant::now()),
             None => {
-                debug!(interface, virtual_router_id = %key.1, "advertisement of a virtual router that is not ours")
+                debug!(interface, virtual_router_id = %key.virtual_router_id, "advertisement of a virtual router that is not ours")
             }
         }
     }
@@ -345,9 +345,7 @@ impl VrrpLoop {
         let assignment = self.assignment.borrow();
         let instances = assignment.instances.iter().filter_map(|assigned| {
             let instance = &assigned.instance;
-            let router = self
-                .routers
-                .get(&(instance.interface.clone(), instance.virtual_router_id))?;
+            let router = self.routers.get(&instance.router_name())?;
             Some(InstanceReport {
                 instance: instance.clone(),
                 state: router.machine.state(),

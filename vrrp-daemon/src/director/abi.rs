@@ -51,22 +51,13 @@ pub const fn service_address(key: ServiceKey) -> Option<ServiceAddress> {
     })
 }
 
-/// The IP version of a virtual router: that of its addresses, of which there is at least one.
-pub(super) fn ip_version(instance: &VrrpInstance) -> u8 {
-    let ipv6 = instance
-        .virtual_addresses
-        .first()
-        .is_some_and(|virtual_address| virtual_address.address.addr().is_ipv6());
-    if ipv6 { 6 } else { 4 }
-}
-
 /// The key of an instance in [`lb_common::maps::VIRTUAL_ROUTERS`]; `interface` is the index of its interface.
 #[must_use]
 pub fn virtual_router_key(instance: &VrrpInstance, interface: u32) -> VirtualRouterKey {
     VirtualRouterKey {
         interface,
         virtual_router_id: instance.virtual_router_id.get(),
-        ip_version: ip_version(instance),
+        ip_version: instance.family().ip_version(),
         _reserved: [0; 2],
     }
 }

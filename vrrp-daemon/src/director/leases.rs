@@ -4,27 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use lb_common::{NO_LEASE, maps};
 
-use super::abi::ip_version;
 use super::{InterfaceIndices, Plane, Shortage, virtual_router_key};
-use crate::model::{VirtualRouterId, VrrpInstance};
-
-/// What names a virtual router across reloads, and while its interface is away.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct VirtualRouterName {
-    interface: String,
-    virtual_router_id: VirtualRouterId,
-    ip_version: u8,
-}
-
-impl VirtualRouterName {
-    fn of(instance: &VrrpInstance) -> Self {
-        Self {
-            interface: instance.interface.clone(),
-            virtual_router_id: instance.virtual_router_id,
-            ip_version: ip_version(instance),
-        }
-    }
-}
+use crate::model::{VirtualRouterName, VrrpInstance};
 
 /// The slots of [`lb_common::maps::LEASES`] that belong to the virtual routers of a configuration.
 ///
@@ -53,7 +34,7 @@ impl LeaseSlots {
         let mut slots = HashMap::with_capacity(instances.len());
         let mut given: HashSet<u32> = HashSet::new();
         for instance in instances {
-            let name = VirtualRouterName::of(instance);
+            let name = instance.router_name();
             let own = self.slots.get(&name).copied().or_else(|| {
                 let key = virtual_router_key(instance, *interfaces.get(&instance.interface)?);
                 let pinned = actual.virtual_routers.get(&key)?.lease;
@@ -77,7 +58,7 @@ impl LeaseSlots {
         let mut free = (0..maps::LEASES_CAPACITY).filter(|slot| !named.contains(slot));
         let mut fresh = Vec::new();
         for instance in instances {
-            let name = VirtualRouterName::of(instance);
+            let name = instance.router_name();
             if slots.contains_key(&name) {
                 continue;
             }
@@ -93,7 +74,7 @@ impl LeaseSlots {
     /// The slot of an instance of the configuration that the slots were assigned for.
     #[must_use]
     pub fn slot(&self, instance: &VrrpInstance) -> Option<u32> {
-        self.slots.get(&VirtualRouterName::of(instance)).copied()
+        self.slots.get(&instance.router_name()).copied()
     }
 
     /// The slots that were given to virtual routers which had none before. What they hold is somebody else's: it must

@@ -3,13 +3,14 @@
 mod service;
 mod vrrp;
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 pub use service::{Protocol, RealServer, Scheduler, ServiceAddress, TcpCheck, VirtualService, Weight};
 pub use vrrp::{
-    InitialState, Interval, OutOfRange, Password, Priority, Version, VirtualAddress, VirtualRouterId,
-    VrrpInstance,
+    AddressFamily, InitialState, Interval, OutOfRange, Password, Priority, Version, VirtualAddress,
+    VirtualRouterId, VirtualRouterName, VrrpInstance,
 };
 
 /// Everything that one node is configured to do.
@@ -19,7 +20,7 @@ pub struct Configuration {
     pub node: Node,
     /// What concerns the XDP program.
     pub dataplane: Dataplane,
-    /// The virtual routers that this node takes part in. No two share interface and identifier.
+    /// The virtual routers that this node takes part in. No two have one [`VirtualRouterName`].
     pub vrrp_instances: Vec<VrrpInstance>,
     /// The virtual services. No two share an address.
     pub virtual_services: Vec<VirtualService>,
@@ -61,11 +62,12 @@ impl Configuration {
     /// Nothing if no virtual router was removed.
     #[must_use]
     pub fn with_departing(&self, previous: &Self) -> Option<Self> {
-        let departs = |instance: &&VrrpInstance| {
-            !self.vrrp_instances.iter().any(|kept| {
-                kept.interface == instance.interface && kept.virtual_router_id == instance.virtual_router_id
-            })
-        };
+        let kept: HashSet<VirtualRouterName> = self
+            .vrrp_instances
+            .iter()
+            .map(VrrpInstance::router_name)
+            .collect();
+        let departs = |instance: &&VrrpInstance| !kept.contains(&instance.router_name());
         let mut both = self.clone();
         both.vrrp_instances = previous.vrrp_instances.iter().filter(departs).cloned().collect();
         if both.vrrp_instances.is_empty() {
@@ -193,6 +195,18 @@ mod tests {
         let guard = both.instance_of("10.0.0.3".parse().expect("an address"));
         assert_eq!(guard.map(|instance| instance.virtual_router_id.get()), Some(1));
         assert_eq!(both.virtual_services.len(), 1);
+    }
+
+    #[test]
+    fn an_identifier_may_be_used_once_in_each_family() {
+        let previous = parse(&instance(1, "10.0.0.3"));
+        let mut next = previous.clone();
+        let mut of_ipv6 = previous.vrrp_instances[0].clone();
+        of_ipv6.virtual_addresses[0].address = "fd00::3/64".parse().expect("an address");
+        assert_ne!(of_ipv6.router_name(), previous.vrrp_instances[0].router_name());
+        next.vrrp_instances = vec![of_ipv6];
+        let both = next.with_departing(&previous).expect("that of IPv4 departs");
+        assert_eq!(both.vrrp_instances.len(), 2);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a virtual router is configured with, in the RFCs' words (RFC 3768, RFC 5798, RFC 9568).
 
 use std::fmt;
+use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::time::Duration;
 
@@ -36,6 +37,47 @@ impl fmt::Display for VirtualRouterId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
     }
+}
+
+/// The family of a virtual router's addresses: all are of one (RFC 9568, section 1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AddressFamily {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+impl AddressFamily {
+    /// The family of `address`.
+    #[must_use]
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::Ipv4,
+            IpAddr::V6(_) => Self::Ipv6,
+        }
+    }
+
+    /// The version of the Internet Protocol: 4 or 6.
+    #[must_use]
+    pub const fn ip_version(self) -> u8 {
+        match self {
+            Self::Ipv4 => 4,
+            Self::Ipv6 => 6,
+        }
+    }
+}
+
+/// What names a virtual router on this node, across reloads and while its interface is away. On one interface two
+/// virtual routers may share an identifier, if one is of IPv4 and the other of IPv6 (RFC 9568, section 1.3).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VirtualRouterName {
+    /// The name of the interface that its advertisements are sent and heard on.
+    pub interface: String,
+    /// The identifier.
+    pub virtual_router_id: VirtualRouterId,
+    /// The family of its addresses.
+    pub family: AddressFamily,
 }
 
 /// The priority of a router in the election (RFC 9568, section 5.2.4): 255 for the owner of the addresses, 1 to 254
@@ -233,4 +275,25 @@ pub struct VrrpInstance {
     pub lease: bool,
     /// The addresses that the master has, in the order that they are advertised in. Never empty.
     pub virtual_addresses: Vec<VirtualAddress>,
+}
+
+impl VrrpInstance {
+    /// What names the virtual router.
+    #[must_use]
+    pub fn router_name(&self) -> VirtualRouterName {
+        VirtualRouterName {
+            interface: self.interface.clone(),
+            virtual_router_id: self.virtual_router_id,
+            family: self.family(),
+        }
+    }
+
+    /// The family of the virtual router: that of its addresses, of which there is at least one.
+    #[must_use]
+    pub fn family(&self) -> AddressFamily {
+        let first = self.virtual_addresses.first();
+        first.map_or(AddressFamily::Ipv4, |address| {
+            AddressFamily::of(address.address.addr())
+        })
+    }
 }

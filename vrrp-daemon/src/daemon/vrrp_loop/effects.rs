@@ -4,9 +4,9 @@ use std::time::{Instant, SystemTime};
 
 use tracing::{error, info, warn};
 
+use super::VrrpLoop;
 use super::interfaces::{add_address, announce, device};
-use super::{RouterKey, VrrpLoop};
-use crate::model::{Priority, VirtualAddress};
+use crate::model::{Priority, VirtualAddress, VirtualRouterName};
 use crate::vrrp::{Effect, State};
 
 impl VrrpLoop {
@@ -23,7 +23,7 @@ impl VrrpLoop {
 
     /// Carries out what the virtual routers ask for.
     pub(super) async fn carry_out_all(&mut self) {
-        let keys: Vec<RouterKey> = self.routers.keys().cloned().collect();
+        let keys: Vec<VirtualRouterName> = self.routers.keys().cloned().collect();
         for key in keys {
             while let Some(effect) = self
                 .routers
@@ -35,8 +35,12 @@ impl VrrpLoop {
         }
     }
 
-    async fn carry_out(&mut self, key: &RouterKey, effect: Effect) {
-        let (interface, virtual_router_id) = key;
+    async fn carry_out(&mut self, key: &VirtualRouterName, effect: Effect) {
+        let VirtualRouterName {
+            interface,
+            virtual_router_id,
+            ..
+        } = key;
         let effect = match effect {
             Effect::ReleaseAddresses(mut addresses) => {
                 addresses.retain(|address| !self.is_held_by_another(key, address));
@@ -107,8 +111,8 @@ impl VrrpLoop {
 
     /// Whether a virtual address that the virtual router `key` gives up is another one's, which is master: a reload has
     /// moved it.
-    fn is_held_by_another(&self, key: &RouterKey, address: &VirtualAddress) -> bool {
-        let place = |(interface, _): &RouterKey, address: &VirtualAddress| {
+    fn is_held_by_another(&self, key: &VirtualRouterName, address: &VirtualAddress) -> bool {
+        let place = |VirtualRouterName { interface, .. }: &VirtualRouterName, address: &VirtualAddress| {
             (
                 address.address.addr(),
                 address.device.as_ref().unwrap_or(interface).clone(),
@@ -148,8 +152,8 @@ impl VrrpLoop {
             .keep(&wanted, &self.links, mode, &self.netlink)
             .await
         {
-            for ((interface, _), router) in &mut self.routers {
-                if *interface == refused {
+            for (name, router) in &mut self.routers {
+                if name.interface == refused {
                     router.machine.lease_refused();
                     router.told = false;
                 }
@@ -163,7 +167,7 @@ impl VrrpLoop {
             .routers
             .iter()
             .filter(|(_, router)| router.machine.state() == State::Master);
-        for ((interface, _), router) in masters {
+        for (VirtualRouterName { interface, .. }, router) in masters {
             for address in &router.machine.instance().virtual_addresses {
                 if add_address(&self.netlink, &self.links, interface, address).await {
                     warn!(address = %address.address, interface, "a virtual address was gone: added it again");
