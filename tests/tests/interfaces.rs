@@ -1,9 +1,10 @@
 //! Interfaces as hosts have them: names with dots, programs that others take off, several of them.
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use anyhow::Result;
-use lab::{Configuration, Director, Lab, Node, VIP};
+use lab::{Configuration, Director, Lab, Node, VIP, VIP6};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -49,6 +50,31 @@ fn an_interface_with_a_dot_in_its_name_forwards_and_its_link_is_taken_over() -> 
         director.log()?
     );
     let fetched = lab.client.curl((VIP, 80).into(), 6)?;
+    assert_eq!(fetched.failed(), 0, "{}", fetched.complaints);
+    Ok(())
+}
+
+#[test]
+fn a_plain_ipv6_address_on_the_director_leaves_its_servers_up() -> Result<()> {
+    let lab = Lab::new()?;
+    let node = &lab.directors[0];
+    // On the servers' network: the kernel likes it better than the director's own address to check them from.
+    let address: Ipv6Addr = "fd00:6c62::100".parse()?;
+    for server in &lab.real_servers {
+        server
+            .node
+            .namespace
+            .ip(&format!("address add {address}/128 dev lo nodad\n"))?;
+    }
+    node.namespace
+        .ip(&format!("address add {address}/128 dev eth0 nodad\n"))?;
+    let mut director = Director::start(&lab, node, Configuration::new(&lab, 150).with_ipv6(&lab))?;
+    director.stop()?;
+    let text = std::fs::read_to_string(director.configuration_path())?;
+    director.write_configuration_text(&text.replace(&VIP6.to_string(), &address.to_string()))?;
+    director.restart()?;
+    director.wait_for("all servers are up", PATIENCE, lab::Status::all_up)?;
+    let fetched = lab.client.curl((address, 80).into(), 6)?;
     assert_eq!(fetched.failed(), 0, "{}", fetched.complaints);
     Ok(())
 }

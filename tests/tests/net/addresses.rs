@@ -137,3 +137,16 @@ async fn advertisements_come_from_the_interfaces_own_address() {
     here.ip("address add 10.0.0.1/24 dev eth0");
     assert_eq!(netlink.primary_address(eth0, &[vip]).await.expect("asked"), own);
 }
+
+#[tokio::test]
+async fn a_virtual_address_of_ipv6_is_never_chosen_to_leave_from() {
+    let ([here, _there], eth0, netlink) = director().await;
+    let address = virtual_address("fd00::100/128", None);
+    assert!(netlink.add_address(eth0, &address).await.expect("added"));
+    let shown = here.ip("-6 -o address show dev eth0 to fd00::100");
+    assert!(shown.contains("deprecated"), "{shown}");
+    assert!(shown.contains("valid_lft forever preferred_lft 0sec"), "{shown}");
+    // More of its bits are the destination's than of the interface's own.
+    let route = here.ip("-6 route get fd00::102");
+    assert!(route.contains("src fd00::1 "), "{route}");
+}

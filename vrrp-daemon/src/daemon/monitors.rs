@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::task::JoinSet;
@@ -10,6 +11,7 @@ use tracing::{debug, info, warn};
 use crate::agenda::Agenda;
 use crate::director::{RealServerId, Seed};
 use crate::health::{Effect, Health, LastCheck, Monitor, phase};
+use crate::io::probe::Sources;
 use crate::io::probe::tcp::{self, ProbeError};
 use crate::model::Configuration;
 
@@ -21,6 +23,8 @@ pub(super) struct Monitors {
     agenda: Agenda<RealServerId>,
     probes: JoinSet<(RealServerId, Result<(), ProbeError>)>,
     health: HashMap<RealServerId, Health>,
+    /// Where the probes leave from.
+    sources: Arc<Sources>,
 }
 
 impl Monitors {
@@ -30,6 +34,7 @@ impl Monitors {
             agenda: Agenda::default(),
             probes: JoinSet::new(),
             health: HashMap::new(),
+            sources: Arc::default(),
         }
     }
 
@@ -52,6 +57,7 @@ impl Monitors {
             })
             .filter_map(|(service, real_server)| Some((service, real_server.address, real_server.check?)))
             .collect();
+        self.sources = Arc::new(Sources::except(configuration.virtual_addresses()));
         let mut monitors = BTreeMap::new();
         // Numbered all together: the probes of different services are spread as well.
         for (position, &(service, address, check)) in checked.iter().enumerate() {
@@ -157,8 +163,9 @@ impl Monitors {
                         connect_timeout,
                     } => {
                         let target = SocketAddr::new(id.address, port);
+                        let sources = Arc::clone(&self.sources);
                         self.probes
-                            .spawn(async move { (id, tcp::probe(target, connect_timeout).await) });
+                            .spawn(async move { (id, tcp::probe(target, connect_timeout, &sources).await) });
                     }
                     Effect::Changed { from, to, reason } => {
                         changed = true;

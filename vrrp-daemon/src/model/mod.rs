@@ -3,6 +3,7 @@
 mod service;
 mod vrrp;
 
+use std::collections::BTreeSet;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -42,6 +43,20 @@ impl Configuration {
         interfaces.sort_unstable();
         interfaces.dedup();
         interfaces
+    }
+
+    /// The addresses that real servers have as well: those of the virtual routers and of the virtual services.
+    #[must_use]
+    pub fn virtual_addresses(&self) -> BTreeSet<IpAddr> {
+        let of_routers = self.vrrp_instances.iter().flat_map(|instance| {
+            let addresses = instance.virtual_addresses.iter();
+            addresses.map(|address| address.address.addr())
+        });
+        let of_services = self
+            .virtual_services
+            .iter()
+            .map(|service| service.address.address);
+        of_routers.chain(of_services).collect()
     }
 
     /// The VRRP instance that owns `address`, if one does.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use futures_util::TryStreamExt as _;
 use ipnet::IpNet;
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, CacheInfo};
 
 use super::{Error, Netlink, errno};
 use crate::model::VirtualAddress;
@@ -14,12 +14,49 @@ use crate::model::VirtualAddress;
 /// addresses of this family, or is gone.
 const NOT_THERE: [i32; 3] = [libc::EADDRNOTAVAIL, libc::ENXIO, libc::ENODEV];
 
+/// An address of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnAddress {
+    /// The index of the interface that it is on.
+    pub interface: u32,
+    /// The address with its prefix length.
+    pub network: IpNet,
+    /// Whether packets may leave from it: it has passed duplicate address detection.
+    pub usable: bool,
+    /// Whether it is as good as others to leave from: neither deprecated nor (IPv4) a secondary one.
+    pub preferred: bool,
+}
+
+impl OwnAddress {
+    fn from_message(message: &AddressMessage) -> Option<Self> {
+        let flags = message.header.flags;
+        Some(Self {
+            interface: message.header.index,
+            network: IpNet::new(local_address(message)?, message.header.prefix_len).ok()?,
+            usable: !flags.intersects(AddressHeaderFlags::Tentative | AddressHeaderFlags::Dadfailed),
+            // IFA_F_SECONDARY is IFA_F_TEMPORARY in IPv6: an address that its machine prefers.
+            preferred: !flags.contains(AddressHeaderFlags::Deprecated)
+                && (message.header.family != AddressFamily::Inet
+                    || !flags.contains(AddressHeaderFlags::Secondary)),
+        })
+    }
+}
+
+/// The lifetimes of an address that is always valid and never preferred: the kernel sends nothing from it unasked.
+fn never_preferred() -> CacheInfo {
+    let mut lifetimes = CacheInfo::default();
+    lifetimes.ifa_preferred = 0;
+    lifetimes.ifa_valid = u32::MAX;
+    lifetimes
+}
+
 impl Netlink {
     /// Adds `address` to the interface `interface`; true if it was not there already.
     ///
     /// The scope is global, and there is no broadcast address, as with Keepalived. IPv6 addresses skip duplicate
     /// address detection: it would keep the address from being used for a second, and the failed master may still
-    /// have it.
+    /// have it. They are deprecated from the start (RFC 4862, section 5.5.4), so that the host's own connections do not
+    /// leave from them; IPv4 has a secondary address for that.
     ///
     /// # Errors
     /// The kernel's refusal, or a closed socket.
@@ -34,7 +71,12 @@ impl Netlink {
             IpNet::V4(_) => message
                 .attributes
                 .extend(address.label.clone().map(AddressAttribute::Label)),
-            IpNet::V6(_) => message.header.flags |= AddressHeaderFlags::Nodad,
+            IpNet::V6(_) => {
+                message.header.flags |= AddressHeaderFlags::Nodad;
+                message
+                    .attributes
+                    .push(AddressAttribute::CacheInfo(never_preferred()));
+            }
         }
         match request.execute().await {
             Ok(()) => Ok(true),
@@ -117,6 +159,20 @@ impl Netlink {
             })?;
         }
         Ok(())
+    }
+
+    /// All addresses of this machine, in the order in which the kernel has them.
+    ///
+    /// # Errors
+    /// The kernel's refusal, or a closed socket.
+    pub async fn own_addresses(&self) -> Result<Vec<OwnAddress>, Error> {
+        let failed = |error| Error::of("list the addresses", error);
+        let mut own = Vec::new();
+        let mut messages = self.handle.address().get().execute();
+        while let Some(message) = messages.try_next().await.map_err(failed)? {
+            own.extend(OwnAddress::from_message(&message));
+        }
+        Ok(own)
     }
 
     async fn ipv4_addresses(&self, interface: u32) -> Result<Vec<AddressMessage>, Error> {

@@ -16,6 +16,7 @@ use std::io;
 
 use rtnetlink::Handle;
 
+pub use addresses::OwnAddress;
 pub use events::{Event, Events, Topic};
 pub use links::Link;
 pub use neighbours::Neighbour;

@@ -6,7 +6,7 @@ use futures_util::TryStreamExt as _;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia};
 
-use super::Netlink;
+use super::{Error, Netlink};
 
 /// How packets to an address leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,17 @@ pub(super) struct Route {
 }
 
 impl Netlink {
+    /// The index of the interface that packets to `destination` leave by, 0 if there is none.
+    ///
+    /// # Errors
+    /// The kernel's refusal, or a closed socket.
+    pub async fn interface_to(&self, destination: IpAddr) -> Result<u32, Error> {
+        match self.route(destination).await {
+            Ok(route) => Ok(route.map_or(0, |route| route.interface)),
+            Err(error) => Err(Error::of(format!("find the route to {destination}"), error)),
+        }
+    }
+
     /// Asks the kernel how it would send to `destination`.
     pub(super) async fn route(&self, destination: IpAddr) -> Result<Option<Route>, rtnetlink::Error> {
         let mut question = RouteMessage::default();

@@ -1,11 +1,13 @@
 //! The check that passes when a TCP connection opens.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::TcpSocket;
 use tokio::time;
+
+use super::source::{NoSource, Sources, leave_port_open};
 
 /// Why the check did not pass.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,17 @@ pub enum ProbeError {
         /// The address and port that were tried.
         target: SocketAddr,
     },
+    /// This machine has nothing but a virtual address to check from, and the target would answer that to itself.
+    #[error(
+        "there is no address to check {target} from but the virtual address {source_address}: give this node one of \
+         its own in that network"
+    )]
+    OnlyVirtual {
+        /// The address and port that were to be tried.
+        target: SocketAddr,
+        /// The virtual address.
+        source_address: IpAddr,
+    },
     /// The connection failed otherwise.
     #[error("the connection to {target} failed: {cause}")]
     Failed {
@@ -54,14 +67,18 @@ pub enum ProbeError {
     },
 }
 
-/// Opens a TCP connection to `target` and aborts it.
+/// Opens a TCP connection to `target`, from one of `sources`, and aborts it.
 ///
 /// The abort (a RST, by SO_LINGER of zero) keeps connections in TIME_WAIT from piling up: thousands of real servers
 /// that are checked every few seconds would otherwise hold a hundred thousand of them here.
 ///
 /// # Errors
 /// The connection did not open within `connect_timeout`.
-pub async fn probe(target: SocketAddr, connect_timeout: Duration) -> Result<(), ProbeError> {
+pub async fn probe(
+    target: SocketAddr,
+    connect_timeout: Duration,
+    sources: &Sources,
+) -> Result<(), ProbeError> {
     let not_made = |cause| ProbeError::NotMade { target, cause };
     let socket = match target {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
@@ -69,6 +86,21 @@ pub async fn probe(target: SocketAddr, connect_timeout: Duration) -> Result<(), 
     }
     .map_err(not_made)?;
     socket.set_zero_linger().map_err(not_made)?;
+    match sources.choose(target).await {
+        Ok(source) => {
+            leave_port_open(&socket).map_err(not_made)?;
+            socket.bind(source).map_err(not_made)?;
+        }
+        // Connecting says the same, in the kernel's words for it.
+        Err(NoSource::NoRoute) => {}
+        Err(NoSource::OnlyVirtual(source_address)) => {
+            return Err(ProbeError::OnlyVirtual {
+                target,
+                source_address,
+            });
+        }
+        Err(NoSource::Failed(cause)) => return Err(not_made(cause)),
+    }
     match time::timeout(connect_timeout, socket.connect(target)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(cause)) => Err(classify(target, cause)),
