@@ -6,7 +6,7 @@ use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::layout::Node;
+use crate::Node;
 
 /// The node that asks.
 #[derive(Debug)]

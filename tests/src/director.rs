@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{self, Command};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::layout::{Lab, Node};
 use crate::process::{Lifetime, Process, Signal, tail};
-use crate::{Configuration, Status, binaries, wait};
+use crate::{Configuration, Lab, Node, Output, Status, binaries, wait};
 
 /// `lbd` on a node of the lab: its files, and the daemon when it runs.
 #[derive(Debug)]
@@ -24,6 +23,10 @@ pub struct Director<'lab> {
     process: Option<Process>,
     /// Arguments of `lbd run` beyond the configuration.
     pub arguments: Vec<&'static str>,
+    /// Variables of its environment beyond this process's.
+    pub environment: Vec<(&'static str, String)>,
+    /// Where what it logs goes, from its next start on.
+    pub output: Output,
 }
 
 impl<'lab> Director<'lab> {
@@ -32,9 +35,19 @@ impl<'lab> Director<'lab> {
     /// # Errors
     /// It doesn't answer on its control socket.
     pub fn start(lab: &'lab Lab, node: &'lab Node, configuration: Configuration) -> Result<Self> {
-        let directory = lab.directory.join(node.name);
+        let mut director = Self::prepare(lab, node, configuration)?;
+        director.restart()?;
+        Ok(director)
+    }
+
+    /// Writes the configuration of the director on `node`; [`Director::restart`] starts it.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn prepare(lab: &'lab Lab, node: &'lab Node, configuration: Configuration) -> Result<Self> {
+        let directory = lab.directory.join(&node.name);
         fs::create_dir_all(directory.join("state"))?;
-        let mut director = Self {
+        let director = Self {
             node,
             configuration,
             log: lab.directory.join(format!("{}.lbd.log", node.name)),
@@ -42,19 +55,20 @@ impl<'lab> Director<'lab> {
             lifetime: lab.lifetime,
             process: None,
             arguments: Vec::new(),
+            environment: Vec::new(),
+            output: Output::Log,
         };
         director.write_configuration()?;
-        director.restart()?;
         Ok(director)
     }
 
-    /// Starts both directors of `lab`, with priorities 150 and 100, and waits until the first is master, the second
+    /// Starts the first two directors of `lab`, with priorities 150 and 100, and waits until the first is master, the second
     /// backup, and all real servers are up for both.
     ///
     /// # Errors
     /// They don't come to that.
     pub fn pair(lab: &'lab Lab, configuration: impl Fn(u8) -> Configuration) -> Result<(Self, Self)> {
-        let [one, two] = &lab.directors;
+        let [one, two] = lab.pair();
         let first = Self::start(lab, one, configuration(150))?;
         let second = Self::start(lab, two, configuration(100))?;
         let patience = Duration::from_secs(20);
@@ -67,7 +81,7 @@ impl<'lab> Director<'lab> {
         Ok((first, second))
     }
 
-    /// Starts the daemon, which must not be running, and waits until it answers.
+    /// Starts the daemon, which must not be running, and waits until it answers for all its virtual routers.
     ///
     /// # Errors
     /// It doesn't answer on its control socket.
@@ -80,12 +94,16 @@ impl<'lab> Director<'lab> {
             .arg("run")
             .arg("-c")
             .arg(self.configuration_path())
-            .args(&self.arguments);
-        let mut process = Process::start(command, &self.log, self.lifetime)?;
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let mut process = Process::start_with(command, &self.log, self.output, self.lifetime)?;
+        // Its virtual routers are listed some milliseconds after it has begun to answer.
+        let routers = self.configuration.length("vrrp_instance");
+        let is_complete = |status: Status| status.list("vrrp_instances").len() >= routers;
         wait::until(
-            "lbd answers on its control socket",
+            "lbd answers on its control socket, with all its virtual routers",
             Duration::from_secs(20),
-            || (self.status().is_ok() || process.has_ended()).then_some(()),
+            || (self.status().is_ok_and(is_complete) || process.has_ended()).then_some(()),
         )
         .with_context(|| process.log_tail())?;
         ensure!(!process.has_ended(), "lbd ended at once\n{}", process.log_tail());
@@ -98,8 +116,8 @@ impl<'lab> Director<'lab> {
     /// # Errors
     /// The file can't be written.
     pub fn write_configuration(&self) -> Result<()> {
-        let text = self.configuration.to_toml(self.node.name, &self.directory);
-        self.write_configuration_text(&text)
+        let configuration = self.configuration.for_node(&self.node.name, &self.directory);
+        self.write_configuration_text(&configuration.to_toml())
     }
 
     /// Writes `text` as `lbd.toml`.
@@ -134,7 +152,7 @@ impl<'lab> Director<'lab> {
     /// # Errors
     /// It can't be started; its own failures are in the output. One that doesn't end within twenty seconds is ended,
     /// with the exit status 124 of timeout(1).
-    pub fn lbd(&self, arguments: &[&str]) -> Result<Output> {
+    pub fn lbd(&self, arguments: &[&str]) -> Result<process::Output> {
         let mut command = self.node.namespace.command("timeout");
         command.arg("20").arg(binaries::find("lbd")?);
         command.args(arguments).env_remove("RUST_LOG");

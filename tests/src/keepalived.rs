@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::layout::{Lab, Node};
+use crate::keepalived_conf::keepalived_conf;
 use crate::namespace::run;
 use crate::process::{Lifetime, Process, Signal};
-use crate::{Configuration, VIP, wait};
+use crate::{Configuration, Lab, Node, VIP, wait};
 
 /// What Keepalived 2.2 logs when something is wrong with an advertisement, a configuration or the kernel.
 const COMPLAINTS: [&str; 9] = [
@@ -39,7 +39,10 @@ impl<'lab> Keepalived<'lab> {
             lifetime: lab.lifetime,
             process: None,
         };
-        fs::write(keepalived.file("conf"), configuration.to_keepalived(node.name))?;
+        fs::write(
+            keepalived.file("conf"),
+            keepalived_conf(configuration, &node.name),
+        )?;
         keepalived.restart()?;
         Ok(keepalived)
     }

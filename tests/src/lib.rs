@@ -10,7 +10,7 @@
 //!   └── VIP 10.0.0.100 ──┘     └──────────── VIP 10.0.0.100 on lo ────────┘
 //! ```
 //!
-//! [`Lab::new`] lays it out; [`Director`] runs `lbd`, [`Keepalived`] what it is compared with; [`Client`], [`Probe`],
+//! [`Lab::new`] lays it out, and [`Topology`] what differs from it; [`Director`] runs `lbd`, [`Keepalived`] what it is compared with; [`Client`], [`Probe`],
 //! [`Session`], [`Load`] and [`ArpWatch`] are how a client sees it all. `lbd` is driven only as its users drive it: by
 //! its command line, its configuration file, signals and `lbd status --json`.
 //!
@@ -24,34 +24,44 @@ mod configuration;
 pub mod dataplane;
 mod director;
 mod keepalived;
+mod keepalived_conf;
 mod layout;
 mod load;
 mod namespace;
+mod node;
+mod output;
 pub mod packet;
+mod path;
 mod port;
 mod probe;
 mod process;
 mod real_server;
 mod session;
 mod status;
+mod teardown;
+mod topology;
 pub mod wait;
 
 pub use arp::{ArpReport, ArpWatch};
 pub use binaries::find as find_binary;
 pub use client::{Client, Fetched};
 pub use clients::{Clients, Seen};
-pub use configuration::{Configuration, Real, Service};
+pub use configuration::{Configuration, virtual_server};
 pub use director::Director;
 pub use keepalived::Keepalived;
-pub use layout::{Lab, Node, teardown};
+pub use layout::Lab;
 pub use load::{Load, LoadReport};
 pub use namespace::{Namespace, run};
+pub use node::{Interface, Node};
+pub use output::Output;
 pub use port::occupy;
 pub use probe::{Probe, ProbeReport};
 pub use process::{Lifetime, Process, Signal};
 pub use real_server::RealServer;
 pub use session::{Session, SessionReport};
-pub use status::Status;
+pub use status::{Problem, Status};
+pub use teardown::teardown;
+pub use topology::{Link, SWITCH, Topology};
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -1,7 +1,7 @@
 //! Programs that run in the lab: started in a namespace, logged to a file, signalled by pid.
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::fs;
+use std::io::{self, PipeReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::output::Output;
 use crate::wait;
 
 /// The signals that the lab sends.
@@ -52,6 +53,8 @@ pub enum Lifetime {
 pub struct Process {
     child: Child,
     log: PathBuf,
+    /// The reading end of its output's pipe, which nobody reads.
+    _unread: Option<PipeReader>,
 }
 
 impl Process {
@@ -59,8 +62,16 @@ impl Process {
     ///
     /// # Errors
     /// The log can't be written, or the program not be started.
-    pub fn start(mut command: Command, log: &Path, lifetime: Lifetime) -> Result<Self> {
-        let output = append(log)?;
+    pub fn start(command: Command, log: &Path, lifetime: Lifetime) -> Result<Self> {
+        Self::start_with(command, log, Output::Log, lifetime)
+    }
+
+    /// Starts `command` with its outputs where `output` says; `log` is the file if it is one.
+    ///
+    /// # Errors
+    /// As [`Process::start`].
+    pub fn start_with(mut command: Command, log: &Path, output: Output, lifetime: Lifetime) -> Result<Self> {
+        let (output, unread) = output.open(log)?;
         command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -76,6 +87,7 @@ impl Process {
         Ok(Self {
             child,
             log: log.to_owned(),
+            _unread: unread,
         })
     }
 
@@ -132,15 +144,6 @@ impl Drop for Process {
         drop(self.child.kill());
         drop(self.child.wait());
     }
-}
-
-/// Opens the log at `path` for appending, so that a restarted program continues its story.
-fn append(path: &Path) -> Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The last lines of the file at `path`, below its name.

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::layout::Node;
 use crate::process::{Lifetime, Process, Signal};
-use crate::{ECHO, VIP, VIP6, binaries, wait};
+use crate::{ECHO, Node, VIP, VIP6, binaries, wait};
 
 /// A node that serves the virtual addresses: nginx answers with the node's name, and so does the responder.
 #[derive(Debug)]
@@ -42,7 +41,7 @@ impl RealServer {
     /// # Errors
     /// It doesn't.
     pub fn start_nginx(&self) -> Result<()> {
-        let name = self.node.name;
+        let name = &self.node.name;
         let file = |extension: &str| self.directory.join(format!("{name}.nginx.{extension}"));
         // One process: the one that is killed is the one that serves.
         fs::write(
@@ -93,7 +92,7 @@ impl RealServer {
     /// # Errors
     /// It doesn't.
     pub fn start_responder(&self) -> Result<()> {
-        let name = self.node.name;
+        let name = &self.node.name;
         let mut command = self.node.namespace.command(binaries::find("responder")?);
         command
             .arg(name)

@@ -133,7 +133,8 @@ fn an_interface_that_is_missing_stops_the_start_with_its_name() -> Result<()> {
     let director = Director::start(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;
     let text = director
         .configuration
-        .to_toml("other", &lab.directory.join("other"))
+        .for_node("other", &lab.directory.join("other"))
+        .to_toml()
         .replace("\"eth0\"", "\"eth7\"");
     let path = lab.directory.join("other.toml");
     std::fs::write(&path, text)?;

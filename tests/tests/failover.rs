@@ -54,7 +54,7 @@ fn settled(expected: &Director<'_>, other: &Director<'_>) -> Result<()> {
 fn killed(configuration: impl Fn(&Lab, u8) -> Configuration) -> Result<()> {
     let lab = Lab::new()?;
     let (mut master, backup) = Director::pair(&lab, |priority| configuration(&lab, priority))?;
-    let advert_int = Duration::from_millis(master.configuration.advert_int);
+    let advert_int = master.configuration.advert_int();
     let clients = Clients::start(&lab)?;
     clients.go_on(50)?;
 
@@ -150,9 +150,8 @@ fn a_planned_stop_loses_nothing() -> Result<()> {
 fn a_frozen_master_is_succeeded_and_wakes_up_as_a_backup() -> Result<()> {
     let lab = Lab::new()?;
     // The frozen one has the lower priority afterwards, so that it stays what it has become.
-    let (master, mut backup) = Director::pair(&lab, |priority| Configuration {
-        nopreempt: true,
-        ..Configuration::classic(&lab, priority)
+    let (master, mut backup) = Director::pair(&lab, |priority| {
+        Configuration::classic(&lab, priority).with("vrrp_instance[0].nopreempt", true)
     })?;
     let clients = Clients::start(&lab)?;
     clients.go_on(50)?;
@@ -275,9 +274,8 @@ fn the_master_returns_without_a_loss() -> Result<()> {
 #[test]
 fn a_restarted_master_of_lower_rank_stays_a_backup_without_preemption() -> Result<()> {
     let lab = Lab::new()?;
-    let (mut master, backup) = Director::pair(&lab, |priority| Configuration {
-        nopreempt: true,
-        ..Configuration::new(&lab, priority)
+    let (mut master, backup) = Director::pair(&lab, |priority| {
+        Configuration::new(&lab, priority).with("vrrp_instance[0].nopreempt", true)
     })?;
     master.stop()?;
     backup.becomes_master()?;
@@ -316,7 +314,7 @@ fn a_master_without_its_cable_is_succeeded() -> Result<()> {
 #[test]
 fn a_director_that_cannot_attach_its_program_stays_out_of_the_election() -> Result<()> {
     let lab = Lab::new()?;
-    let [one, two] = &lab.directors;
+    let [one, two] = lab.pair();
     let second = Director::start(&lab, two, Configuration::new(&lab, 100))?;
     second.wait_for("master, with all servers up", PATIENCE, |status| {
         status.is_master() && status.all_up()
@@ -331,7 +329,7 @@ fn a_director_that_cannot_attach_its_program_stays_out_of_the_election() -> Resu
     })?;
     // Long enough for an election, had it taken part.
     let start = Instant::now();
-    let election = Duration::from_millis(first.configuration.advert_int) * 5;
+    let election = first.configuration.advert_int() * 5;
     wait::until("an election could be over", PATIENCE, || {
         (start.elapsed() > election && probe.between(start, Instant::now()).sent > 20).then_some(())
     })?;
@@ -349,16 +347,13 @@ fn a_director_that_cannot_attach_its_program_stays_out_of_the_election() -> Resu
 }
 
 /// The configuration of `director` with another virtual router, for another address, and without services.
-fn with_another_instance(director: &Director<'_>) -> String {
-    let directory = director.configuration_path();
-    let directory = directory.parent().expect("the file is in a directory");
-    let text = director
+fn with_another_instance(director: &Director<'_>) -> Configuration {
+    director
         .configuration
-        .to_toml(director.node.name, directory)
-        .replace("virtual_router_id = 51", "virtual_router_id = 52")
-        .replace(&format!("{VIP}/24"), "10.99.0.1/32");
-    let (text, _services) = text.split_once("[[virtual_server]]").expect("it has services");
-    text.to_owned()
+        .clone()
+        .with("vrrp_instance[0].virtual_router_id", 52)
+        .with("vrrp_instance[0].virtual_ipaddress", vec!["10.99.0.1/32"])
+        .without("virtual_server")
 }
 
 fn reload(director: &Director<'_>) -> Result<()> {
@@ -375,10 +370,11 @@ fn reload(director: &Director<'_>) -> Result<()> {
 #[test]
 fn an_instance_that_a_reload_removes_is_handed_over_without_a_loss() -> Result<()> {
     let lab = Lab::new()?;
-    let (master, backup) = Director::pair(&lab, |priority| Configuration::classic(&lab, priority))?;
+    let (mut master, backup) = Director::pair(&lab, |priority| Configuration::classic(&lab, priority))?;
     let clients = Clients::start(&lab)?;
     clients.go_on(50)?;
-    master.write_configuration_text(&with_another_instance(&master))?;
+    master.configuration = with_another_instance(&master);
+    master.write_configuration()?;
     reload(&master)?;
     backup.becomes_master()?;
     clients.go_on(100)?;
@@ -400,11 +396,14 @@ fn an_instance_that_a_reload_removes_is_handed_over_without_a_loss() -> Result<(
 #[test]
 fn an_instance_that_comes_back_while_it_hands_over_takes_part_again() -> Result<()> {
     let lab = Lab::new()?;
-    let [node, _] = &lab.directors;
-    let director = Director::start(&lab, node, Configuration::classic(&lab, 150))?;
+    let node = lab.node("director1");
+    let mut director = Director::start(&lab, node, Configuration::classic(&lab, 150))?;
     director.becomes_master()?;
-    director.write_configuration_text(&with_another_instance(&director))?;
+    let original = director.configuration.clone();
+    director.configuration = with_another_instance(&director);
+    director.write_configuration()?;
     reload(&director)?;
+    director.configuration = original;
     director.write_configuration()?;
     reload(&director)?;
     director.becomes_master()?;

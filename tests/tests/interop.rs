@@ -10,7 +10,7 @@ const NOTHING: [&str; 0] = [];
 /// `lbd` is the master, and Keepalived takes over while it is stopped.
 fn lbd_leads(configuration: impl Fn(&Lab, u8) -> Configuration) -> Result<()> {
     let lab = Lab::new()?;
-    let [one, two] = &lab.directors;
+    let [one, two] = lab.pair();
     let keepalived = Keepalived::start(&lab, two, &configuration(&lab, 100))?;
     keepalived.wait_for_mastership(true)?;
     let watch = ArpWatch::start(&lab.client, VIP, Duration::from_millis(20))?;
@@ -39,7 +39,7 @@ fn lbd_leads(configuration: impl Fn(&Lab, u8) -> Configuration) -> Result<()> {
 /// Keepalived is the master, and `lbd` takes over while it is stopped.
 fn keepalived_leads(configuration: impl Fn(&Lab, u8) -> Configuration) -> Result<()> {
     let lab = Lab::new()?;
-    let [one, two] = &lab.directors;
+    let [one, two] = lab.pair();
     let lbd = Director::start(&lab, one, configuration(&lab, 100))?;
     lbd.becomes_master()?;
     let watch = ArpWatch::start(&lab.client, VIP, Duration::from_millis(20))?;

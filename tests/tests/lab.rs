@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use lab::{ArpWatch, Configuration, ECHO, Keepalived, Lab, Load, Probe, Session};
+use lab::{ArpWatch, Configuration, ECHO, Keepalived, Lab, Link, Load, Probe, SWITCH, Session, Topology};
 
 const TEN_MILLISECONDS: Duration = Duration::from_millis(10);
 
@@ -14,14 +14,14 @@ fn each_real_server_answers_with_its_own_name() -> Result<()> {
         let fetched = lab.client.curl((server.node.address, 80).into(), 3)?;
         assert_eq!(
             fetched.counts(),
-            [(server.node.name, 3)].into(),
+            [(server.node.name.as_str(), 3)].into(),
             "{}",
             fetched.complaints
         );
         let fetched = lab.client.curl((server.node.address6, 80).into(), 2)?;
         assert_eq!(
             fetched.counts(),
-            [(server.node.name, 2)].into(),
+            [(server.node.name.as_str(), 2)].into(),
             "{}",
             fetched.complaints
         );
@@ -83,7 +83,7 @@ fn a_pulled_cable_is_seen_by_probe_and_session() -> Result<()> {
 #[test]
 fn a_keepalived_pair_elects_and_its_address_is_answered_by_one() -> Result<()> {
     let lab = Lab::new()?;
-    let [one, two] = &lab.directors;
+    let [one, two] = lab.pair();
     let mut first = Keepalived::start(&lab, one, &Configuration::new(&lab, 150))?;
     let second = Keepalived::start(&lab, two, &Configuration::new(&lab, 100))?;
     first.wait_for_mastership(true)?;
@@ -108,7 +108,7 @@ fn a_keepalived_pair_elects_and_its_address_is_answered_by_one() -> Result<()> {
 fn a_killed_keepalived_leaves_two_nodes_that_answer_for_one_address() -> Result<()> {
     // What the lease is against; and the proof that the watch would notice.
     let lab = Lab::new()?;
-    let [one, two] = &lab.directors;
+    let [one, two] = lab.pair();
     let mut first = Keepalived::start(&lab, one, &Configuration::new(&lab, 150))?;
     let second = Keepalived::start(&lab, two, &Configuration::new(&lab, 100))?;
     first.wait_for_mastership(true)?;
@@ -156,4 +156,59 @@ fn a_probe_counts_what_is_lost() -> Result<()> {
     assert!(report.longest_gap >= Duration::from_millis(150), "{report:?}");
     assert!(report.lost >= missing.lost);
     Ok(())
+}
+
+#[test]
+fn a_topology_has_what_it_asks_for() -> Result<()> {
+    let lab = Topology::new()
+        .directors(3)
+        .real_servers(1)
+        .switch("back")
+        .link("director3", Link::to("back"))
+        .link("director3", Link::to(SWITCH).address("10.0.0.33/24"))
+        .first_link("director2", Link::to(SWITCH).macvlan())
+        .host("stray")
+        .link("stray", Link::to("back"))
+        .build()?;
+    assert_eq!((lab.directors.len(), lab.real_servers.len()), (3, 1));
+    let reaches = |from: &str, address: [u8; 4]| {
+        let ping = lab
+            .node(from)
+            .namespace
+            .command("bash")
+            .args(["-c", "exec 3<>/dev/tcp/$0/9"])
+            .arg(address.map(|byte| byte.to_string()).join("."))
+            .output()?;
+        // Nobody listens on the port: who is there says so, and who isn't says nothing or is unreachable.
+        anyhow::Ok(String::from_utf8_lossy(&ping.stderr).contains("refused"))
+    };
+    // By the first network, by the second, by the second interface on the first, and to the macvlan.
+    assert!(reaches("stray", [10, 0, 0, 3])?);
+    assert!(reaches("stray", [10, 0, 1, 3])?);
+    assert!(reaches("stray", [10, 0, 0, 33])?);
+    assert!(reaches("stray", [10, 0, 0, 2])?);
+    assert!(!reaches("rs1", [10, 0, 1, 3])?);
+    assert!(
+        lab.node("director2")
+            .link("eth0")?
+            .contains("macvlan mode bridge")
+    );
+    Ok(())
+}
+
+#[test]
+fn interfaces_are_renamed_deleted_and_created_again() -> Result<()> {
+    let lab = Topology::new().real_servers(0).build()?;
+    let [one, two] = lab.pair();
+    one.rename("eth0", "lan0")?;
+    assert!(one.link("lan0").is_ok() && one.link("eth0").is_err());
+    for node in [two, &lab.client.node] {
+        node.delete("eth0")?;
+        assert!(node.link("eth0").is_err());
+        lab.create_interface(node, "eth0")?;
+        assert!(node.namespace.has_address("eth0", node.address)?);
+    }
+    lab.unplug_interface(two, "eth0")?;
+    assert!(two.link("eth0")?.contains("NO-CARRIER"));
+    lab.plug_interface_in(two, "eth0")
 }

@@ -161,14 +161,18 @@ fn rustdoc() -> Result<()> {
     document(&["--package", "lb-ebpf"])
 }
 
-/// The tests that need nothing, and the examples in the documentation.
+/// The tests that need nothing, the lab's own among them, and the examples in the documentation.
 fn unit() -> Result<()> {
+    let lab = ["--package", "lb-tests", "--lib", "--bins"];
     if has_nextest() {
         run(&mut cargo(["nextest", "run"]))?;
-        run(&mut cargo(["test", "--doc"]))
+        run(cargo(["nextest", "run"]).args(lab))?;
+        run(&mut cargo(["test", "--doc"]))?;
     } else {
-        run(&mut cargo(["test"]))
+        run(&mut cargo(["test"]))?;
+        run(cargo(["test"]).args(lab))?;
     }
+    run(&mut cargo(["test", "--package", "lb-tests", "--doc"]))
 }
 
 fn tier_command(tier: &str) -> Command {

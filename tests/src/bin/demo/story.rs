@@ -34,7 +34,7 @@ fn election<'lab>(screen: &mut Screen, lab: &'lab Lab) -> Result<[Director<'lab>
          with the higher priority takes the address. This is VRRP version 2 with a password, byte for byte as \
          Keepalived speaks it: a Keepalived could stand in for either.",
     );
-    let [one, two] = &lab.directors;
+    let [one, two] = lab.pair();
     let start = Instant::now();
     let first = Director::start(lab, one, Configuration::classic(lab, 150))?;
     let second = Director::start(lab, two, Configuration::classic(lab, 100))?;

@@ -89,7 +89,7 @@ fn line(since: Instant, director: &Director<'_>, status: Option<&Status>) -> Str
         "   {:>6}   {}  priority {}  {}",
         spoken(since.elapsed()),
         director.node.name,
-        director.configuration.priority,
+        director.configuration.priority(),
         status.map_or("silent", Status::state).to_uppercase()
     )
 }
