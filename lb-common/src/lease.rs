@@ -1,5 +1,7 @@
 //! The right of this node to a virtual address, and how it runs out by itself.
 
+use crate::SECOND;
+
 /// [`crate::Service::lease`] of a service that no virtual router guards: it never expires.
 pub const NO_LEASE: u32 = u32::MAX;
 
@@ -41,7 +43,7 @@ pub mod lease_state {
 
 /// What a lease entitles to at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaseStanding {
+pub struct Entitlement {
     /// ARP requests and neighbour solicitations for the address may reach the kernel, which answers them.
     pub may_answer: bool,
     /// Packets may be forwarded to real servers.
@@ -70,25 +72,25 @@ impl Lease {
     #[inline(always)]
     #[must_use]
     pub const fn forwarding_ends_at(&self) -> u64 {
-        self.answers_end_at().saturating_add(1_000_000_000)
+        self.answers_end_at().saturating_add(SECOND)
     }
 
     /// What this lease entitles to at `now` (nanoseconds of `CLOCK_MONOTONIC`). The one place that both sides ask.
     #[inline(always)]
     #[must_use]
-    pub const fn standing(&self, now: u64) -> LeaseStanding {
+    pub const fn entitlement(&self, now: u64) -> Entitlement {
         let timeless = self.interval == 0;
         let succeeded = self.successor_at > self.renewed_at;
         match self.state {
-            lease_state::HELD => LeaseStanding {
+            lease_state::HELD => Entitlement {
                 may_answer: timeless || (!succeeded && now < self.answers_end_at()),
                 may_forward: timeless || now < self.forwarding_ends_at(),
             },
-            lease_state::HANDING_OVER => LeaseStanding {
+            lease_state::HANDING_OVER => Entitlement {
                 may_answer: false,
                 may_forward: timeless || now < self.forwarding_ends_at(),
             },
-            _ => LeaseStanding {
+            _ => Entitlement {
                 may_answer: false,
                 may_forward: false,
             },
@@ -116,25 +118,34 @@ pub struct VirtualRouterKey {
     pub virtual_router_id: u8,
     /// The IP version of the virtual router, 4 or 6: two virtual routers may share a VRID (RFC 9568, section 1.3).
     pub ip_version: u8,
-    /// Zero.
-    pub _reserved: [u8; 2],
+    /// The VLAN that the advertisement arrives in, as its tag names it; 0 without a tag.
+    pub vlan: u16,
 }
 
 const _: () = assert!(size_of::<VirtualRouterKey>() == 8);
 
-/// The lease of a virtual router: the value of [`crate::maps::VIRTUAL_ROUTERS`].
+/// The lease of a virtual router, and what its advertisements must say to be its peers': the value of
+/// [`crate::maps::VIRTUAL_ROUTERS`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VirtualRouterEntry {
     /// The slot in [`crate::maps::LEASES`].
     pub lease: u32,
+    /// The version of the protocol, 2 or 3.
+    pub version: u8,
+    /// The authentication type of version 2: 0 for none, 1 for a password. In version 3, 0.
+    pub authentication: u8,
+    /// Zero.
+    pub _reserved: [u8; 2],
+    /// The password, filled up with zeros; with authentication type 0, zeros.
+    pub password: [u8; 8],
 }
+
+const _: () = assert!(size_of::<VirtualRouterEntry>() == 16);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SECOND: u64 = 1_000_000_000;
 
     fn held() -> Lease {
         Lease {
@@ -145,29 +156,29 @@ mod tests {
         }
     }
 
-    fn standing(lease: Lease, at: u64) -> (bool, bool) {
-        let LeaseStanding {
+    fn entitlement(lease: Lease, at: u64) -> (bool, bool) {
+        let Entitlement {
             may_answer,
             may_forward,
-        } = lease.standing(at);
+        } = lease.entitlement(at);
         (may_answer, may_forward)
     }
 
     #[test]
     fn a_silent_daemon_stops_answering_after_four_intervals_and_forwarding_a_second_later() {
-        assert_eq!(standing(held(), 104 * SECOND - 1), (true, true));
-        assert_eq!(standing(held(), 104 * SECOND), (false, true));
-        assert_eq!(standing(held(), 105 * SECOND - 1), (false, true));
-        assert_eq!(standing(held(), 105 * SECOND), (false, false));
+        assert_eq!(entitlement(held(), 104 * SECOND - 1), (true, true));
+        assert_eq!(entitlement(held(), 104 * SECOND), (false, true));
+        assert_eq!(entitlement(held(), 105 * SECOND - 1), (false, true));
+        assert_eq!(entitlement(held(), 105 * SECOND), (false, false));
     }
 
     #[test]
     fn a_successor_ends_answering_at_once_until_the_lease_is_renewed() {
         let mut lease = held();
         lease.successor_at = 102 * SECOND;
-        assert_eq!(standing(lease, 102 * SECOND), (false, true));
+        assert_eq!(entitlement(lease, 102 * SECOND), (false, true));
         lease.renewed_at = 103 * SECOND;
-        assert_eq!(standing(lease, 103 * SECOND), (true, true));
+        assert_eq!(entitlement(lease, 103 * SECOND), (true, true));
     }
 
     #[test]
@@ -176,7 +187,7 @@ mod tests {
             state: lease_state::HANDING_OVER,
             ..held()
         };
-        assert_eq!(standing(lease, 101 * SECOND), (false, true));
+        assert_eq!(entitlement(lease, 101 * SECOND), (false, true));
     }
 
     #[test]
@@ -186,13 +197,13 @@ mod tests {
             successor_at: u64::MAX,
             ..held()
         };
-        assert_eq!(standing(lease, u64::MAX), (true, true));
+        assert_eq!(entitlement(lease, u64::MAX), (true, true));
     }
 
     #[test]
     fn a_backup_is_entitled_to_nothing() {
         assert_eq!(
-            standing(
+            entitlement(
                 Lease {
                     state: lease_state::VACANT,
                     ..held()

@@ -10,6 +10,7 @@
 
 mod flow;
 mod fragment;
+mod interface;
 mod lease;
 pub mod maps;
 mod net;
@@ -19,10 +20,11 @@ mod service;
 mod user;
 mod verdict;
 
-pub use flow::{Flow, FlowKey4, FlowKey6, flow_state};
+pub use flow::{Flow, FlowKey4, FlowKey6, flow_state, flow_timeout};
 pub use fragment::{Fragment, FragmentKey};
+pub use interface::Interface;
 pub use lease::{
-    AddressEntry, Lease, LeaseStanding, NO_LEASE, VirtualRouterEntry, VirtualRouterKey, lease_state,
+    AddressEntry, Entitlement, Lease, NO_LEASE, VirtualRouterEntry, VirtualRouterKey, lease_state,
 };
 pub use net::{Address, protocol};
 pub use real::{Real, real_flags};
@@ -33,7 +35,10 @@ pub use verdict::Verdict;
 ///
 /// It is written to the map [`maps::META`]. A daemon that finds pinned maps of another version replaces them.
 /// Raise it with every change to a type, a meaning or a map in this crate.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
+
+/// One second in the unit of every time in the maps.
+pub const SECOND: u64 = 1_000_000_000;
 
 /// What the map [`maps::META`] holds, in its only slot.
 #[repr(C)]

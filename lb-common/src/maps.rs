@@ -1,56 +1,84 @@
-//! Names and capacities of the maps. The program declares its maps under these names; nobody else spells them.
+//! The maps: names, keys, values and capacities. The program declares its maps by these constants; nobody else spells a
+//! name, and nobody else says what is in a map.
 
-/// One slot, [`crate::Meta`]: the ABI version of the pinned maps.
-pub const META: &str = "META";
-/// [`crate::ServiceKey`] → [`crate::Service`].
-pub const SERVICES: &str = "SERVICES";
-/// Array of `u32`, slots of [`REALS`]: the schedules of all services, each a slice. Mapped into the daemon.
-pub const RINGS: &str = "RINGS";
-/// Array of `u64` by [`crate::Service::index`]: how many connections were scheduled, shared by all CPUs. Where the
-/// schedule goes on.
-pub const CURSORS: &str = "CURSORS";
-/// Array of [`crate::Real`].
-pub const REALS: &str = "REALS";
-/// [`crate::FlowKey4`] → [`crate::Flow`], LRU: connections that have gone beyond their first packet.
-pub const FLOWS4: &str = "FLOWS4";
-/// [`crate::FlowKey6`] → [`crate::Flow`], LRU.
-pub const FLOWS6: &str = "FLOWS6";
-/// [`crate::FlowKey4`] → [`crate::Flow`], LRU: connections that have shown one packet only. They have their own
-/// table, so that a flood of first packets evicts no established connection.
-pub const NASCENT4: &str = "NASCENT4";
-/// [`crate::FlowKey6`] → [`crate::Flow`], LRU.
-pub const NASCENT6: &str = "NASCENT6";
-/// [`crate::FragmentKey`] → [`crate::Fragment`], LRU: where the first fragments of packets went.
-pub const FRAGMENTS: &str = "FRAGMENTS";
-/// Array of [`crate::Lease`]. Mapped into the daemon.
-pub const LEASES: &str = "LEASES";
-/// [`crate::Address`] → [`crate::AddressEntry`].
-pub const ADDRESSES: &str = "ADDRESSES";
-/// [`crate::VirtualRouterKey`] → [`crate::VirtualRouterEntry`].
-pub const VIRTUAL_ROUTERS: &str = "VIRTUAL_ROUTERS";
-/// Per-CPU array of [`crate::Counters`] by [`crate::Service::index`].
-pub const SERVICE_STATS: &str = "SERVICE_STATS";
-/// Per-CPU array of [`crate::Counters`] by slot of [`REALS`].
-pub const REAL_STATS: &str = "REAL_STATS";
-/// Per-CPU array of `u64` by [`crate::Verdict`].
-pub const VERDICTS: &str = "VERDICTS";
+use core::{fmt, marker::PhantomData};
 
-/// How many services there can be.
-pub const SERVICES_CAPACITY: u32 = 4_096;
-/// How many real servers, of all services together.
-pub const REALS_CAPACITY: u32 = 16_384;
-/// Slots for all schedules together. A change needs room for the old and the new schedule at once.
-pub const RINGS_CAPACITY: u32 = 1 << 20;
-/// How many virtual routers.
-pub const LEASES_CAPACITY: u32 = 1_024;
-/// How many virtual addresses.
-pub const ADDRESSES_CAPACITY: u32 = 16_384;
-/// Flow-table entries when the configuration names no other number: for each of [`FLOWS4`] and [`FLOWS6`].
-pub const FLOWS_DEFAULT_CAPACITY: u32 = 1 << 20;
-/// Entries of each nascent table.
-pub const NASCENT_CAPACITY: u32 = 1 << 17;
-/// Fragmented packets whose later fragments are awaited.
-pub const FRAGMENTS_CAPACITY: u32 = 1 << 14;
+use crate::{
+    Address, AddressEntry, Counters, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey, Interface, Lease, Meta,
+    Real, Service, ServiceKey, Verdict, VirtualRouterEntry, VirtualRouterKey,
+};
+
+/// A map with keys `K` and values `V`. The keys of an array are the slots from 0 on.
+pub struct Map<K, V> {
+    /// The name in the object, and of the pin.
+    pub name: &'static str,
+    /// How many entries it has room for.
+    pub capacity: u32,
+    holds: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> Map<K, V> {
+    const fn new(name: &'static str, capacity: u32) -> Self {
+        Self {
+            name,
+            capacity,
+            holds: PhantomData,
+        }
+    }
+}
+
+impl<K, V> Copy for Map<K, V> {}
+
+impl<K, V> Clone for Map<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> fmt::Debug for Map<K, V> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name)
+    }
+}
+
+/// One slot: the ABI version of the pinned maps.
+pub const META: Map<u32, Meta> = Map::new("META", 1);
+/// The virtual services.
+pub const SERVICES: Map<ServiceKey, Service> = Map::new("SERVICES", 4_096);
+/// Array of slots of [`REALS`]: the schedules of all services, each a slice. A change needs room for the old and the new
+/// schedule at once. Mapped into the daemon.
+pub const RINGS: Map<u32, u32> = Map::new("RINGS", 1 << 20);
+/// Array by [`Service::index`]: how many connections were scheduled, shared by all CPUs. Where the schedule goes on.
+pub const CURSORS: Map<u32, u64> = Map::new("CURSORS", SERVICES.capacity);
+/// Array: the real servers of all services together.
+pub const REALS: Map<u32, Real> = Map::new("REALS", 16_384);
+/// LRU: connections that have gone beyond their first packet. The daemon sizes it as the configuration wants; the
+/// capacity here is the default.
+pub const FLOWS4: Map<FlowKey4, Flow> = Map::new("FLOWS4", 1 << 20);
+/// As [`FLOWS4`], for IPv6.
+pub const FLOWS6: Map<FlowKey6, Flow> = Map::new("FLOWS6", FLOWS4.capacity);
+/// LRU: connections that have shown one packet only. They have their own table, so that a flood of first packets evicts
+/// no established connection.
+pub const NASCENT4: Map<FlowKey4, Flow> = Map::new("NASCENT4", 1 << 17);
+/// As [`NASCENT4`], for IPv6.
+pub const NASCENT6: Map<FlowKey6, Flow> = Map::new("NASCENT6", NASCENT4.capacity);
+/// LRU: where the first fragments of packets went whose later fragments are awaited.
+pub const FRAGMENTS: Map<FragmentKey, Fragment> = Map::new("FRAGMENTS", 1 << 14);
+/// Array: the leases of the virtual routers. Mapped into the daemon.
+pub const LEASES: Map<u32, Lease> = Map::new("LEASES", 1_024);
+/// The virtual addresses.
+pub const ADDRESSES: Map<Address, AddressEntry> = Map::new("ADDRESSES", 16_384);
+/// The virtual routers.
+pub const VIRTUAL_ROUTERS: Map<VirtualRouterKey, VirtualRouterEntry> =
+    Map::new("VIRTUAL_ROUTERS", LEASES.capacity);
+/// The interfaces of the data plane, by their index.
+pub const INTERFACES: Map<u32, Interface> = Map::new("INTERFACES", 1_024);
+/// Per-CPU array by [`Service::index`].
+pub const SERVICE_STATS: Map<u32, Counters> = Map::new("SERVICE_STATS", SERVICES.capacity);
+/// Per-CPU array by slot of [`REALS`].
+pub const REAL_STATS: Map<u32, Counters> = Map::new("REAL_STATS", REALS.capacity);
+/// Per-CPU array by [`Verdict`].
+pub const VERDICTS: Map<u32, u64> = Map::new("VERDICTS", Verdict::COUNT);
 
 /// Not a map, but a global `u32` of the program that the loader may set: other than 0, every packet is logged.
 pub const TRACE_PACKETS: &str = "TRACE_PACKETS";

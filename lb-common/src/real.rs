@@ -35,4 +35,24 @@ pub mod real_flags {
     pub const UP: u32 = 1 << 1;
     /// The link-layer address is known.
     pub const RESOLVED: u32 = 1 << 2;
+    /// Connections may go on.
+    pub const LIVING: u32 = CONFIGURED | UP;
+    /// All of them: packets can be forwarded.
+    pub const USABLE: u32 = LIVING | RESOLVED;
+}
+
+impl Real {
+    /// Whether connections that belong to this slot may go on: a real server is configured here and healthy.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        self.flags & real_flags::LIVING == real_flags::LIVING
+    }
+
+    /// Whether a packet can be forwarded to this slot now: it is up, and its link-layer address is known.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_usable(&self) -> bool {
+        self.flags & real_flags::USABLE == real_flags::USABLE
+    }
 }

@@ -5,8 +5,8 @@
 )]
 
 use crate::{
-    Address, AddressEntry, Counters, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey, Lease, Meta, Real,
-    Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
+    Address, AddressEntry, Counters, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey, Interface, Lease, Meta,
+    Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
 };
 
 macro_rules! pod {
@@ -27,6 +27,7 @@ pod!(
     FlowKey6,
     Fragment,
     FragmentKey,
+    Interface,
     Lease,
     Meta,
     Real,

@@ -8,9 +8,6 @@ use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns};
 
 use crate::maps::{self, Tick};
 
-/// One second in the unit of [`now`].
-pub(crate) const SECOND: u64 = 1_000_000_000;
-
 /// Nanoseconds of `CLOCK_MONOTONIC`, as of the last timer tick but one at worst (each 1 to 10 ms): exact enough for
 /// leases and timeouts, and it reads no hardware clock.
 ///

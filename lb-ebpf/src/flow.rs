@@ -10,21 +10,13 @@
 //!
 //! A flow whose real server is gone (its slot was given away, or it is not up) is forgotten.
 
-use lb_common::{Flow, Real, flow_state, protocol, real_flags};
+use lb_common::{Flow, Real, SECOND, flow_state};
 
 use crate::{
-    clock::SECOND,
     family::Family,
     maps::{self, FlowEntry},
     parsed::{Headers, Segment},
 };
-
-/// IPVS's timeouts (`net/netfilter/ipvs/ip_vs_proto_tcp.c`, `…_udp.c`): `SYN_RECV`.
-const NASCENT_TIMEOUT: u64 = 60 * SECOND;
-/// `ESTABLISHED`.
-const ESTABLISHED_TIMEOUT: u64 = 15 * 60 * SECOND;
-/// UDP's only one.
-const DATAGRAM_TIMEOUT: u64 = 5 * 60 * SECOND;
 
 /// A real server and its slot.
 #[derive(Clone, Copy)]
@@ -59,7 +51,7 @@ pub(crate) fn recall<F: Family>(headers: &Headers<F>, now: u64) -> Memory {
         },
     };
     let flow = entry.get();
-    if headers.segment.opens() && is_over(&flow, F::protocol(key), now) {
+    if headers.segment.opens() && !flow.is_alive(F::protocol(key), now) {
         forget::<F>(key);
         return Memory::Unknown;
     }
@@ -123,33 +115,19 @@ fn forget<F: Family>(key: &F::Key) {
 /// The real server of a flow: up, not yet resolved, or gone.
 #[inline(always)]
 fn real_server(flow: &Flow) -> Memory {
-    const ALIVE: u32 = real_flags::CONFIGURED | real_flags::UP;
     match maps::real(flow.real) {
-        Some(real) if real.generation == flow.generation && real.flags & ALIVE == ALIVE => {
-            if real.flags & real_flags::RESOLVED == 0 {
-                Memory::Unresolved
-            } else {
+        Some(real) if real.generation == flow.generation && real.is_up() => {
+            if real.is_usable() {
                 Memory::Known(Target {
                     slot: flow.real,
                     real,
                 })
+            } else {
+                Memory::Unresolved
             }
         }
         _ => Memory::Lost,
     }
-}
-
-/// Whether a packet that may open a connection opens another one than `flow`.
-#[inline(always)]
-fn is_over(flow: &Flow, protocol: u32, now: u64) -> bool {
-    const UDP: u32 = protocol::UDP as u32;
-    let timeout = match (protocol, flow.state) {
-        (UDP, _) => DATAGRAM_TIMEOUT,
-        (_, flow_state::CLOSING) => return true,
-        (_, flow_state::NASCENT) => NASCENT_TIMEOUT,
-        _ => ESTABLISHED_TIMEOUT,
-    };
-    now.saturating_sub(flow.last_seen) > timeout
 }
 
 /// What a flow in `state` is after `segment`.

@@ -5,16 +5,9 @@
 //! of our addresses is dropped: no real server could use it without the first. (It may have overtaken the first: the
 //! client sends again.) Elsewhere, and for protocols other than TCP and UDP, fragments are the kernel's.
 
-use lb_common::{Fragment, FragmentKey, Verdict, real_flags};
+use lb_common::{Fragment, FragmentKey, SECOND, Verdict};
 
-use crate::{
-    clock::{self, SECOND},
-    family::Family,
-    flow::Target,
-    forward, lease, maps,
-    outcome::Outcome,
-    packet::Packet,
-};
+use crate::{clock, family::Family, flow::Target, forward, lease, maps, outcome::Outcome, packet::Packet};
 
 /// How long the kernel waits for fragments (`net.ipv4.ipfrag_time`).
 const TIMEOUT: u64 = 30 * SECOND;
@@ -47,7 +40,6 @@ pub(crate) fn follow<F: Family>(
     protocol: u8,
     identification: u32,
 ) -> Outcome {
-    const USABLE: u32 = real_flags::CONFIGURED | real_flags::UP | real_flags::RESOLVED;
     let Some(source) = F::address_at(packet, network + F::SOURCE) else {
         return Outcome::drop(Verdict::DropMalformed);
     };
@@ -69,7 +61,7 @@ pub(crate) fn follow<F: Family>(
         return refusal;
     }
     match maps::real(first.real) {
-        Some(real) if real.generation == first.generation && real.flags & USABLE == USABLE => {
+        Some(real) if real.generation == first.generation && real.is_usable() => {
             let target = Target {
                 slot: first.real,
                 real,

@@ -1,7 +1,7 @@
 //! *lease*: is this node entitled to the virtual address right now?
 //!
 //! The daemon renews the lease of a virtual router with each advertisement that it sends. If it dies or freezes, the
-//! lease runs out here, per packet and without anybody's help (`lb_common::Lease`). What follows from its standing:
+//! lease runs out here, per packet and without anybody's help (`lb_common::Lease`). What follows from it:
 //!
 //! | lease | question for the address (ARP, NS) | packet of a service | any other packet to the address |
 //! | --- | --- | --- | --- |
@@ -18,7 +18,7 @@
 //! The daemon enters the addresses of services that no virtual router guards with [`NO_LEASE`], so that what is
 //! malformed and stray fragments are dropped there as well.
 
-use lb_common::{Lease, LeaseStanding, NO_LEASE, Verdict, VirtualRouterKey, lease_state};
+use lb_common::{Entitlement, Lease, NO_LEASE, Verdict, VirtualRouterKey, lease_state};
 
 use crate::{
     clock,
@@ -34,7 +34,7 @@ pub(crate) fn refusal(slot: u32, now: u64) -> Option<Outcome> {
     match guard(slot) {
         Guard::Nobody => None,
         Guard::Vacant => Some(Outcome::pass(Verdict::PassNotMaster)),
-        Guard::Lease(lease) if lease.standing(now).may_forward => None,
+        Guard::Lease(lease) if lease.entitlement(now).may_forward => None,
         Guard::Lease(_) => Some(Outcome::drop(Verdict::DropLeaseExpired)),
     }
 }
@@ -48,7 +48,7 @@ pub(crate) fn without_service<F: Family>(packet: &Packet, network: usize) -> Out
     match guard(slot) {
         Guard::Nobody => Outcome::pass(Verdict::PassNoService),
         Guard::Vacant => Outcome::pass(Verdict::PassNotMaster),
-        Guard::Lease(lease) if lease.state == lease_state::HELD && !standing(&lease).may_answer => {
+        Guard::Lease(lease) if lease.state == lease_state::HELD && !entitlement(&lease).may_answer => {
             Outcome::drop(Verdict::DropLeaseExpired)
         }
         Guard::Lease(_) => Outcome::pass(Verdict::PassNoService),
@@ -75,7 +75,7 @@ pub(crate) fn answer<F: Family>(packet: &Packet, offset: usize) -> Outcome {
     match guard(slot) {
         Guard::Nobody => Outcome::pass(Verdict::PassAnswer),
         Guard::Vacant => Outcome::pass(Verdict::PassNotMaster),
-        Guard::Lease(lease) if standing(&lease).may_answer => Outcome::pass(Verdict::PassAnswer),
+        Guard::Lease(lease) if entitlement(&lease).may_answer => Outcome::pass(Verdict::PassAnswer),
         Guard::Lease(_) => Outcome::drop(Verdict::DropSilent),
     }
 }
@@ -94,7 +94,7 @@ pub(crate) fn observe(interface: u32, virtual_router_id: u8, ip_version: u8) -> 
         interface,
         virtual_router_id,
         ip_version,
-        _reserved: [0; 2],
+        vlan: 0,
     });
     if let Some(slot) = maps::virtual_router(&key)
         && let Some(lease) = maps::lease(slot)
@@ -130,6 +130,6 @@ fn guard(slot: u32) -> Guard {
 }
 
 #[inline(always)]
-fn standing(lease: &Lease) -> LeaseStanding {
-    lease.standing(clock::now())
+fn entitlement(lease: &Lease) -> Entitlement {
+    lease.entitlement(clock::now())
 }

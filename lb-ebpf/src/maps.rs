@@ -1,4 +1,4 @@
-//! The maps, under the names and with the types that `lb-common` gives them, and safe ways to their entries.
+//! The maps, as `lb-common` describes them, and safe ways to their entries.
 //!
 //! All are BTF maps, so that `bpftool` prints their fields and libbpf's tools accept the object. The daemon overrides
 //! the sizes of the flow tables when it loads the object.
@@ -15,20 +15,16 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use lb_common::{
-    Address, AddressEntry, Counters, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey, Lease, Meta, Real,
-    Service, ServiceKey, Verdict, VirtualRouterEntry, VirtualRouterKey,
-    maps::{
-        ADDRESSES_CAPACITY, FLOWS_DEFAULT_CAPACITY, FRAGMENTS_CAPACITY, LEASES_CAPACITY, NASCENT_CAPACITY,
-        REALS_CAPACITY, RINGS_CAPACITY, SERVICES_CAPACITY,
-    },
+    Address, AddressEntry, Counters, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey, Interface, Lease, Meta,
+    Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey, maps as shared,
 };
 
 use crate::outcome::Outcome;
 
 /// A table of connections that have gone beyond their first packet.
-pub(crate) type Flows<K> = LruHashMap<K, Flow, { FLOWS_DEFAULT_CAPACITY as usize }>;
+pub(crate) type Flows<K> = LruHashMap<K, Flow, { shared::FLOWS4.capacity as usize }>;
 /// A table of connections that have shown one packet.
-pub(crate) type Nascent<K> = LruHashMap<K, Flow, { NASCENT_CAPACITY as usize }>;
+pub(crate) type Nascent<K> = LruHashMap<K, Flow, { shared::NASCENT4.capacity as usize }>;
 
 /// What the clock said at a timer tick: an entry of the map `CLOCK`, one for each CPU.
 #[repr(C)]
@@ -43,15 +39,15 @@ pub(crate) struct Tick {
 const MAPPED: usize = BPF_F_MMAPABLE as usize;
 
 #[btf_map]
-static META: Array<Meta, 1> = Array::new();
+static META: Array<Meta, { shared::META.capacity as usize }> = Array::new();
 #[btf_map]
-static SERVICES: HashMap<ServiceKey, Service, { SERVICES_CAPACITY as usize }> = HashMap::new();
+static SERVICES: HashMap<ServiceKey, Service, { shared::SERVICES.capacity as usize }> = HashMap::new();
 #[btf_map]
-static RINGS: Array<u32, { RINGS_CAPACITY as usize }, MAPPED> = Array::new();
+static RINGS: Array<u32, { shared::RINGS.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
-static CURSORS: Array<u64, { SERVICES_CAPACITY as usize }> = Array::new();
+static CURSORS: Array<u64, { shared::CURSORS.capacity as usize }> = Array::new();
 #[btf_map]
-static REALS: Array<Real, { REALS_CAPACITY as usize }> = Array::new();
+static REALS: Array<Real, { shared::REALS.capacity as usize }> = Array::new();
 #[btf_map]
 pub(crate) static FLOWS4: Flows<FlowKey4> = LruHashMap::new();
 #[btf_map]
@@ -61,23 +57,60 @@ pub(crate) static NASCENT4: Nascent<FlowKey4> = LruHashMap::new();
 #[btf_map]
 pub(crate) static NASCENT6: Nascent<FlowKey6> = LruHashMap::new();
 #[btf_map]
-static FRAGMENTS: LruHashMap<FragmentKey, Fragment, { FRAGMENTS_CAPACITY as usize }> = LruHashMap::new();
+static FRAGMENTS: LruHashMap<FragmentKey, Fragment, { shared::FRAGMENTS.capacity as usize }> =
+    LruHashMap::new();
 #[btf_map]
-static LEASES: Array<Lease, { LEASES_CAPACITY as usize }, MAPPED> = Array::new();
+static LEASES: Array<Lease, { shared::LEASES.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
-static ADDRESSES: HashMap<Address, AddressEntry, { ADDRESSES_CAPACITY as usize }> = HashMap::new();
+static ADDRESSES: HashMap<Address, AddressEntry, { shared::ADDRESSES.capacity as usize }> = HashMap::new();
 #[btf_map]
-static VIRTUAL_ROUTERS: HashMap<VirtualRouterKey, VirtualRouterEntry, { LEASES_CAPACITY as usize }> =
-    HashMap::new();
+static VIRTUAL_ROUTERS: HashMap<
+    VirtualRouterKey,
+    VirtualRouterEntry,
+    { shared::VIRTUAL_ROUTERS.capacity as usize },
+> = HashMap::new();
 #[btf_map]
-static SERVICE_STATS: PerCpuArray<Counters, { SERVICES_CAPACITY as usize }> = PerCpuArray::new();
+static INTERFACES: HashMap<u32, Interface, { shared::INTERFACES.capacity as usize }> = HashMap::new();
 #[btf_map]
-static REAL_STATS: PerCpuArray<Counters, { REALS_CAPACITY as usize }> = PerCpuArray::new();
+static SERVICE_STATS: PerCpuArray<Counters, { shared::SERVICE_STATS.capacity as usize }> = PerCpuArray::new();
 #[btf_map]
-static VERDICTS: PerCpuArray<u64, { Verdict::COUNT as usize }> = PerCpuArray::new();
+static REAL_STATS: PerCpuArray<Counters, { shared::REAL_STATS.capacity as usize }> = PerCpuArray::new();
+#[btf_map]
+static VERDICTS: PerCpuArray<u64, { shared::VERDICTS.capacity as usize }> = PerCpuArray::new();
 /// The program's own: no part of what it shares with the daemon.
 #[btf_map]
 static CLOCK: PerCpuArray<Tick, 1> = PerCpuArray::new();
+
+/// A map that holds `V`s by `K`s.
+trait Holds<K, V> {}
+
+impl<V, const N: usize, const F: usize> Holds<u32, V> for Array<V, N, F> {}
+impl<V, const N: usize, const F: usize> Holds<u32, V> for PerCpuArray<V, N, F> {}
+impl<K, V, const N: usize, const F: usize> Holds<K, V> for HashMap<K, V, N, F> {}
+impl<K, V, const N: usize, const F: usize> Holds<K, V> for LruHashMap<K, V, N, F> {}
+
+/// Compiles only if `map` holds what `lb-common` tells the daemon that it does.
+const fn agree<K, V>(_map: &impl Holds<K, V>, _shared: shared::Map<K, V>) {}
+
+const _: () = {
+    agree(&META, shared::META);
+    agree(&SERVICES, shared::SERVICES);
+    agree(&RINGS, shared::RINGS);
+    agree(&CURSORS, shared::CURSORS);
+    agree(&REALS, shared::REALS);
+    agree(&FLOWS4, shared::FLOWS4);
+    agree(&FLOWS6, shared::FLOWS6);
+    agree(&NASCENT4, shared::NASCENT4);
+    agree(&NASCENT6, shared::NASCENT6);
+    agree(&FRAGMENTS, shared::FRAGMENTS);
+    agree(&LEASES, shared::LEASES);
+    agree(&ADDRESSES, shared::ADDRESSES);
+    agree(&VIRTUAL_ROUTERS, shared::VIRTUAL_ROUTERS);
+    agree(&INTERFACES, shared::INTERFACES);
+    agree(&SERVICE_STATS, shared::SERVICE_STATS);
+    agree(&REAL_STATS, shared::REAL_STATS);
+    agree(&VERDICTS, shared::VERDICTS);
+};
 
 /// A key on the stack. The compiler may store it eight bytes at a time, and the verifier lets only aligned stores
 /// reach the stack.

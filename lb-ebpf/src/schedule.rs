@@ -3,7 +3,7 @@
 //! The daemon lays the weighted order out as a ring; connections take its slots one after another. The cursor is
 //! shared by all CPUs, so that the weights are kept exactly, whichever CPU a connection arrives on.
 
-use lb_common::{Service, real_flags};
+use lb_common::Service;
 
 use crate::{flow::Target, maps};
 
@@ -29,7 +29,6 @@ pub(crate) fn next(service: &Service) -> Option<Target> {
 
 #[inline(always)]
 fn usable(service: &Service, slot: u32) -> Option<Target> {
-    const USABLE: u32 = real_flags::CONFIGURED | real_flags::UP | real_flags::RESOLVED;
     let real = maps::real(slot)?;
-    (real.flags & USABLE == USABLE && real.service == service.index).then_some(Target { slot, real })
+    (real.is_usable() && real.service == service.index).then_some(Target { slot, real })
 }

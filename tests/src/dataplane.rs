@@ -8,8 +8,9 @@ use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, ProgramArray
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::{
-    Address, AddressEntry, Counters, Flow, Lease, Real, Service, ServiceKey, Verdict, VirtualRouterEntry,
-    VirtualRouterKey, maps,
+    Address, AddressEntry, Counters, Flow, Interface, Lease, Real, Service, ServiceKey, Verdict,
+    VirtualRouterEntry, VirtualRouterKey,
+    maps::{self, Map},
 };
 
 /// The interface that test packets arrive on: the namespace's `lo`.
@@ -93,10 +94,10 @@ impl Dataplane {
     }
 
     fn load_with(loader: &mut EbpfLoader<'_>, flows: u32, nascent: u32) -> Result<Self> {
-        for table in [maps::FLOWS4, maps::FLOWS6] {
+        for table in [maps::FLOWS4.name, maps::FLOWS6.name] {
             loader.map_max_entries(table, flows);
         }
-        for table in [maps::NASCENT4, maps::NASCENT6] {
+        for table in [maps::NASCENT4.name, maps::NASCENT6.name] {
             loader.map_max_entries(table, nascent);
         }
         let ebpf = loader
@@ -213,8 +214,8 @@ impl Dataplane {
             .duration
     }
 
-    fn array<V: Pod>(&mut self, name: &str) -> Array<&mut MapData, V> {
-        let map = self.ebpf.map_mut(name).expect("the object has the map");
+    fn array<V: Pod>(&mut self, map: Map<u32, V>) -> Array<&mut MapData, V> {
+        let map = self.ebpf.map_mut(map.name).expect("the object has the map");
         Array::try_from(map).expect("the map holds this")
     }
 
@@ -222,13 +223,13 @@ impl Dataplane {
     ///
     /// # Panics
     /// The program has no such table.
-    pub fn table<K: Pod, V: Pod>(&mut self, name: &str) -> HashMap<&mut MapData, K, V> {
-        let map = self.ebpf.map_mut(name).expect("the object has the map");
+    pub fn table<K: Pod, V: Pod>(&mut self, map: Map<K, V>) -> HashMap<&mut MapData, K, V> {
+        let map = self.ebpf.map_mut(map.name).expect("the object has the map");
         HashMap::try_from(map).expect("the map holds this")
     }
 
-    fn per_cpu<V: Pod>(&mut self, name: &str, index: u32) -> PerCpuValues<V> {
-        let map = self.ebpf.map(name).expect("the object has the map");
+    fn per_cpu<V: Pod>(&mut self, map: Map<u32, V>, index: u32) -> PerCpuValues<V> {
+        let map = self.ebpf.map(map.name).expect("the object has the map");
         let array: PerCpuArray<_, V> = PerCpuArray::try_from(map).expect("the map holds this");
         array.get(&index, 0).expect("the index is below the capacity")
     }
@@ -236,13 +237,13 @@ impl Dataplane {
     /// How often each verdict was counted.
     pub fn verdicts(&mut self) -> Vec<u64> {
         (0..Verdict::COUNT)
-            .map(|index| self.per_cpu::<u64>(maps::VERDICTS, index).iter().sum())
+            .map(|index| self.per_cpu(maps::VERDICTS, index).iter().sum())
             .collect()
     }
 
-    fn counters(&mut self, name: &str, index: u32) -> Counters {
+    fn counters(&mut self, map: Map<u32, Counters>, index: u32) -> Counters {
         let mut sum = Counters::default();
-        for counters in self.per_cpu::<Counters>(name, index).iter() {
+        for counters in self.per_cpu(map, index).iter() {
             sum.connections += counters.connections;
             sum.packets += counters.packets;
             sum.bytes += counters.bytes;
@@ -300,20 +301,27 @@ impl Dataplane {
             .expect("ADDRESSES");
     }
 
-    /// Says that a lease is a virtual router's.
-    pub fn put_virtual_router(&mut self, key: VirtualRouterKey, lease: u32) {
+    /// Writes a virtual router.
+    pub fn put_virtual_router(&mut self, key: VirtualRouterKey, entry: VirtualRouterEntry) {
         self.table(maps::VIRTUAL_ROUTERS)
-            .insert(key, VirtualRouterEntry { lease }, 0)
+            .insert(key, entry, 0)
             .expect("VIRTUAL_ROUTERS");
     }
 
+    /// Writes an interface of the data plane.
+    pub fn put_interface(&mut self, index: u32, interface: Interface) {
+        self.table(maps::INTERFACES)
+            .insert(index, interface, 0)
+            .expect("INTERFACES");
+    }
+
     /// The entry of a flow table.
-    pub fn flow<K: Pod>(&mut self, table: &str, key: K) -> Option<Flow> {
+    pub fn flow<K: Pod>(&mut self, table: Map<K, Flow>, key: K) -> Option<Flow> {
         self.table(table).get(&key, 0).ok()
     }
 
     /// Changes the entry of a flow table.
-    pub fn put_flow<K: Pod>(&mut self, table: &str, key: K, flow: Flow) {
+    pub fn put_flow<K: Pod>(&mut self, table: Map<K, Flow>, key: K, flow: Flow) {
         self.table(table).insert(key, flow, 0).expect("a flow table");
     }
 }

@@ -130,7 +130,7 @@ fn dataplane() -> Result<Dataplane> {
                 address: Address::v4([10, 0, 0, 11]),
                 generation: 1,
                 service: index,
-                flags: real_flags::CONFIGURED | real_flags::UP | real_flags::RESOLVED,
+                flags: real_flags::USABLE,
                 interface: INGRESS,
                 destination_mac: [2, 0, 0, 0, 0, 11],
                 source_mac: [2, 0, 0, 0, 0, 1],

@@ -92,6 +92,7 @@ fn bpftool_loads_the_object_and_names_every_field() {
             "FLOWS4",
             "FLOWS6",
             "FRAGMENTS",
+            "INTERFACES",
             "LEASES",
             "META",
             "NASCENT4",

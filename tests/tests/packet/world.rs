@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use lab::dataplane::{Action, Dataplane, Fate, INGRESS, monotonic_now};
 use lab::packet::Packet;
 use lb_common::{
-    Address, FlowKey4, FlowKey6, Lease, NO_LEASE, Real, Service, ServiceKey, Verdict, VirtualRouterKey,
-    lease_state, protocol, real_flags,
+    Address, FlowKey4, FlowKey6, Lease, NO_LEASE, Real, Service, ServiceKey, Verdict, VirtualRouterEntry,
+    VirtualRouterKey, lease_state, protocol, real_flags,
 };
 
 pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
@@ -24,7 +24,6 @@ pub(crate) const SECOND: u64 = 1_000_000_000;
 pub(crate) const REALS: [u32; 3] = [11, 12, 13];
 pub(crate) const OTHER_INTERFACE: u32 = 4242;
 pub(crate) const OWN_MAC: [u8; 6] = [0x02, 0xaa, 0, 0, 0, 0x01];
-const ALIVE: u32 = real_flags::CONFIGURED | real_flags::UP | real_flags::RESOLVED;
 
 /// Indices of the services.
 pub(crate) const TCP4: u32 = 0;
@@ -110,7 +109,7 @@ pub(crate) fn real(slot: u32, of_service: u32) -> Real {
         address: Address::v4([10, 0, 0, slot as u8]),
         generation: 1,
         service: of_service,
-        flags: ALIVE,
+        flags: real_flags::USABLE,
         interface: INGRESS,
         destination_mac: mac(slot),
         source_mac: OWN_MAC,
@@ -152,9 +151,14 @@ impl World {
                 interface: INGRESS,
                 virtual_router_id: VRID,
                 ip_version,
-                _reserved: [0; 2],
+                vlan: 0,
             };
-            world.dataplane.put_virtual_router(router, LEASE);
+            let entry = VirtualRouterEntry {
+                lease: LEASE,
+                version: 3,
+                ..VirtualRouterEntry::default()
+            };
+            world.dataplane.put_virtual_router(router, entry);
         }
         world.put_real(REALS[0], TCP4);
         for index in [TCP4, UDP4, TCP6, UDP6] {

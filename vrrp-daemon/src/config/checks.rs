@@ -187,21 +187,21 @@ pub(super) fn capacities(
     problems: &mut Problems,
 ) {
     let headers = servers.iter().flatten().map(|server| (1, server.header.clone()));
-    capacity("virtual servers", maps::SERVICES_CAPACITY, headers, problems);
+    capacity("virtual servers", maps::SERVICES.capacity, headers, problems);
     let headers = servers
         .iter()
         .flatten()
         .map(|server| (server.real_servers.len(), server.header.clone()));
-    capacity("real servers", maps::REALS_CAPACITY, headers, problems);
+    capacity("real servers", maps::REALS.capacity, headers, problems);
     let names = instances.iter().flatten().flat_map(|instance| &instance.name);
     let names = names.map(|name| (1, name.span()));
-    capacity("VRRP instances", maps::LEASES_CAPACITY, names, problems);
+    capacity("VRRP instances", maps::LEASES.capacity, names, problems);
     let addresses = instances
         .iter()
         .flatten()
         .flat_map(|instance| &instance.virtual_addresses);
     let addresses = addresses.flatten().map(|address| (1, address.span()));
-    capacity("virtual addresses", maps::ADDRESSES_CAPACITY, addresses, problems);
+    capacity("virtual addresses", maps::ADDRESSES.capacity, addresses, problems);
 }
 
 /// Reports the first of `places`, each with how many entries it needs, that exceeds `capacity`.

@@ -57,7 +57,7 @@ impl Default for RawDataplane {
             interfaces: Vec::new(),
             xdp_mode: XdpMode::Auto,
             attach: Attach::OnMaster,
-            flow_table_size: lb_common::maps::FLOWS_DEFAULT_CAPACITY,
+            flow_table_size: lb_common::maps::FLOWS4.capacity,
         }
     }
 }

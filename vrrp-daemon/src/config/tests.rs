@@ -229,7 +229,7 @@ fn the_control_socket_is_found_in_a_file_with_errors() {
 
 #[test]
 fn more_services_than_the_tables_hold_are_refused() {
-    let count = lb_common::maps::SERVICES_CAPACITY + 1;
+    let count = lb_common::maps::SERVICES.capacity + 1;
     let services: String = (1..=count)
         .map(|port| format!("[[virtual_server]]\naddress = \"10.0.0.4\"\nport = {port}\n"))
         .collect();

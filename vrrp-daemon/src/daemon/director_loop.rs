@@ -15,9 +15,11 @@ use super::forwarding::Forwarding;
 use super::monitors::Monitors;
 use super::pace::Pace;
 use super::reload::{self, Reloaded};
-use super::status;
+use super::{by_name, status};
 use crate::api::{Request, Response};
-use crate::director::{Inputs, InterfaceIndices, LeaseSlots, Neighbour, Neighbours, RealServerId};
+use crate::director::{
+    Inputs, Interfaces, LeaseSlots, Neighbour, Neighbours, NetworkInterface, RealServerId,
+};
 use crate::io::bpf::Flows;
 use crate::io::control::ControlSocket;
 use crate::io::netlink::{self, Events, Netlink, Observed, Resolver};
@@ -58,7 +60,7 @@ pub(super) struct DirectorLoop {
     pub(super) netlink: Netlink,
     pub(super) kernel: Events,
     pub(super) resolver: Resolver,
-    pub(super) interfaces: InterfaceIndices,
+    pub(super) interfaces: Interfaces,
     pub(super) forwarding: Forwarding,
     /// Bringing the maps to what is wanted: ten thousand servers that come up one by one are not ten thousand plans.
     pub(super) converging: Pace,
@@ -267,7 +269,13 @@ impl DirectorLoop {
     /// Takes in what the kernel told. Returns whether the maps may have to change.
     async fn observe(&mut self, event: &netlink::Event) -> bool {
         let interfaces_changed = match event {
-            netlink::Event::Link(link) => self.interfaces.get(&link.name) != Some(&link.index),
+            netlink::Event::Link(link) => {
+                let interface = NetworkInterface {
+                    index: link.index,
+                    mac: link.mac,
+                };
+                self.interfaces.get(&link.name) != Some(&interface)
+            }
             netlink::Event::LinkRemoved { .. } | netlink::Event::Overrun => true,
             netlink::Event::Address { .. }
             | netlink::Event::Neighbour(_)
@@ -275,9 +283,7 @@ impl DirectorLoop {
         };
         if interfaces_changed {
             match self.netlink.links().await {
-                Ok(links) => {
-                    self.interfaces = links.into_iter().map(|link| (link.name, link.index)).collect()
-                }
+                Ok(links) => self.interfaces = by_name(links),
                 Err(error) => warn!(%error, "cannot list the interfaces"),
             }
         }
@@ -389,7 +395,7 @@ impl DirectorLoop {
             Ok(reloaded) => reloaded,
             Err(message) => return refused(message),
         };
-        self.interfaces = links.into_iter().map(|link| (link.name, link.index)).collect();
+        self.interfaces = by_name(links);
         let departing = configuration.with_departing(self.planned());
         let lease_slots = match self.lease_slots.assign(
             self.forwarding.plane(),

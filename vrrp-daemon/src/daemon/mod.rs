@@ -29,11 +29,11 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::config::Loaded;
-use crate::director::{InterfaceIndices, LeaseSlots};
+use crate::director::{Interfaces, LeaseSlots, NetworkInterface};
 use crate::io::bpf::{Dataplane, OpenOptions};
 use crate::io::control::ControlSocket;
 use crate::io::limits;
-use crate::io::netlink::{Events, Netlink, Resolver, Topic};
+use crate::io::netlink::{Events, Link, Netlink, Resolver, Topic};
 use channel::Assignment;
 use director_loop::DirectorLoop;
 use forwarding::Forwarding;
@@ -83,12 +83,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
     let netlink = Netlink::new()?;
     // Before the state is read: no change falls between.
     let kernel = Events::subscribe(&[Topic::Links, Topic::Addresses, Topic::Neighbours])?;
-    let interfaces: InterfaceIndices = netlink
-        .links()
-        .await?
-        .into_iter()
-        .map(|link| (link.name, link.index))
-        .collect();
+    let interfaces = by_name(netlink.links().await?);
 
     let Dataplane {
         mut leases,
@@ -121,7 +116,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         .iter()
         .filter_map(|instance| lease_slots.slot(instance))
         .collect();
-    for slot in (0..maps::LEASES_CAPACITY)
+    for slot in (0..maps::LEASES.capacity)
         .filter(|slot| lease_slots.fresh().contains(slot) || !assigned.contains(slot))
     {
         leases.vacate(slot);
@@ -166,4 +161,18 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
     result?;
     info!("stopped");
     Ok(())
+}
+
+/// The interfaces as the director knows them.
+fn by_name(links: Vec<Link>) -> Interfaces {
+    links
+        .into_iter()
+        .map(|link| {
+            let interface = NetworkInterface {
+                index: link.index,
+                mac: link.mac,
+            };
+            (link.name, interface)
+        })
+        .collect()
 }

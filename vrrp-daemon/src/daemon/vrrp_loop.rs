@@ -207,7 +207,7 @@ impl VrrpLoop {
         let present = monotonic_now();
         let mut machine = VirtualRouter::new(instance);
         if lease.interval != 0
-            && lease.standing(present).may_answer
+            && lease.entitlement(present).may_answer
             && let Some(last_advertised) =
                 now.checked_sub(Duration::from_nanos(present.saturating_sub(lease.renewed_at)))
         {

@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use lb_common::{Address, ServiceKey, VirtualRouterKey, protocol};
+use lb_common::{Address, ServiceKey, VirtualRouterEntry, VirtualRouterKey, protocol};
 
-use crate::model::{Protocol, ServiceAddress, VrrpInstance};
+use crate::model::{Protocol, ServiceAddress, Version, VrrpInstance};
 
 /// `address` as the maps hold it: IPv4 mapped into IPv6.
 #[must_use]
@@ -58,6 +58,23 @@ pub fn virtual_router_key(instance: &VrrpInstance, interface: u32) -> VirtualRou
         interface,
         virtual_router_id: instance.virtual_router_id.get(),
         ip_version: instance.family().ip_version(),
+        vlan: 0,
+    }
+}
+
+/// The value of an instance in [`lb_common::maps::VIRTUAL_ROUTERS`]; `lease` is its slot of
+/// [`lb_common::maps::LEASES`].
+#[must_use]
+pub fn virtual_router_entry(instance: &VrrpInstance, lease: u32) -> VirtualRouterEntry {
+    let password = match instance.version {
+        Version::V2 => instance.password.as_ref(),
+        Version::V3 => None,
+    };
+    VirtualRouterEntry {
+        lease,
+        version: instance.version.number(),
+        authentication: password.is_some().into(),
         _reserved: [0; 2],
+        password: password.map_or([0; 8], |password| *password.bytes()),
     }
 }

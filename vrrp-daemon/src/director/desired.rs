@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use lb_common::{
-    Address, AddressEntry, NO_LEASE, Real, ServiceKey, VirtualRouterEntry, VirtualRouterKey, maps, real_flags,
+    Address, AddressEntry, Interface, NO_LEASE, Real, ServiceKey, VirtualRouterEntry, VirtualRouterKey, maps,
+    real_flags,
 };
 
 use super::standing::health_of;
 use super::{
-    InterfaceIndices, LeaseSlots, Neighbour, Neighbours, Plane, RealServerId, Shortage, Standing,
-    map_address, service_key, virtual_router_key,
+    Interfaces, LeaseSlots, Neighbour, Neighbours, Plane, RealServerId, Shortage, Standing, map_address,
+    service_key, virtual_router_entry, virtual_router_key,
 };
 use crate::health::Health;
 use crate::model::{Configuration, RealServer, ServiceAddress, VirtualService};
@@ -25,7 +26,7 @@ pub struct Inputs<'a> {
     /// The neighbours that are resolved.
     pub neighbours: &'a Neighbours,
     /// The interfaces that exist.
-    pub interfaces: &'a InterfaceIndices,
+    pub interfaces: &'a Interfaces,
     /// The lease slots that were assigned for this configuration.
     pub leases: &'a LeaseSlots,
 }
@@ -74,6 +75,8 @@ pub struct Desired {
     pub addresses: BTreeMap<Address, AddressEntry>,
     /// The virtual routers.
     pub virtual_routers: HashMap<VirtualRouterKey, VirtualRouterEntry>,
+    /// The interfaces of the data plane, by their index.
+    pub interfaces: BTreeMap<u32, Interface>,
     /// What does not fit.
     pub shortages: Vec<Shortage>,
 }
@@ -87,6 +90,7 @@ impl Desired {
     #[must_use]
     pub fn new(inputs: &Inputs<'_>, actual: &Plane) -> Self {
         let mut desired = Self::default();
+        desired.add_interfaces(inputs);
         let leases = desired.add_virtual_routers(inputs);
         let mut slots = Slots::new(actual);
         for service in &inputs.configuration.virtual_services {
@@ -107,6 +111,21 @@ impl Desired {
         desired
     }
 
+    /// Adds the interfaces that the program may be attached to.
+    fn add_interfaces(&mut self, inputs: &Inputs<'_>) {
+        for name in inputs.configuration.interfaces() {
+            if let Some(known) = inputs.interfaces.get(name)
+                && let Some(mac) = known.mac
+            {
+                let interface = Interface {
+                    mac,
+                    _reserved: [0; 2],
+                };
+                self.interfaces.insert(known.index, interface);
+            }
+        }
+    }
+
     /// Adds the virtual routers and their addresses. Returns the lease of each address; where two instances have the
     /// same address, the first one's.
     fn add_virtual_routers(&mut self, inputs: &Inputs<'_>) -> HashMap<IpAddr, Option<u32>> {
@@ -123,8 +142,9 @@ impl Desired {
                 continue;
             };
             if let Some(interface) = inputs.interfaces.get(&instance.interface) {
-                let key = virtual_router_key(instance, *interface);
-                self.virtual_routers.insert(key, VirtualRouterEntry { lease });
+                let key = virtual_router_key(instance, interface.index);
+                let entry = virtual_router_entry(instance, lease);
+                self.virtual_routers.insert(key, entry);
             }
         }
         self.addresses = leases
@@ -238,13 +258,13 @@ impl<'a> Slots<'a> {
     /// The index of a service: the one it has, or a free one.
     fn service(&mut self, key: &ServiceKey) -> Option<u32> {
         if let Some(service) = self.actual.services.get(key)
-            && service.index < maps::SERVICES_CAPACITY
+            && service.index < maps::SERVICES.capacity
             && self.kept_indices.insert(service.index)
         {
             return Some(service.index);
         }
         let index =
-            (self.next_index..maps::SERVICES_CAPACITY).find(|index| !self.taken_indices.contains(index))?;
+            (self.next_index..maps::SERVICES.capacity).find(|index| !self.taken_indices.contains(index))?;
         self.next_index = index + 1;
         Some(index)
     }
@@ -255,7 +275,7 @@ impl<'a> Slots<'a> {
             return Some((slot, self.actual.real(slot).generation));
         }
         let slot =
-            (self.next_real..maps::REALS_CAPACITY).find(|slot| !is_configured(&self.actual.real(*slot)))?;
+            (self.next_real..maps::REALS.capacity).find(|slot| !is_configured(&self.actual.real(*slot)))?;
         self.next_real = slot + 1;
         // 0 is the generation of a slot that was never used.
         let generation = self.actual.real(slot).generation.wrapping_add(1).max(1);

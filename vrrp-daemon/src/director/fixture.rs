@@ -15,8 +15,6 @@ use crate::model::{
     XdpMode,
 };
 
-const USABLE: u32 = real_flags::CONFIGURED | real_flags::UP | real_flags::RESOLVED;
-
 /// The address of the service number `number`; odd ones are served under UDP.
 pub(super) fn virtual_address(number: u16) -> ServiceAddress {
     ServiceAddress {
@@ -80,6 +78,12 @@ pub(super) fn instance(virtual_router_id: u8, last: u8) -> VrrpInstance {
     }
 }
 
+/// The interface that everything is on.
+pub(super) const ETH0: NetworkInterface = NetworkInterface {
+    index: 2,
+    mac: Some([2, 0, 0, 0, 0, 1]),
+};
+
 pub(super) fn neighbour(last: u8) -> Neighbour {
     Neighbour {
         interface: 2,
@@ -93,7 +97,7 @@ pub(super) struct World {
     pub(super) configuration: Configuration,
     pub(super) health: HashMap<RealServerId, Health>,
     pub(super) neighbours: Neighbours,
-    pub(super) interfaces: InterfaceIndices,
+    pub(super) interfaces: Interfaces,
     pub(super) leases: LeaseSlots,
     pub(super) plane: Plane,
     pub(super) planner: Planner,
@@ -125,7 +129,7 @@ impl World {
             },
             health: HashMap::new(),
             neighbours: Neighbours::new(),
-            interfaces: HashMap::from([("eth0".to_owned(), 2)]),
+            interfaces: HashMap::from([("eth0".to_owned(), ETH0)]),
             leases: LeaseSlots::default(),
             plane: Plane::default(),
             planner: Planner::new(),
@@ -271,7 +275,7 @@ impl World {
                 let real = self.plane.real(*slot);
                 assert_eq!(real.service, service.index, "slot {slot} is another service's");
                 let needed = if self.roomy {
-                    USABLE
+                    real_flags::USABLE
                 } else {
                     real_flags::CONFIGURED
                 };

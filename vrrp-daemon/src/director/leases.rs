@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use lb_common::{NO_LEASE, maps};
 
-use super::{InterfaceIndices, Plane, Shortage, virtual_router_key};
+use super::{Interfaces, Plane, Shortage, virtual_router_key};
 use crate::model::{VirtualRouterName, VrrpInstance};
 
 /// The slots of [`lb_common::maps::LEASES`] that belong to the virtual routers of a configuration.
@@ -28,7 +28,7 @@ impl LeaseSlots {
         &self,
         actual: &Plane,
         instances: &[VrrpInstance],
-        interfaces: &InterfaceIndices,
+        interfaces: &Interfaces,
     ) -> Result<Self, Shortage> {
         let held: HashSet<u32> = self.slots.values().copied().collect();
         let mut slots = HashMap::with_capacity(instances.len());
@@ -36,9 +36,9 @@ impl LeaseSlots {
         for instance in instances {
             let name = instance.router_name();
             let own = self.slots.get(&name).copied().or_else(|| {
-                let key = virtual_router_key(instance, *interfaces.get(&instance.interface)?);
+                let key = virtual_router_key(instance, interfaces.get(&instance.interface)?.index);
                 let pinned = actual.virtual_routers.get(&key)?.lease;
-                (pinned < maps::LEASES_CAPACITY && !held.contains(&pinned)).then_some(pinned)
+                (pinned < maps::LEASES.capacity && !held.contains(&pinned)).then_some(pinned)
             });
             if let Some(slot) = own
                 && given.insert(slot)
@@ -55,7 +55,7 @@ impl LeaseSlots {
             .filter(|lease| *lease != NO_LEASE)
             .chain(given)
             .collect();
-        let mut free = (0..maps::LEASES_CAPACITY).filter(|slot| !named.contains(slot));
+        let mut free = (0..maps::LEASES.capacity).filter(|slot| !named.contains(slot));
         let mut fresh = Vec::new();
         for instance in instances {
             let name = instance.router_name();

@@ -28,7 +28,9 @@ mod shortage;
 mod slices;
 mod standing;
 
-pub use abi::{ip_address, map_address, service_address, service_key, virtual_router_key};
+pub use abi::{
+    ip_address, map_address, service_address, service_key, virtual_router_entry, virtual_router_key,
+};
 pub use desired::{Desired, DesiredService, Inputs};
 pub use leases::LeaseSlots;
 pub use operation::Operation;
@@ -66,8 +68,17 @@ pub struct Neighbour {
 /// The neighbours that are resolved, by the real server's address.
 pub type Neighbours = HashMap<IpAddr, Neighbour>;
 
-/// The indices of the interfaces that exist, by name.
-pub type InterfaceIndices = HashMap<String, u32>;
+/// An interface of this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NetworkInterface {
+    /// Its index.
+    pub index: u32,
+    /// Its link-layer address, if it is an Ethernet interface.
+    pub mac: Option<[u8; 6]>,
+}
+
+/// The interfaces that exist, by name.
+pub type Interfaces = HashMap<String, NetworkInterface>;
 
 #[cfg(test)]
 mod fixture;

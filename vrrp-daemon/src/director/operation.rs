@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use lb_common::{Address, AddressEntry, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey};
+use lb_common::{
+    Address, AddressEntry, Interface, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
+};
 
 use super::{ip_address, service_address};
 
@@ -20,6 +22,18 @@ pub enum Operation {
     RemoveVirtualRouter {
         /// The key.
         key: VirtualRouterKey,
+    },
+    /// Insert or replace an entry of [`lb_common::maps::INTERFACES`].
+    PutInterface {
+        /// The key.
+        index: u32,
+        /// The value.
+        interface: Interface,
+    },
+    /// Delete an entry of [`lb_common::maps::INTERFACES`].
+    RemoveInterface {
+        /// The key.
+        index: u32,
     },
     /// Insert or replace an entry of [`lb_common::maps::ADDRESSES`].
     PutAddress {
@@ -84,6 +98,14 @@ impl fmt::Display for Operation {
                 "remove virtual router {} on interface {}",
                 key.virtual_router_id, key.interface
             ),
+            Self::PutInterface { index, interface } => {
+                let [a, b, c, d, e, f] = interface.mac;
+                write!(
+                    formatter,
+                    "interface {index}: {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"
+                )
+            }
+            Self::RemoveInterface { index } => write!(formatter, "remove interface {index}"),
             Self::PutAddress { address, entry } => {
                 write!(
                     formatter,

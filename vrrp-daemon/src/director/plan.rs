@@ -8,9 +8,6 @@ use lb_common::{Real, Service, ServiceKey, VirtualRouterKey, maps, real_flags};
 use super::slices::FreeSlices;
 use super::{Desired, Operation, Plane, Shortage, schedule, service_address};
 
-/// The flags of a real server that a schedule may name.
-const USABLE: u32 = real_flags::CONFIGURED | real_flags::UP | real_flags::RESOLVED;
-
 /// What to do, in this order, and what cannot be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -57,7 +54,7 @@ impl Planner {
     /// A planner for maps with the capacities of [`lb_common::maps`].
     #[must_use]
     pub fn new() -> Self {
-        Self::with_ring_capacity(maps::RINGS_CAPACITY)
+        Self::with_ring_capacity(maps::RINGS.capacity)
     }
 
     /// A planner for a ring array of this many slots.
@@ -71,10 +68,10 @@ impl Planner {
 
     /// The operations that make `actual` what `desired` was computed to be from it.
     ///
-    /// Their order keeps every state in between consistent: virtual routers and addresses first; then real servers
+    /// Their order keeps every state in between consistent: interfaces, virtual routers and addresses first; then real servers
     /// that are usable; then new schedules, in slices that nobody names; then the services, each of which changes over
     /// to its new schedule in one update; and only after them the real servers that are not usable any more, the
-    /// addresses and virtual routers that go. So no packet meets a schedule that names a server which cannot serve it.
+    /// addresses, virtual routers and interfaces that go. So no packet meets a schedule that names a server which cannot serve it.
     ///
     /// Where there is no room for a new schedule, the old one stays in force: what it names may then be down, but no
     /// slot that it names is given to anybody else.
@@ -83,15 +80,17 @@ impl Planner {
             operations: Vec::new(),
             shortages: desired.shortages.clone(),
         };
+        plan.put_interfaces(actual, desired);
         plan.put_virtual_routers(actual, desired);
         plan.put_addresses(actual, desired);
-        plan.put_reals(actual, desired, |real| real.flags & USABLE == USABLE);
+        plan.put_reals(actual, desired, Real::is_usable);
         let kept = self.change_schedules(actual, desired, &mut plan);
         plan.remove_services(actual, desired);
-        plan.put_reals(actual, desired, |real| real.flags & USABLE != USABLE);
+        plan.put_reals(actual, desired, |real| !real.is_usable());
         plan.free_reals(actual, desired, &kept);
         plan.remove_addresses(actual, desired);
         plan.remove_virtual_routers(actual, desired);
+        plan.remove_interfaces(actual, desired);
         plan
     }
 
@@ -166,6 +165,33 @@ fn slices_in_force(actual: &Plane) -> Vec<Range<u32>> {
 }
 
 impl Plan {
+    /// The program takes every frame on an interface that it does not know for its own: what finds no room is no
+    /// shortage, only less exact.
+    fn put_interfaces(&mut self, actual: &Plane, desired: &Desired) {
+        let mut room = (maps::INTERFACES.capacity as usize).saturating_sub(actual.interfaces.len());
+        for (index, interface) in &desired.interfaces {
+            match actual.interfaces.get(index) {
+                Some(present) if present == interface => continue,
+                Some(_) => {}
+                None if room == 0 => continue,
+                None => room -= 1,
+            }
+            self.operations.push(Operation::PutInterface {
+                index: *index,
+                interface: *interface,
+            });
+        }
+    }
+
+    fn remove_interfaces(&mut self, actual: &Plane, desired: &Desired) {
+        let gone = actual
+            .interfaces
+            .keys()
+            .filter(|index| !desired.interfaces.contains_key(index));
+        self.operations
+            .extend(gone.map(|index| Operation::RemoveInterface { index: *index }));
+    }
+
     fn put_virtual_routers(&mut self, actual: &Plane, desired: &Desired) {
         let mut changed: Vec<_> = desired
             .virtual_routers
@@ -184,7 +210,7 @@ impl Plan {
     }
 
     fn put_addresses(&mut self, actual: &Plane, desired: &Desired) {
-        let mut room = (maps::ADDRESSES_CAPACITY as usize).saturating_sub(actual.addresses.len());
+        let mut room = (maps::ADDRESSES.capacity as usize).saturating_sub(actual.addresses.len());
         let mut left_out = 0;
         for (address, entry) in &desired.addresses {
             let present = actual.addresses.get(address);
@@ -281,6 +307,6 @@ impl Plan {
 }
 
 /// An order for keys that have none, so that equal plans look equal.
-const fn order(key: &VirtualRouterKey) -> (u32, u8, u8) {
-    (key.interface, key.virtual_router_id, key.ip_version)
+const fn order(key: &VirtualRouterKey) -> (u32, u8, u8, u16) {
+    (key.interface, key.virtual_router_id, key.ip_version, key.vlan)
 }

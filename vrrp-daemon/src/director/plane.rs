@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use lb_common::{
-    Address, AddressEntry, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey, real_flags,
+    Address, AddressEntry, Interface, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
+    real_flags,
 };
 
 use super::{Neighbour, Operation, RealServerId, ip_address, service_address};
@@ -22,6 +23,8 @@ pub struct Plane {
     pub addresses: BTreeMap<Address, AddressEntry>,
     /// [`lb_common::maps::VIRTUAL_ROUTERS`].
     pub virtual_routers: HashMap<VirtualRouterKey, VirtualRouterEntry>,
+    /// [`lb_common::maps::INTERFACES`].
+    pub interfaces: BTreeMap<u32, Interface>,
 }
 
 /// What pinned maps tell about a real server before anything else is known of it.
@@ -88,6 +91,12 @@ impl Plane {
             }
             Operation::RemoveVirtualRouter { key } => {
                 self.virtual_routers.remove(key);
+            }
+            Operation::PutInterface { index, interface } => {
+                self.interfaces.insert(*index, *interface);
+            }
+            Operation::RemoveInterface { index } => {
+                self.interfaces.remove(index);
             }
             Operation::PutAddress { address, entry } => {
                 self.addresses.insert(*address, *entry);

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::fixture::{World, neighbour, real_address, service, virtual_address};
+use super::fixture::{ETH0, World, neighbour, real_address, service, virtual_address};
 use super::*;
 use crate::health::Health;
 use crate::model::{Scheduler, VirtualService};
@@ -110,7 +110,7 @@ fn happen(world: &mut World, event: Event, ring_capacity: u32) {
             world.neighbours.remove(&real_address(real));
         }
         Event::Interface(true) => {
-            world.interfaces.insert("eth0".to_owned(), 2);
+            world.interfaces.insert("eth0".to_owned(), ETH0);
         }
         Event::Interface(false) => world.interfaces.clear(),
         Event::Restart => {

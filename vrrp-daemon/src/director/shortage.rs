@@ -10,7 +10,7 @@ pub enum Shortage {
     /// The virtual service is not served.
     #[error(
         "no room for the virtual service {service}: at most {} fit",
-        maps::SERVICES_CAPACITY
+        maps::SERVICES.capacity
     )]
     Services {
         /// The service.
@@ -19,7 +19,7 @@ pub enum Shortage {
     /// Some real servers of a virtual service get no connections.
     #[error(
         "no room for {count} of the real servers of {service}: at most {} fit, of all services together",
-        maps::REALS_CAPACITY
+        maps::REALS.capacity
     )]
     RealServers {
         /// The service.
@@ -31,7 +31,7 @@ pub enum Shortage {
     #[error(
         "no room for a schedule of {length} slots for {service}: the old one stays in force \
          (the old and the new one share {} slots with all other schedules)",
-        maps::RINGS_CAPACITY
+        maps::RINGS.capacity
     )]
     Rings {
         /// The service.
@@ -42,7 +42,7 @@ pub enum Shortage {
     /// Some virtual addresses are not guarded by their leases.
     #[error(
         "no room for {count} virtual addresses: at most {} fit",
-        maps::ADDRESSES_CAPACITY
+        maps::ADDRESSES.capacity
     )]
     Addresses {
         /// How many are left out.
@@ -51,7 +51,7 @@ pub enum Shortage {
     /// A virtual router has no lease, so that nothing of it is served.
     #[error(
         "no room for the lease of the vrrp_instance {instance}: at most {} fit",
-        maps::LEASES_CAPACITY
+        maps::LEASES.capacity
     )]
     Leases {
         /// The name of the instance.

@@ -6,7 +6,7 @@ use super::fixture::*;
 use super::*;
 use crate::health::Health;
 use crate::model::Scheduler::{RoundRobin, WeightedRoundRobin};
-use crate::model::Weight;
+use crate::model::{Password, Version, VrrpInstance, Weight};
 
 fn three_servers() -> World {
     let mut world = World::new(vec![service(0, WeightedRoundRobin, &[(1, 3), (2, 2), (3, 1)])]);
@@ -240,6 +240,70 @@ fn a_lease_keeps_its_slot_over_reload_and_restart_and_new_ones_take_slots_that_n
 }
 
 #[test]
+fn the_program_is_told_what_a_peers_advertisement_must_say() {
+    let mut world = World::new(vec![]);
+    let with_password = VrrpInstance {
+        password: Some(Password::new("secret")),
+        ..instance(51, 3)
+    };
+    // The password is version 2's only.
+    let version_3 = VrrpInstance {
+        version: Version::V3,
+        ..with_password.clone()
+    };
+    let cases = [
+        (instance(51, 3), (2, 0, *b"\0\0\0\0\0\0\0\0")),
+        (with_password, (2, 1, *b"secret\0\0")),
+        (version_3, (3, 0, *b"\0\0\0\0\0\0\0\0")),
+    ];
+    for (instance, expected) in cases {
+        world.configuration.vrrp_instances = vec![instance];
+        world.settle();
+        let [entry] = world.plane.virtual_routers.values().collect::<Vec<_>>()[..] else {
+            panic!("one virtual router: {:?}", world.plane.virtual_routers);
+        };
+        assert_eq!((entry.version, entry.authentication, entry.password), expected);
+    }
+}
+
+#[test]
+fn the_program_is_told_the_link_layer_addresses_of_its_interfaces() {
+    let mut world = three_servers();
+    let tunnel = NetworkInterface { index: 3, mac: None };
+    let eth1 = NetworkInterface {
+        index: 4,
+        mac: Some([2, 0, 0, 0, 0, 4]),
+    };
+    world.interfaces.insert("tun0".to_owned(), tunnel);
+    world.interfaces.insert("eth1".to_owned(), eth1);
+    let known = |world: &World| -> Vec<(u32, Option<[u8; 6]>)> {
+        let interfaces = world.plane.interfaces.iter();
+        interfaces
+            .map(|(index, known)| (*index, Some(known.mac)))
+            .collect()
+    };
+    world.settle();
+    assert_eq!(
+        known(&world),
+        [(ETH0.index, ETH0.mac)],
+        "that of the virtual router"
+    );
+
+    world.configuration.dataplane.interfaces = ["eth0", "eth1", "tun0", "eth2"].map(str::to_owned).to_vec();
+    world.settle();
+    assert_eq!(known(&world), [(ETH0.index, ETH0.mac), (eth1.index, eth1.mac)]);
+
+    let moved = NetworkInterface {
+        mac: Some([2, 0, 0, 0, 0, 5]),
+        ..eth1
+    };
+    world.interfaces.insert("eth1".to_owned(), moved);
+    world.interfaces.remove("eth0");
+    world.settle();
+    assert_eq!(known(&world), [(moved.index, moved.mac)]);
+}
+
+#[test]
 fn a_virtual_router_whose_interface_is_away_keeps_its_lease() {
     let mut world = three_servers();
     let slot = world.leases.slot(&instance(51, 3));
@@ -276,7 +340,7 @@ fn a_service_that_names_a_schedule_which_is_not_there_gets_a_new_one() {
     world.plane.services.insert(
         key,
         Service {
-            ring_offset: maps::RINGS_CAPACITY - 1,
+            ring_offset: maps::RINGS.capacity - 1,
             ..world.plane.services[&key]
         },
     );
@@ -356,10 +420,10 @@ fn real_servers_beyond_the_capacity_are_told_and_the_others_served() {
         desired.shortages,
         [Shortage::RealServers {
             service: virtual_address(0),
-            count: 20_000 - maps::REALS_CAPACITY as usize,
+            count: 20_000 - maps::REALS.capacity as usize,
         }]
     );
-    assert_eq!(desired.reals.len(), maps::REALS_CAPACITY as usize);
+    assert_eq!(desired.reals.len(), maps::REALS.capacity as usize);
 }
 
 #[test]

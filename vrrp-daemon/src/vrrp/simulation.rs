@@ -204,7 +204,10 @@ impl World {
         }
         let mut router = VirtualRouter::new(this.configured.clone());
         let lease = this.lease;
-        if lease.state == lease_state::HELD && lease.interval != 0 && lease.standing(nanoseconds).may_answer {
+        if lease.state == lease_state::HELD
+            && lease.interval != 0
+            && lease.entitlement(nanoseconds).may_answer
+        {
             router.resume(world_start + Duration::from_nanos(lease.renewed_at));
         }
         if this.link {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use aya::EbpfError;
 use aya::maps::MapError;
 use aya::programs::ProgramError;
+use lb_common::maps::Map;
 
 /// Why the data plane could not be set up or changed.
 #[derive(Debug, thiserror::Error)]
@@ -92,9 +93,9 @@ impl From<ProgramError> for Error {
 }
 
 /// Names the map in an error.
-pub(super) fn in_map(map: &'static str) -> impl FnOnce(MapError) -> Error {
+pub(super) fn in_map<K, V>(map: Map<K, V>) -> impl FnOnce(MapError) -> Error {
     move |source| Error::Map {
-        map,
+        map: map.name,
         source: Box::new(source),
     }
 }

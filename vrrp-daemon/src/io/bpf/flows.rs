@@ -5,24 +5,18 @@ use std::path::Path;
 
 use aya::Pod;
 use aya::maps::{HashMap, Map, MapData};
-use lb_common::{Flow, FlowKey4, FlowKey6, flow_state, maps, protocol};
+use lb_common::{Flow, maps};
 
 use super::error::{Error, in_map};
 use super::leases::monotonic_now;
 use super::pins::map_path;
-
-/// IPVS's timeouts in nanoseconds (`net/netfilter/ipvs/ip_vs_proto_tcp.c`, `ip_vs_proto_udp.c`): what was silent for
-/// longer is no longer an active connection.
-const TCP_TIMEOUT: u64 = 900_000_000_000;
-const UDP_TIMEOUT: u64 = 300_000_000_000;
 
 /// What the flow tables hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flows {
     /// Connections that are remembered, nascent ones not counted.
     pub total: u64,
-    /// The active ones of each (slot of a real server, generation): established, and not silent for longer than
-    /// IPVS's timeout.
+    /// The active ones of each (slot of a real server, generation): established and alive ([`Flow::is_alive`]).
     pub active: Counts<(u32, u32), u64>,
 }
 
@@ -34,18 +28,18 @@ impl Flows {
     /// If a table cannot be read.
     pub fn count(pin_dir: &Path) -> Result<Self, Error> {
         let mut flows = Self::default();
-        flows.add::<FlowKey4>(pin_dir, maps::FLOWS4, |key| key.protocol)?;
-        flows.add::<FlowKey6>(pin_dir, maps::FLOWS6, |key| key.protocol)?;
+        flows.add(pin_dir, maps::FLOWS4, |key| key.protocol)?;
+        flows.add(pin_dir, maps::FLOWS6, |key| key.protocol)?;
         Ok(flows)
     }
 
     fn add<K: Pod>(
         &mut self,
         pin_dir: &Path,
-        map: &'static str,
+        map: maps::Map<K, Flow>,
         protocol_of: fn(&K) -> u32,
     ) -> Result<(), Error> {
-        let data = MapData::from_pin(map_path(pin_dir, map)).map_err(in_map(map))?;
+        let data = MapData::from_pin(map_path(pin_dir, map.name)).map_err(in_map(map))?;
         let capacity = data.info().map_err(in_map(map))?.max_entries() as usize;
         let table = HashMap::<_, K, Flow>::try_from(Map::LruHashMap(data)).map_err(in_map(map))?;
         let now = monotonic_now();
@@ -54,12 +48,7 @@ impl Flows {
             // An entry may have been evicted between its key and its value.
             let Ok((key, flow)) = entry else { continue };
             self.total += 1;
-            let timeout = if protocol_of(&key) == u32::from(protocol::UDP) {
-                UDP_TIMEOUT
-            } else {
-                TCP_TIMEOUT
-            };
-            if flow.state != flow_state::CLOSING && now.saturating_sub(flow.last_seen) < timeout {
+            if flow.is_alive(protocol_of(&key), now) {
                 *self.active.entry((flow.real, flow.generation)).or_default() += 1;
             }
         }

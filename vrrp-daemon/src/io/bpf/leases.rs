@@ -34,8 +34,8 @@ pub fn monotonic_now() -> u64 {
 impl Leases {
     pub(super) fn open(map: &Map) -> Result<Self, Error> {
         let slots =
-            MappedArray::new(fd_of(map)?, maps::LEASES_CAPACITY).map_err(|source| Error::Mapping {
-                map: maps::LEASES,
+            MappedArray::new(fd_of(map)?, maps::LEASES.capacity).map_err(|source| Error::Mapping {
+                map: maps::LEASES.name,
                 source,
             })?;
         Ok(Self { slots })

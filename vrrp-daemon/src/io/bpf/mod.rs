@@ -92,8 +92,8 @@ impl Dataplane {
         let trace = u32::from(trace_packets);
         let mut loader = EbpfLoader::new();
         loader
-            .map_max_entries(maps::FLOWS4, flow_table_size)
-            .map_max_entries(maps::FLOWS6, flow_table_size)
+            .map_max_entries(maps::FLOWS4.name, flow_table_size)
+            .map_max_entries(maps::FLOWS6.name, flow_table_size)
             .override_global(maps::TRACE_PACKETS, &trace, true);
         for map in &layout {
             loader.map_pin_path(map.name, pins::map_path(pin_dir, map.name));
@@ -143,8 +143,8 @@ fn lock(directory: &Path) -> Result<File, Error> {
     }
 }
 
-fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, Error> {
-    ebpf.take_map(name).ok_or(Error::Missing(name))
+fn take<K, V>(ebpf: &mut Ebpf, map: maps::Map<K, V>) -> Result<Map, Error> {
+    ebpf.take_map(map.name).ok_or(Error::Missing(map.name))
 }
 
 #[cfg(test)]

@@ -5,10 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use aya::maps::{Array, Map, MapData, MapInfo};
-use lb_common::{
-    ABI_VERSION, Address, AddressEntry, Counters, Flow, FlowKey4, FlowKey6, FragmentKey, Lease, Meta, Real,
-    Service, ServiceKey, Verdict, VirtualRouterEntry, VirtualRouterKey, maps,
-};
+use lb_common::{ABI_VERSION, Meta, maps};
 
 use super::error::{Error, in_map};
 
@@ -41,33 +38,41 @@ pub(super) struct Layout {
     entries: u32,
 }
 
-/// All maps that are pinned.
-pub(super) fn layout(flow_table_size: u32) -> Vec<Layout> {
-    fn map<K, V>(name: &'static str, entries: u32) -> Layout {
-        Layout {
-            name,
+impl Layout {
+    const fn of<K, V>(map: maps::Map<K, V>) -> Self {
+        Self {
+            name: map.name,
             key: size_of::<K>(),
             value: size_of::<V>(),
-            entries,
+            entries: map.capacity,
         }
     }
+
+    const fn sized(self, entries: u32) -> Self {
+        Self { entries, ..self }
+    }
+}
+
+/// All maps that are pinned.
+pub(super) fn layout(flow_table_size: u32) -> Vec<Layout> {
     vec![
-        map::<u32, Meta>(maps::META, 1),
-        map::<ServiceKey, Service>(maps::SERVICES, maps::SERVICES_CAPACITY),
-        map::<u32, u32>(maps::RINGS, maps::RINGS_CAPACITY),
-        map::<u32, u64>(maps::CURSORS, maps::SERVICES_CAPACITY),
-        map::<u32, Real>(maps::REALS, maps::REALS_CAPACITY),
-        map::<FlowKey4, Flow>(maps::FLOWS4, flow_table_size),
-        map::<FlowKey6, Flow>(maps::FLOWS6, flow_table_size),
-        map::<FlowKey4, Flow>(maps::NASCENT4, maps::NASCENT_CAPACITY),
-        map::<FlowKey6, Flow>(maps::NASCENT6, maps::NASCENT_CAPACITY),
-        map::<FragmentKey, Flow>(maps::FRAGMENTS, maps::FRAGMENTS_CAPACITY),
-        map::<u32, Lease>(maps::LEASES, maps::LEASES_CAPACITY),
-        map::<Address, AddressEntry>(maps::ADDRESSES, maps::ADDRESSES_CAPACITY),
-        map::<VirtualRouterKey, VirtualRouterEntry>(maps::VIRTUAL_ROUTERS, maps::LEASES_CAPACITY),
-        map::<u32, Counters>(maps::SERVICE_STATS, maps::SERVICES_CAPACITY),
-        map::<u32, Counters>(maps::REAL_STATS, maps::REALS_CAPACITY),
-        map::<u32, u64>(maps::VERDICTS, Verdict::COUNT),
+        Layout::of(maps::META),
+        Layout::of(maps::SERVICES),
+        Layout::of(maps::RINGS),
+        Layout::of(maps::CURSORS),
+        Layout::of(maps::REALS),
+        Layout::of(maps::FLOWS4).sized(flow_table_size),
+        Layout::of(maps::FLOWS6).sized(flow_table_size),
+        Layout::of(maps::NASCENT4),
+        Layout::of(maps::NASCENT6),
+        Layout::of(maps::FRAGMENTS),
+        Layout::of(maps::LEASES),
+        Layout::of(maps::ADDRESSES),
+        Layout::of(maps::VIRTUAL_ROUTERS),
+        Layout::of(maps::INTERFACES),
+        Layout::of(maps::SERVICE_STATS),
+        Layout::of(maps::REAL_STATS),
+        Layout::of(maps::VERDICTS),
     ]
 }
 
@@ -121,7 +126,7 @@ fn describe(key: u32, value: u32, entries: u32) -> String {
 }
 
 fn version(pin_dir: &Path) -> Option<u32> {
-    let data = MapData::from_pin(map_path(pin_dir, maps::META)).ok()?;
+    let data = MapData::from_pin(map_path(pin_dir, maps::META.name)).ok()?;
     let meta = Array::<_, Meta>::try_from(Map::Array(data)).ok()?;
     meta.get(&0, 0).ok().map(|meta| meta.abi_version)
 }

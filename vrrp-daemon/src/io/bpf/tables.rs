@@ -5,7 +5,8 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use lb_common::{
-    Address, AddressEntry, Counters, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey, maps,
+    Address, AddressEntry, Counters, Interface, Real, Service, ServiceKey, VirtualRouterEntry,
+    VirtualRouterKey, maps,
 };
 
 use super::error::in_map;
@@ -20,15 +21,16 @@ pub struct Tables {
     reals: Array<MapData, Real>,
     addresses: HashMap<MapData, Address, AddressEntry>,
     virtual_routers: HashMap<MapData, VirtualRouterKey, VirtualRouterEntry>,
+    interfaces: HashMap<MapData, u32, Interface>,
     service_stats: PerCpuArray<MapData, Counters>,
     real_stats: PerCpuArray<MapData, Counters>,
     processors: usize,
 }
 
-/// Opens the map `$name` as the type of the place that it is stored in.
+/// Opens `$map` as the type of the place that it is stored in.
 macro_rules! open {
-    ($ebpf:expr, $name:expr) => {
-        take($ebpf, $name)?.try_into().map_err(in_map($name))?
+    ($ebpf:expr, $map:expr) => {
+        take($ebpf, $map)?.try_into().map_err(in_map($map))?
     };
 }
 
@@ -37,15 +39,16 @@ impl Tables {
         let rings = take(ebpf, maps::RINGS)?;
         Ok(Self {
             services: open!(ebpf, maps::SERVICES),
-            rings: MappedArray::new(fd_of(&rings)?, maps::RINGS_CAPACITY).map_err(|source| {
+            rings: MappedArray::new(fd_of(&rings)?, maps::RINGS.capacity).map_err(|source| {
                 Error::Mapping {
-                    map: maps::RINGS,
+                    map: maps::RINGS.name,
                     source,
                 }
             })?,
             reals: open!(ebpf, maps::REALS),
             addresses: open!(ebpf, maps::ADDRESSES),
             virtual_routers: open!(ebpf, maps::VIRTUAL_ROUTERS),
+            interfaces: open!(ebpf, maps::INTERFACES),
             service_stats: open!(ebpf, maps::SERVICE_STATS),
             real_stats: open!(ebpf, maps::REAL_STATS),
             processors: aya::util::nr_cpus().map_err(|(_, source)| Error::Processors(source))?,
@@ -79,6 +82,11 @@ impl Tables {
                 .iter()
                 .collect::<Result<_, _>>()
                 .map_err(in_map(maps::VIRTUAL_ROUTERS))?,
+            interfaces: self
+                .interfaces
+                .iter()
+                .collect::<Result<_, _>>()
+                .map_err(in_map(maps::INTERFACES))?,
         };
         while plane.reals.last().is_some_and(|real| *real == Real::default()) {
             plane.reals.pop();
@@ -105,6 +113,13 @@ impl Tables {
                 .map_err(in_map(maps::VIRTUAL_ROUTERS)),
             Operation::RemoveVirtualRouter { key } => {
                 absent_is_fine(self.virtual_routers.remove(key)).map_err(in_map(maps::VIRTUAL_ROUTERS))
+            }
+            Operation::PutInterface { index, interface } => self
+                .interfaces
+                .insert(index, interface, 0)
+                .map_err(in_map(maps::INTERFACES)),
+            Operation::RemoveInterface { index } => {
+                absent_is_fine(self.interfaces.remove(index)).map_err(in_map(maps::INTERFACES))
             }
             Operation::PutAddress { address, entry } => self
                 .addresses

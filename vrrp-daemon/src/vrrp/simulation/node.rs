@@ -75,7 +75,7 @@ impl Node {
 
     /// Whether the kernel would answer a client's ARP request.
     pub(super) fn answers(&self, nanoseconds: u64) -> bool {
-        self.addresses && self.link && !self.frozen && self.lease.standing(nanoseconds).may_answer
+        self.addresses && self.link && !self.frozen && self.lease.entitlement(nanoseconds).may_answer
     }
 
     /// Does what the daemon asks for at `now`, `nanoseconds` on the kernel's clock, and hands back what goes out.
