@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
 
 use tempfile::TempDir;
@@ -120,6 +123,27 @@ fn lbd(arguments: &[&str]) -> Outcome {
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// The exit status of `lbd` with `arguments` when its outputs go elsewhere.
+fn exit_status(arguments: &[&str], stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> Option<i32> {
+    let mut lbd = Command::new(env!("CARGO_BIN_EXE_lbd"));
+    let status = lbd
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .stdout(stdout)
+        .stderr(stderr)
+        .status();
+    status.unwrap().code()
+}
+
+/// A pipe that nobody reads any more.
+fn closed_pipe() -> io::PipeWriter {
+    io::pipe().unwrap().1
+}
+
+fn full_disk() -> File {
+    File::options().write(true).open("/dev/full").unwrap()
 }
 
 fn a_status() -> Status {
@@ -328,4 +352,88 @@ fn a_reload_that_is_refused_fails_with_the_reason() {
     assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""));
     assert_eq!(outcome.stderr, "lbd: the file has errors\n");
     daemon.stop();
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_changes_no_exit_status() {
+    let good = Node::new(CONFIGURATION);
+    let bad = Node::new(&CONFIGURATION.replace("= 51", "= 256"));
+    let done = Response::Done {
+        message: "reloaded".to_owned(),
+    };
+    let reloading = Daemon::start(&good, done);
+    let showing = Node::new(CONFIGURATION);
+    let status = Daemon::start(&showing, Response::Status(Box::new(a_status())));
+    for (arguments, expected) in [
+        (&["check-config", "-c", &good.file()][..], 0),
+        (&["check-config", "-c", &bad.file()], 1),
+        (&["run", "-c", &bad.file()], 1),
+        (&["reload", "-c", &good.file()], 0),
+        (&["reload", "-c", &bad.file()], 1),
+        (&["status", "-c", &showing.file()], 0),
+        (&["status", "--json", "-c", &showing.file()], 0),
+        (&["status", "-c", &bad.file()], 1),
+        (&["--help"], 0),
+        (&["dance"], 2),
+    ] {
+        assert_eq!(
+            exit_status(arguments, closed_pipe(), closed_pipe()),
+            Some(expected),
+            "{arguments:?}"
+        );
+    }
+    reloading.stop();
+    status.stop();
+}
+
+#[test]
+fn what_a_full_disk_does_not_take_fails_and_does_not_panic() {
+    let good = Node::new(CONFIGURATION);
+    let bad = Node::new(&CONFIGURATION.replace("= 51", "= 256"));
+    for (arguments, expected) in [
+        (["check-config", "-c", &good.file()], 1),
+        (["check-config", "-c", &bad.file()], 1),
+        (["run", "-c", &bad.file()], 1),
+        (["status", "-c", &bad.file()], 1),
+    ] {
+        assert_eq!(
+            exit_status(&arguments, full_disk(), full_disk()),
+            Some(expected),
+            "{arguments:?}"
+        );
+    }
+    let (mut reader, writer) = io::pipe().unwrap();
+    exit_status(&["check-config", "-c", &good.file()], full_disk(), writer);
+    let mut said = String::new();
+    reader.read_to_string(&mut said).unwrap();
+    assert!(
+        said.starts_with("lbd: cannot write to standard output: No space left"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_journal_is_told_how_severe_it_is() {
+    let node = Node::new(&CONFIGURATION.replace("= 51", "= 256"));
+    let (mut reader, writer) = io::pipe().unwrap();
+    let metadata = fs::metadata(format!("/proc/self/fd/{}", writer.as_raw_fd())).unwrap();
+    let stream = format!("{}:{}", metadata.dev(), metadata.ino());
+    for (named, prefix) in [(stream.as_str(), "<3>"), ("1:1", "")] {
+        let status = Command::new(env!("CARGO_BIN_EXE_lbd"))
+            .args(["run", "-c", &node.file()])
+            .env("JOURNAL_STREAM", named)
+            .stderr(writer.try_clone().unwrap())
+            .status();
+        assert_eq!(status.unwrap().code(), Some(1));
+        let mut said = [0; 4096];
+        let length = reader.read(&mut said).unwrap();
+        let said = str::from_utf8(&said[..length]).unwrap();
+        assert!(
+            said.starts_with(&format!("{prefix}error: virtual_router_id 256")),
+            "{said}"
+        );
+        for line in said.lines() {
+            assert_eq!(line.starts_with("<3>"), prefix == "<3>", "{line}");
+        }
+    }
 }

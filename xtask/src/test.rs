@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::shell::{self, announce, cargo, run, workspace};
 
 /// The test binaries that need root, in the order in which a failure explains the next one.
-const TIERS: [&str; 8] = [
+const TIERS: [&str; 9] = [
     "packet",
     "net",
     "lab",
@@ -18,6 +18,7 @@ const TIERS: [&str; 8] = [
     "failover",
     "interop",
     "cli",
+    "process",
 ];
 
 /// How many labs are up at once: they wait more than they work.
@@ -29,7 +30,7 @@ pub(crate) struct Arguments {
     /// Check the formatting, clippy and rustdoc first.
     #[arg(long)]
     lint: bool,
-    /// Only these: `unit`, or test binaries (packet, net, lab, traffic, interfaces, failover, interop, cli).
+    /// Only these: `unit`, or test binaries (packet, net, lab, traffic, interfaces, failover, interop, cli, process).
     #[arg(value_name = "TIER")]
     tiers: Vec<String>,
 }

@@ -35,14 +35,27 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
     }
 }
 
-/// Reads and checks the configuration file at `path`, and prints what is to be said about it to standard error.
-pub(super) fn load(path: &Path, missing: MissingInterfaces) -> anyhow::Result<Loaded> {
+/// Reads and checks the configuration file at `path`, and gives what is to be said about it to `report`, with the worst
+/// severity in it.
+pub(super) fn load(
+    path: &Path,
+    missing: MissingInterfaces,
+    report: impl Fn(Severity, &str),
+) -> anyhow::Result<Loaded> {
     let text = read(path)?;
     let colour = io::stderr().is_terminal();
     let name = path.display().to_string();
     let print = |diagnostics: &[Diagnostic]| {
         if !diagnostics.is_empty() {
-            eprintln!("{}\n", config::render(diagnostics, &name, &text, colour));
+            let severity = if count_errors(diagnostics) > 0 {
+                Severity::Error
+            } else {
+                Severity::Warning
+            };
+            report(
+                severity,
+                &format!("{}\n\n", config::render(diagnostics, &name, &text, colour)),
+            );
         }
     };
     let mut absent = config::missing_interfaces(&text, interface_exists()?);
@@ -59,10 +72,7 @@ pub(super) fn load(path: &Path, missing: MissingInterfaces) -> anyhow::Result<Lo
     };
     print(&loaded.warnings);
     print(&absent);
-    if absent
-        .iter()
-        .any(|diagnostic| diagnostic.severity() == Severity::Error)
-    {
+    if count_errors(&absent) > 0 {
         return Err(refusal(&name, &absent));
     }
     Ok(loaded)
@@ -70,11 +80,14 @@ pub(super) fn load(path: &Path, missing: MissingInterfaces) -> anyhow::Result<Lo
 
 /// The last line about a file with errors.
 fn refusal(name: &str, diagnostics: &[Diagnostic]) -> anyhow::Error {
-    let errors = diagnostics
+    anyhow::anyhow!("{name} has {}", count(count_errors(diagnostics), "error"))
+}
+
+fn count_errors(diagnostics: &[Diagnostic]) -> usize {
+    diagnostics
         .iter()
         .filter(|diagnostic| diagnostic.severity() == Severity::Error)
-        .count();
-    anyhow::anyhow!("{name} has {}", count(errors, "error"))
+        .count()
 }
 
 /// `1 error`, `2 errors`.

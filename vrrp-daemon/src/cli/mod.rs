@@ -3,6 +3,8 @@
 mod check_config;
 mod client;
 mod file;
+mod log;
+mod output;
 mod reload;
 mod run;
 mod status;
@@ -82,7 +84,7 @@ impl Daemon {
 #[must_use]
 pub fn main(arguments: Arguments) -> ExitCode {
     let outcome = match arguments.verb {
-        Verb::Run(arguments) => run::run(&arguments),
+        Verb::Run(arguments) => return run::run(&arguments),
         Verb::CheckConfig(arguments) => check_config::run(&arguments.config),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Reload(daemon) => reload::run(&daemon),
@@ -90,8 +92,13 @@ pub fn main(arguments: Arguments) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("lbd: {error:#}");
+            output::complain(&sentence(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The last line of a command that fails.
+fn sentence(error: &anyhow::Error) -> String {
+    format!("lbd: {error:#}\n")
 }

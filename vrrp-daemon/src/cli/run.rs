@@ -1,14 +1,15 @@
 //! `lbd run`.
 
-use std::io::{self, IsTerminal};
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing::Level;
 
-use super::FileArgument;
 use super::file::{self, MissingInterfaces};
+use super::log::Log;
+use super::{FileArgument, output, sentence};
+use crate::config::Severity;
 use crate::daemon;
 
 #[derive(Debug, Args)]
@@ -20,22 +21,37 @@ pub(super) struct RunArguments {
     trace_packets: bool,
 }
 
-/// Checks the configuration and becomes the daemon.
-pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
-    let loaded = file::load(&arguments.file.config, MissingInterfaces::Refuse)?;
+/// Checks the configuration and becomes the daemon. All that is said goes by way of the log.
+pub(super) fn run(arguments: &RunArguments) -> ExitCode {
+    let log = match Log::start() {
+        Ok(log) => log,
+        Err(error) => {
+            output::complain(&sentence(&error));
+            return ExitCode::FAILURE;
+        }
+    };
+    match become_daemon(arguments, &log) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log.say(Level::ERROR, &sentence(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn become_daemon(arguments: &RunArguments, log: &Log) -> anyhow::Result<()> {
+    let report = |severity, diagnostics: &str| {
+        let level = match severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARN,
+        };
+        log.say(level, diagnostics);
+    };
+    let loaded = file::load(&arguments.file.config, MissingInterfaces::Refuse, report)?;
     // A reload reads the file again, wherever the daemon was started.
     let config_path = std::path::absolute(&arguments.file.config)
         .with_context(|| format!("cannot find {}", arguments.file.config.display()))?;
-    let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .from_env()
-        .context("the environment variable RUST_LOG is no filter (`info`, `vrrp_daemon=debug`)")?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+    log.listen()?;
     daemon::run(daemon::Options {
         config_path,
         loaded,

@@ -16,6 +16,7 @@ mod monitors;
 mod pace;
 mod programs;
 mod reload;
+mod signals;
 mod status;
 mod vrrp_loop;
 
@@ -39,7 +40,11 @@ use director_loop::DirectorLoop;
 use forwarding::Forwarding;
 use monitors::Monitors;
 use pace::Pace;
+use signals::OtherSignals;
 use vrrp_loop::VrrpLoop;
+
+/// The file of `state_dir` that SIGUSR1 has the status written to.
+const STATUS_FILE: &str = "status.json";
 
 /// How the daemon is started.
 #[derive(Debug)]
@@ -71,8 +76,11 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         trace_packets,
     } = options;
     let configuration = loaded.configuration;
+    let signals = OtherSignals::listen().context("cannot listen to signals")?;
     // First of all: a second daemon ends here, before it touches the first one's pins.
     let control = ControlSocket::bind(&configuration.node.control_socket)?;
+    let dump = configuration.node.state_dir.join(STATUS_FILE);
+    tokio::spawn(signals.attend(control.caller(), dump));
 
     if let Err(error) = limits::raise_file_descriptors() {
         warn!(%error, "cannot raise the limit of open files: with many real servers, checks may fail for want of one");

@@ -37,6 +37,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A request and where its answer goes. A sender that is dropped tells the client that the daemon is stopping.
 pub type Call = (Request, oneshot::Sender<Response>);
 
+/// Where this process puts its own requests: they are answered as those that come over the socket.
+pub type Caller = mpsc::Sender<Call>;
+
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -66,6 +69,7 @@ pub enum Error {
 #[derive(Debug)]
 pub struct ControlSocket {
     calls: mpsc::Receiver<Call>,
+    caller: Caller,
     /// Holds the task that accepts: it ends with this.
     _server: JoinSet<()>,
     path: PathBuf,
@@ -95,20 +99,27 @@ impl ControlSocket {
         let (listener, inode) = listen(path).map_err(refused)?;
         let (sender, calls) = mpsc::channel(CLIENTS_MAXIMUM);
         let mut server = JoinSet::new();
-        server.spawn(accept(listener, sender));
+        server.spawn(accept(listener, sender.clone()));
         Ok(Self {
             calls,
+            caller: sender,
             _server: server,
             path: path.to_owned(),
             inode,
         })
     }
 
+    /// For requests that come from within.
+    #[must_use]
+    pub fn caller(&self) -> Caller {
+        self.caller.clone()
+    }
+
     /// The next request. May be cancelled (in `select!`) without losing one.
     pub async fn next_call(&mut self) -> Call {
         match self.calls.recv().await {
             Some(call) => call,
-            // The task that holds the sender accepts for ever.
+            // This value holds a sender.
             None => future::pending().await,
         }
     }

@@ -6,6 +6,7 @@
 pub mod announce;
 pub mod bpf;
 pub mod control;
+pub mod dump;
 pub mod limits;
 pub mod netlink;
 pub mod probe;

@@ -1,0 +1,222 @@
+//! The daemon as a process: its log, its signals, its service manager, its start on a host that is not as it should be.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use lab::{Configuration, Director, Lab, Signal, VIP, find_binary, run, wait};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a pipe holds that nobody reads, on Linux.
+const PIPE: usize = 65_536;
+
+/// A daemon whose standard error is not the lab's log file. Dropping it kills it.
+struct Daemon(Child);
+
+impl Daemon {
+    /// Stops `director` and starts it again with this `stderr` and this addition to its environment.
+    fn instead_of(
+        director: &mut Director<'_>,
+        stderr: impl Into<Stdio>,
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
+        director.stop()?;
+        let mut command = director.node.namespace.command(find_binary("lbd")?);
+        command
+            .args(["run", "-c"])
+            .arg(director.configuration_path())
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr);
+        let mut daemon = Self(command.spawn()?);
+        wait::until("it answers", PATIENCE, || {
+            (director.status().is_ok() || daemon.has_ended()).then_some(())
+        })?;
+        ensure!(!daemon.has_ended(), "it has ended at once");
+        Ok(daemon)
+    }
+
+    fn has_ended(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(Some(_)))
+    }
+
+    fn stop(mut self) -> Result<ExitStatus> {
+        run(Command::new("kill").arg(self.0.id().to_string()))?;
+        wait::until("it stops", PATIENCE, || self.0.try_wait().ok().flatten())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Both fail if it has ended, and nothing is left to do.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// A backup whose log goes to `stderr` takes over from a master that dies, and stops when it is told to.
+fn takes_over_logging_to(stderr: impl Into<Stdio>) -> Result<()> {
+    let lab = Lab::new()?;
+    let (mut master, mut backup) = Director::pair(&lab, |priority| Configuration::new(&lab, priority))?;
+    let daemon = Daemon::instead_of(&mut backup, stderr, &[])?;
+    backup.wait_for("it is backup, all servers up", PATIENCE, |status| {
+        status.is_backup() && status.all_up()
+    })?;
+    master.kill()?;
+    backup.becomes_master()?;
+    let fetched = lab.client.curl((VIP, 80).into(), 6)?;
+    assert_eq!(fetched.failed(), 0, "{}", fetched.complaints);
+    assert_eq!(daemon.stop()?.code(), Some(0));
+    Ok(())
+}
+
+#[test]
+fn a_takeover_does_not_depend_on_a_log_that_cannot_be_written() -> Result<()> {
+    takes_over_logging_to(File::options().write(true).open("/dev/full")?)
+}
+
+#[test]
+fn a_takeover_does_not_depend_on_a_log_whose_reader_has_gone() -> Result<()> {
+    let (reader, writer) = io::pipe()?;
+    drop(reader);
+    takes_over_logging_to(writer)
+}
+
+#[test]
+fn a_takeover_does_not_depend_on_a_log_that_nobody_reads() -> Result<()> {
+    let (_reader, mut writer) = io::pipe()?;
+    writer.write_all(&[b'\n'; PIPE])?;
+    takes_over_logging_to(writer)
+}
+
+/// A file system with room for one page.
+fn small_disk(lab: &Lab) -> Result<std::path::PathBuf> {
+    let directory = lab.directory.join("small");
+    fs::create_dir(&directory)?;
+    // The lab's teardown unmounts it.
+    run(Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=8k", "tmpfs"])
+        .arg(&directory))?;
+    Ok(directory)
+}
+
+#[test]
+fn lines_that_a_full_disk_did_not_take_are_counted_and_said_later() -> Result<()> {
+    let lab = Lab::new()?;
+    let disk = small_disk(&lab)?;
+    let log = disk.join("lbd.log");
+    let mut director = Director::start(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;
+    let file = File::options().create(true).append(true).open(&log)?;
+    let daemon = Daemon::instead_of(&mut director, file, &[])?;
+    director.becomes_master()?;
+
+    let ballast = disk.join("ballast");
+    let filled = fs::write(&ballast, [0; 16_384]);
+    assert!(filled.is_err(), "there is no room left");
+    let before = fs::read_to_string(&log)?;
+    let socket = director.socket().to_string_lossy().into_owned();
+    // What is in the last page of the log's file still fits.
+    for _ in 0..60 {
+        director.lbd(&["reload", "--socket", &socket])?;
+    }
+    fs::remove_file(&ballast)?;
+    director.lbd(&["reload", "--socket", &socket])?;
+    let text = wait::until("the loss is said", PATIENCE, || {
+        fs::read_to_string(&log)
+            .ok()
+            .filter(|text| text.contains("lost here"))
+    })?;
+    assert!(text.len() > before.len());
+    assert!(text.contains(" lines were lost here"), "{text}");
+    assert_eq!(daemon.stop()?.code(), Some(0));
+    Ok(())
+}
+
+#[test]
+fn the_journal_sees_severities_and_no_times() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut director = Director::start(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;
+    let (mut reader, writer) = io::pipe()?;
+    let pipe = fs::metadata(format!("/proc/self/fd/{}", writer.as_raw_fd()))?;
+    let stream = format!("{}:{}", pipe.dev(), pipe.ino());
+    let daemon = Daemon::instead_of(&mut director, writer, &[("JOURNAL_STREAM", &stream)])?;
+    let socket = director.socket().to_string_lossy().into_owned();
+    director.write_configuration_text("nonsense\n")?;
+    let refused = director.lbd(&["reload", "--socket", &socket])?;
+    assert_eq!(refused.status.code(), Some(1));
+    daemon.stop()?;
+    let mut log = String::new();
+    reader.read_to_string(&mut log)?;
+    assert!(log.contains("<6>started version="), "{log}");
+    assert!(log.contains("<3>reload refused"), "{log}");
+    for line in log.lines() {
+        let text = line.strip_prefix("<3>").or_else(|| line.strip_prefix("<6>"));
+        let text = text.or_else(|| line.strip_prefix("<4>"));
+        let text = text.with_context(|| format!("no severity: {line:?}"))?;
+        assert!(!text.starts_with("20"), "a time: {line}");
+    }
+    Ok(())
+}
+
+#[test]
+fn no_signal_but_those_that_stop_it_ends_a_director() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut director = Director::start(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;
+    let before = director.becomes_master()?;
+    let id = director.process().context("it runs")?.id().to_string();
+    // 34: the first real-time signal.
+    for signal in [
+        "USR1", "USR2", "QUIT", "ALRM", "PIPE", "VTALRM", "PROF", "IO", "PWR", "STKFLT", "XCPU", "XFSZ",
+        "34", "64", "URG", "WINCH", "CHLD",
+    ] {
+        run(Command::new("kill").args(["-s", signal, &id]))?;
+        let status = director
+            .status()
+            .with_context(|| format!("SIG{signal} has ended it"))?;
+        assert!(status.is_master(), "after SIG{signal}");
+    }
+    assert_eq!(director.status()?.transitions(), before.transitions());
+    wait::until("it says what it makes of SIGQUIT", PATIENCE, || {
+        director.log().ok()?.contains("signal=3").then_some(())
+    })?;
+    director.stop()
+}
+
+#[test]
+fn sigusr1_has_the_status_written_to_a_file() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut director = Director::start(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;
+    director.becomes_master()?;
+    let file = lab.directory.join(&director.node.name).join("state/status.json");
+    let id = director.process().context("it runs")?.id().to_string();
+    for signal in ["USR1", "USR2"] {
+        run(Command::new("kill").args(["-s", signal, &id]))?;
+        let text = wait::until("the status is written", PATIENCE, || {
+            fs::read_to_string(&file).ok()
+        })?;
+        let written: serde_json::Value = serde_json::from_str(&text)?;
+        assert_eq!(written["vrrp_instances"][0]["state"], "master");
+        assert_eq!(fs::metadata(&file)?.mode() & 0o777, 0o640);
+        fs::remove_file(&file)?;
+    }
+    // A place where nothing can be written is said, and nothing else.
+    fs::remove_dir(file.parent().context("it has a directory")?)?;
+    fs::write(file.parent().context("it has a directory")?, "in the way")?;
+    director.signal(Signal::HangUp)?;
+    run(Command::new("kill").args(["-s", "USR1", &id]))?;
+    wait::until("it says so", PATIENCE, || {
+        director
+            .log()
+            .ok()?
+            .contains("cannot write the status")
+            .then_some(())
+    })?;
+    assert!(director.status()?.is_master());
+    director.stop()
+}
