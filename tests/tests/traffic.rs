@@ -95,6 +95,51 @@ fn weights_are_kept_exactly_and_connections_interleaved() -> Result<()> {
 }
 
 #[test]
+fn seventy_services_of_large_weights_are_all_served_and_lose_a_failed_server() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut configuration = Configuration::new(&lab, 150).with_weights([65_535, 65_534, 65_533]);
+    let http_service = configuration
+        .get("virtual_server[0]")
+        .context("the lab serves HTTP")?
+        .clone();
+    // Schedules are laid out in the order of the ports: that of port 80 comes after these.
+    let echo_port = i64::from(ECHO);
+    for port in (1..=71).filter(|port| *port != echo_port) {
+        configuration.push("virtual_server", http_service.clone());
+        let service = format!("virtual_server[{}]", configuration.length("virtual_server") - 1);
+        configuration.set(&format!("{service}.port"), port);
+        for server in 0..lab.real_servers.len() {
+            configuration.set(
+                &format!("{service}.real_server[{server}].tcp_check.connect_port"),
+                echo_port,
+            );
+        }
+    }
+    let director = single(&lab, configuration)?;
+    let fetched = lab.client.curl(http(), 6)?;
+    assert_eq!(
+        fetched.counts(),
+        [("rs1", 2), ("rs2", 2), ("rs3", 2)].into(),
+        "{}",
+        fetched.complaints
+    );
+
+    lab.real_servers[0].kill_nginx();
+    let failed = lab.real_servers[0].node.address.into();
+    director.wait_for("rs1 is down", PATIENCE, |status| {
+        status.real_server_state("tcp", http(), failed) == "down"
+    })?;
+    let fetched = lab.client.curl(http(), 60)?;
+    assert_eq!(
+        fetched.counts(),
+        [("rs2", 30), ("rs3", 30)].into(),
+        "{}",
+        fetched.complaints
+    );
+    Ok(())
+}
+
+#[test]
 fn ipv6_is_balanced_as_ipv4() -> Result<()> {
     let lab = Lab::new()?;
     let _director = single(&lab, Configuration::new(&lab, 150).with_ipv6(&lab))?;

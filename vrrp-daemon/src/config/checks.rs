@@ -7,6 +7,9 @@ use std::ops::Range;
 use lb_common::maps;
 use toml::Spanned;
 
+use crate::model::VirtualService;
+use crate::model::shares::{self, ScheduleLimit};
+
 use super::diagnostic::Diagnostic;
 use super::instance::{RawAddress, RawInstance};
 use super::node::RawDataplane;
@@ -224,6 +227,56 @@ fn capacity(
         };
         room = rest;
     }
+}
+
+/// Reports that weights cannot be kept exactly, at the service that suffers most; each comes with the place of its table.
+pub(super) fn weights<'a>(
+    services: impl Iterator<Item = (&'a VirtualService, &'a Range<usize>)> + Clone,
+    problems: &mut Problems,
+) {
+    let real_servers = services
+        .clone()
+        .map(|(service, _)| service.real_servers.len())
+        .sum();
+    let limit = ScheduleLimit::new(maps::RINGS.capacity, services.clone().count(), real_servers);
+    let rounded: Vec<_> = services
+        .filter_map(|(service, header)| {
+            let weights = service.weights();
+            let turns = shares::turns(&weights, limit.turns(weights.len()));
+            let error = shares::worst_error(&weights, &turns);
+            (error > 0.0).then_some((error, service, header))
+        })
+        .collect();
+    // Of equals the first.
+    let Some((error, service, header)) = rounded
+        .iter()
+        .rev()
+        .max_by(|(error, ..), (other, ..)| error.total_cmp(other))
+    else {
+        return;
+    };
+    let percent = match error * 100.0 {
+        ..0.01 => "less than 0.01 %".to_owned(),
+        percent @ ..10.0 => format!("up to {percent:.2} %"),
+        percent => format!("up to {percent:.0} %"),
+    };
+    let address = service.address;
+    let diagnostic = Diagnostic::warning(
+        Range::clone(header),
+        format!("the weights of {address} are rounded: shares differ by {percent} from what they say"),
+        format!(
+            "at most {} turns fit here",
+            limit.turns(service.real_servers.len())
+        ),
+    )
+    .help("smaller weights in about the same proportion are exact, such as 3 and 2 for 60001 and 40000");
+    problems.report(match rounded.len() - 1 {
+        0 => diagnostic,
+        1 => diagnostic.note("those of another virtual server are too, but not more"),
+        others => diagnostic.note(format!(
+            "those of {others} other virtual servers are too, but none more"
+        )),
+    });
 }
 
 /// Whether an instance has `address`, or has one that could not be read and might be it.

@@ -135,6 +135,8 @@ fn read(document: &DeTable<'_>, problems: &mut Problems) -> Result<Configuration
         vrrp_instances: vrrp_instances?,
         virtual_services: virtual_services?,
     };
+    let headers = servers.iter().flatten().map(|server| &server.header);
+    checks::weights(configuration.virtual_services.iter().zip(headers), problems);
     if configuration.interfaces().is_empty() {
         let place = servers
             .iter()

@@ -97,7 +97,8 @@ impl Snapshot<'_> {
         service: &VirtualService,
         slots: &[Option<(u32, u32)>],
     ) -> Result<VirtualServerStatus, Error> {
-        let counters = match self.plane.services.get(&service_key(service.address)) {
+        let key = service_key(service.address);
+        let counters = match self.plane.services.get(&key) {
             Some(entry) => self.tables.service_counters(entry.index)?,
             None => lb_common::Counters::default(),
         };
@@ -117,7 +118,7 @@ impl Snapshot<'_> {
             protocol: service.address.protocol.to_string(),
             scheduler: service.scheduler.name().to_owned(),
             forward: "dr".to_owned(),
-            state: match ServiceState::of(standings) {
+            state: match ServiceState::of(standings, self.plane.schedule(&key)) {
                 ServiceState::Up => VirtualServerState::Up,
                 ServiceState::Down => VirtualServerState::Down,
             },

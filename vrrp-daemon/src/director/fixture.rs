@@ -101,8 +101,6 @@ pub(super) struct World {
     pub(super) leases: LeaseSlots,
     pub(super) plane: Plane,
     pub(super) planner: Planner,
-    /// There is room for every schedule: then no state in between may name a server that cannot serve.
-    pub(super) roomy: bool,
     /// Who ever was given a slot under a generation.
     owners: HashMap<(u32, u32), RealServerId>,
 }
@@ -133,7 +131,6 @@ impl World {
             leases: LeaseSlots::default(),
             plane: Plane::default(),
             planner: Planner::new(),
-            roomy: true,
             owners: HashMap::new(),
         };
         world.assign_leases();
@@ -274,14 +271,9 @@ impl World {
             for slot in schedule {
                 let real = self.plane.real(*slot);
                 assert_eq!(real.service, service.index, "slot {slot} is another service's");
-                let needed = if self.roomy {
-                    real_flags::USABLE
-                } else {
-                    real_flags::CONFIGURED
-                };
                 assert_eq!(
-                    real.flags & needed,
-                    needed,
+                    real.flags & real_flags::USABLE,
+                    real_flags::USABLE,
                     "slot {slot} of a schedule is not usable"
                 );
             }

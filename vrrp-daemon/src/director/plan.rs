@@ -1,12 +1,20 @@
 //! From what the maps hold to what they should hold.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::Range;
 
-use lb_common::{Real, Service, ServiceKey, VirtualRouterKey, maps, real_flags};
+use lb_common::{Real, Service, ServiceKey, VirtualRouterKey, maps};
 
-use super::slices::FreeSlices;
-use super::{Desired, Operation, Plane, Shortage, schedule, service_address};
+use super::slices::{FreeSlices, Halves};
+use super::{Desired, Operation, Plane, Shortage, schedule};
+use crate::model::shares::{self, ScheduleLimit, TURNS_PER_REAL_SERVER};
+
+/// There is a schedule for every service, whatever the configuration: each real server has its turns, and each service
+/// one to spare.
+const _: () = assert!(
+    TURNS_PER_REAL_SERVER * maps::REALS.capacity as usize + maps::SERVICES.capacity as usize
+        <= shares::room(maps::RINGS.capacity)
+);
 
 /// What to do, in this order, and what cannot be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,18 +38,28 @@ pub struct Planner {
 #[derive(Clone, Debug, Default)]
 struct Unrolled {
     members: Vec<(u32, u16)>,
+    limit: usize,
     ring: Vec<u32>,
 }
 
 impl Unrolled {
-    /// The schedule of these members.
-    fn of(&mut self, members: &[(u32, u16)]) -> &[u32] {
-        if self.members != members {
+    /// Works the schedule of these members out, unless that is done.
+    fn update(&mut self, members: &[(u32, u16)], limit: usize) {
+        if self.members != members || self.limit != limit {
             self.members = members.to_vec();
-            self.ring = schedule(members);
+            self.limit = limit;
+            self.ring = schedule(members, limit);
         }
-        &self.ring
     }
+}
+
+/// Where the schedule of a service goes.
+#[derive(Clone, Copy)]
+enum Place {
+    /// It is here, or is empty and needs no place.
+    Kept(u32),
+    /// Here, where no schedule is in force by then.
+    New(u32),
 }
 
 impl Default for Planner {
@@ -72,9 +90,6 @@ impl Planner {
     /// that are usable; then new schedules, in slices that nobody names; then the services, each of which changes over
     /// to its new schedule in one update; and only after them the real servers that are not usable any more, the
     /// addresses, virtual routers and interfaces that go. So no packet meets a schedule that names a server which cannot serve it.
-    ///
-    /// Where there is no room for a new schedule, the old one stays in force: what it names may then be down, but no
-    /// slot that it names is given to anybody else.
     pub fn plan(&mut self, actual: &Plane, desired: &Desired) -> Plan {
         let mut plan = Plan {
             operations: Vec::new(),
@@ -84,65 +99,43 @@ impl Planner {
         plan.put_virtual_routers(actual, desired);
         plan.put_addresses(actual, desired);
         plan.put_reals(actual, desired, Real::is_usable);
-        let kept = self.change_schedules(actual, desired, &mut plan);
+        self.change_schedules(actual, desired, &mut plan);
         plan.remove_services(actual, desired);
         plan.put_reals(actual, desired, |real| !real.is_usable());
-        plan.free_reals(actual, desired, &kept);
+        plan.free_reals(actual, desired);
         plan.remove_addresses(actual, desired);
         plan.remove_virtual_routers(actual, desired);
         plan.remove_interfaces(actual, desired);
         plan
     }
 
-    /// Writes new schedules and changes the services over. Returns the slots that schedules which had to stay name.
-    fn change_schedules(&mut self, actual: &Plane, desired: &Desired, plan: &mut Plan) -> HashSet<u32> {
-        self.unrolled.retain(|key, _| desired.services.contains_key(key));
-        let mut kept = HashSet::new();
-        let mut free = None;
+    /// Writes new schedules and changes the services over.
+    fn change_schedules(&mut self, actual: &Plane, desired: &Desired, plan: &mut Plan) {
+        self.unroll(desired);
+        let places = self
+            .fill_gaps(actual, desired)
+            .unwrap_or_else(|| self.move_all(actual, desired, plan));
         let mut services = Vec::new();
-        for (key, service) in &desired.services {
-            let ring = self.unrolled.entry(*key).or_default().of(&service.members);
-            let present = actual.services.get(key);
-            let schedule = actual.schedule(key);
-            let in_force = schedule
-                .and(present)
-                .map_or((0, 0), |present| (present.ring_offset, present.ring_length));
-            let (ring_offset, ring_length) = if schedule == Some(ring) {
-                in_force
-            } else if ring.is_empty() {
-                (0, 0)
-            } else {
-                let free = free.get_or_insert_with(|| {
-                    FreeSlices::new(slices_in_force(actual), self.ring_cursor, self.ring_capacity)
+        for ((key, service), place) in desired.services.iter().zip(places) {
+            let ring = &self.unrolled[key].ring;
+            let (Place::Kept(ring_offset) | Place::New(ring_offset)) = place;
+            if let Place::New(offset) = place {
+                plan.operations.push(Operation::WriteRing {
+                    offset,
+                    slots: ring.clone(),
                 });
-                let length = u32::try_from(ring.len()).unwrap_or(u32::MAX);
-                if let Some(offset) = free.allocate(length) {
-                    self.ring_cursor = offset + length;
-                    plan.operations.push(Operation::WriteRing {
-                        offset,
-                        slots: ring.to_vec(),
-                    });
-                    (offset, length)
-                } else {
-                    plan.shortages
-                        .extend(service_address(*key).map(|service| Shortage::Rings {
-                            service,
-                            length: ring.len(),
-                        }));
-                    kept.extend(schedule.into_iter().flatten());
-                    in_force
-                }
-            };
+            }
             let value = Service {
                 index: service.index,
                 ring_offset,
-                ring_length,
+                ring_length: length(ring),
                 lease: service.lease,
             };
+            let present = actual.services.get(key);
             if present.is_none_or(|present| present.index != value.index) {
                 services.push(Operation::ClearServiceCounters { index: value.index });
             }
-            if present != Some(&value) {
+            if matches!(place, Place::New(_)) || present != Some(&value) {
                 services.push(Operation::PutService {
                     key: *key,
                     service: value,
@@ -150,18 +143,98 @@ impl Planner {
             }
         }
         plan.operations.append(&mut services);
-        kept
+    }
+
+    /// Works the schedules of all services out.
+    fn unroll(&mut self, desired: &Desired) {
+        self.unrolled.retain(|key, _| desired.services.contains_key(key));
+        let services = &desired.services;
+        let real_servers = services.values().map(|service| service.members.len()).sum();
+        let limit = ScheduleLimit::new(self.ring_capacity, services.len(), real_servers);
+        for (key, service) in services {
+            let limit = limit.turns(service.members.len());
+            self.unrolled
+                .entry(*key)
+                .or_default()
+                .update(&service.members, limit);
+        }
+    }
+
+    /// Finds places for new schedules between those in force, in the half where these are. Nothing if one finds none.
+    fn fill_gaps(&mut self, actual: &Plane, desired: &Desired) -> Option<Vec<Place>> {
+        let in_force: Vec<_> = actual.services.values().filter_map(slice).collect();
+        let home = Halves::of(self.ring_capacity).home(&in_force);
+        let mut free = None;
+        let mut cursor = self.ring_cursor;
+        let mut places = Vec::with_capacity(desired.services.len());
+        for key in desired.services.keys() {
+            let ring = &self.unrolled[key].ring;
+            let present = actual.services.get(key).and_then(slice);
+            let is_home = present
+                .as_ref()
+                .is_some_and(|slice| home.start <= slice.start && slice.end <= home.end);
+            if ring.is_empty() {
+                places.push(Place::Kept(0));
+            } else if let Some(slice) = present
+                && is_home
+                && actual.schedule(key) == Some(ring)
+            {
+                places.push(Place::Kept(slice.start));
+            } else {
+                let offset = free
+                    .get_or_insert_with(|| FreeSlices::new(in_force.clone(), cursor, home.clone()))
+                    .allocate(length(ring))?;
+                cursor = offset + length(ring);
+                places.push(Place::New(offset));
+            }
+        }
+        self.ring_cursor = cursor;
+        Some(places)
+    }
+
+    /// Finds places for all schedules side by side, in the half where they are not. Should some be there all the same,
+    /// as after a move that stopped halfway, their services go without for the moment that the plan takes.
+    fn move_all(&mut self, actual: &Plane, desired: &Desired, plan: &mut Plan) -> Vec<Place> {
+        let in_force: Vec<_> = actual.services.values().filter_map(slice).collect();
+        let halves = Halves::of(self.ring_capacity);
+        let half = halves.other(&halves.home(&in_force));
+        for (key, service) in &actual.services {
+            if slice(service).is_some_and(|slice| slice.start < half.end && half.start < slice.end) {
+                plan.operations.push(Operation::PutService {
+                    key: *key,
+                    service: Service {
+                        ring_offset: 0,
+                        ring_length: 0,
+                        ..*service
+                    },
+                });
+            }
+        }
+        self.ring_cursor = half.start;
+        desired
+            .services
+            .keys()
+            .map(|key| match length(&self.unrolled[key].ring) {
+                0 => Place::Kept(0),
+                length => {
+                    let offset = self.ring_cursor;
+                    self.ring_cursor += length;
+                    Place::New(offset)
+                }
+            })
+            .collect()
     }
 }
 
-/// The parts of the ring array that packets read.
-fn slices_in_force(actual: &Plane) -> Vec<Range<u32>> {
-    actual
-        .services
-        .values()
-        .filter(|service| service.ring_length > 0)
-        .map(|service| service.ring_offset..service.ring_offset.saturating_add(service.ring_length))
-        .collect()
+/// The slice of the ring array that a service names, if it names one.
+fn slice(service: &Service) -> Option<Range<u32>> {
+    (service.ring_length > 0)
+        .then(|| service.ring_offset..service.ring_offset.saturating_add(service.ring_length))
+}
+
+/// The length of a schedule, which the ring array is longer than.
+fn length(ring: &[u32]) -> u32 {
+    u32::try_from(ring.len()).expect("schedules have a limit")
 }
 
 impl Plan {
@@ -260,26 +333,16 @@ impl Plan {
     }
 
     /// Takes the flags of the slots whose real servers are gone. The generation stays, so that the next owner's differs.
-    fn free_reals(&mut self, actual: &Plane, desired: &Desired, kept: &HashSet<u32>) {
+    fn free_reals(&mut self, actual: &Plane, desired: &Desired) {
         for (slot, present) in (0..).zip(&actual.reals) {
             if present.flags == 0 || desired.reals.contains_key(&slot) {
                 continue;
             }
-            let real = if kept.contains(&slot) {
-                // Not up, but not free either.
-                Real {
-                    flags: real_flags::CONFIGURED,
-                    ..*present
-                }
-            } else {
-                Real {
-                    generation: present.generation,
-                    ..Real::default()
-                }
+            let real = Real {
+                generation: present.generation,
+                ..Real::default()
             };
-            if real != *present {
-                self.operations.push(Operation::PutReal { slot, real });
-            }
+            self.operations.push(Operation::PutReal { slot, real });
         }
     }
 

@@ -1,6 +1,8 @@
 //! Whatever happens, in whatever order, and wherever a daemon dies: every state that a packet can meet is consistent,
 //! and the end is what was wanted.
 
+use std::ops::Range;
+
 use proptest::prelude::*;
 
 use super::fixture::{ETH0, World, neighbour, real_address, service, virtual_address};
@@ -10,6 +12,13 @@ use crate::model::{Scheduler, VirtualService};
 
 const SERVICES: u16 = 4;
 const REAL_SERVERS: u16 = 5;
+
+/// Weights that are always exact.
+const SMALL: u16 = 6;
+
+/// The smallest ring array for so many services and real servers: its quarter holds 8 turns for each real server, and
+/// one for each service.
+const RING_CAPACITY: u32 = 4 * (8 * SERVICES as u32 * REAL_SERVERS as u32 + SERVICES as u32);
 
 /// Something that the director's loop learns.
 #[derive(Clone, Debug)]
@@ -25,18 +34,18 @@ enum Event {
 /// An event, and how many operations of the plan that follows succeed.
 type Step = (Event, usize);
 
-fn virtual_service(number: u16) -> impl Strategy<Value = VirtualService> {
+fn virtual_service(number: u16, weights: Range<u16>) -> impl Strategy<Value = VirtualService> {
     let scheduler = prop_oneof![
         1 => Just(Scheduler::RoundRobin),
         3 => Just(Scheduler::WeightedRoundRobin)
     ];
     let all: Vec<u16> = (0..REAL_SERVERS).collect();
     let real_servers =
-        prop::sample::subsequence(all, 0..=usize::from(REAL_SERVERS)).prop_flat_map(|numbers| {
+        prop::sample::subsequence(all, 0..=usize::from(REAL_SERVERS)).prop_flat_map(move |numbers| {
             let count = numbers.len();
             (
                 Just(numbers).prop_shuffle(),
-                prop::collection::vec((0..6_u16, prop::bool::weighted(0.8)), count),
+                prop::collection::vec((weights.clone(), prop::bool::weighted(0.8)), count),
             )
         });
     (scheduler, real_servers).prop_map(move |(scheduler, (numbers, settings))| {
@@ -55,20 +64,24 @@ fn virtual_service(number: u16) -> impl Strategy<Value = VirtualService> {
     })
 }
 
-fn virtual_services() -> impl Strategy<Value = Vec<VirtualService>> {
+fn virtual_services(weights: Range<u16>) -> impl Strategy<Value = Vec<VirtualService>> {
     let all: Vec<u16> = (0..SERVICES).collect();
-    prop::sample::subsequence(all, 0..=usize::from(SERVICES))
-        .prop_flat_map(|numbers| numbers.into_iter().map(virtual_service).collect::<Vec<_>>())
+    prop::sample::subsequence(all, 0..=usize::from(SERVICES)).prop_flat_map(move |numbers| {
+        let services = numbers.into_iter();
+        services
+            .map(|number| virtual_service(number, weights.clone()))
+            .collect::<Vec<_>>()
+    })
 }
 
-fn event() -> impl Strategy<Value = Event> {
+fn event(weights: Range<u16>) -> impl Strategy<Value = Event> {
     let health = prop_oneof![
         1 => Just(Health::Unknown),
         4 => Just(Health::Up),
         2 => Just(Health::Down)
     ];
     prop_oneof![
-        3 => virtual_services().prop_map(Event::Reload),
+        3 => virtual_services(weights).prop_map(Event::Reload),
         6 => (0..SERVICES, 0..REAL_SERVERS, health)
             .prop_map(|(service, real, health)| Event::Health(service, real, health)),
         3 => (0..REAL_SERVERS, prop::option::weighted(0.7, 0..3_u8))
@@ -78,15 +91,15 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps(weights: Range<u16>) -> impl Strategy<Value = Vec<Step>> {
     let limit = prop_oneof![3 => Just(usize::MAX), 1 => 0..8_usize];
-    prop::collection::vec((event(), limit), 1..40)
+    prop::collection::vec((event(weights), limit), 1..40)
 }
 
-/// A world where everything is up, with that many slots for schedules.
-fn world(virtual_services: Vec<VirtualService>, ring_capacity: u32) -> World {
+/// A world where everything is up, with no more slots for schedules than it takes.
+fn world(virtual_services: Vec<VirtualService>) -> World {
     let mut world = World::new(virtual_services);
-    world.planner = Planner::with_ring_capacity(ring_capacity);
+    world.planner = Planner::with_ring_capacity(RING_CAPACITY);
     for real in 0..REAL_SERVERS {
         world.neighbours.insert(real_address(real), neighbour(1));
         for service in 0..SERVICES {
@@ -96,7 +109,7 @@ fn world(virtual_services: Vec<VirtualService>, ring_capacity: u32) -> World {
     world
 }
 
-fn happen(world: &mut World, event: Event, ring_capacity: u32) {
+fn happen(world: &mut World, event: Event) {
     match event {
         Event::Reload(virtual_services) => {
             world.configuration.virtual_services = virtual_services;
@@ -114,7 +127,7 @@ fn happen(world: &mut World, event: Event, ring_capacity: u32) {
         }
         Event::Interface(false) => world.interfaces.clear(),
         Event::Restart => {
-            world.planner = Planner::with_ring_capacity(ring_capacity);
+            world.planner = Planner::with_ring_capacity(RING_CAPACITY);
             world.leases = LeaseSlots::default();
             world.assign_leases();
         }
@@ -154,10 +167,12 @@ fn serves_what_is_wanted(world: &World) -> Result<(), TestCaseError> {
                 (weight, Scheduler::WeightedRoundRobin) => usize::from(weight),
             };
             if up && known.is_some() && weight > 0 {
-                // Shares are exact: as many slots for each unit of weight with every real server.
-                let (first_count, first_weight) = *slots_per_weight.get_or_insert((count, weight));
                 prop_assert!(count > 0);
-                prop_assert_eq!(count * first_weight, first_count * weight);
+                if weight < usize::from(SMALL) {
+                    // Shares are exact: as many slots for each unit of weight with every real server.
+                    let (first_count, first_weight) = *slots_per_weight.get_or_insert((count, weight));
+                    prop_assert_eq!(count * first_weight, first_count * weight);
+                }
             } else {
                 prop_assert_eq!(count, 0);
             }
@@ -171,11 +186,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
-    fn every_state_is_consistent_and_the_last_one_is_what_is_wanted(start in virtual_services(), steps in steps()) {
-        let ring_capacity = 256;
-        let mut world = world(start, ring_capacity);
+    fn every_state_is_consistent_and_the_last_one_is_what_is_wanted(
+        start in virtual_services(0..SMALL),
+        steps in steps(0..SMALL),
+    ) {
+        let mut world = world(start);
         for (event, limit) in steps {
-            happen(&mut world, event, ring_capacity);
+            happen(&mut world, event);
             world.advance(limit);
         }
         world.settle();
@@ -183,34 +200,29 @@ proptest! {
     }
 
     #[test]
-    fn without_room_nothing_breaks_and_with_room_again_everything_is_served(
-        start in virtual_services(),
-        steps in steps(),
+    fn after_every_plan_all_services_have_schedules_whatever_the_weights(
+        start in virtual_services(SMALL..u16::MAX),
+        steps in steps(SMALL..u16::MAX),
     ) {
-        let ring_capacity = 24;
-        let mut world = world(start, ring_capacity);
-        world.roomy = false;
+        let mut world = world(start);
         for (event, limit) in steps {
-            happen(&mut world, event, ring_capacity);
-            world.advance(limit);
+            happen(&mut world, event);
+            // It may stop halfway, as where a map cannot be written.
+            if world.advance(limit).operations.len() <= limit {
+                serves_what_is_wanted(&world)?;
+            }
         }
-        let mut plans = 0;
-        while !world.advance(usize::MAX).operations.is_empty() {
-            plans += 1;
-            prop_assert!(plans < 10, "plans go round in circles");
-        }
-        world.planner = Planner::with_ring_capacity(256);
         world.settle();
         serves_what_is_wanted(&world)?;
     }
 
     #[test]
     fn one_health_change_takes_three_operations_at_most(
-        start in virtual_services(),
+        start in virtual_services(0..SMALL),
         service in 0..SERVICES,
         real in 0..REAL_SERVERS,
     ) {
-        let mut world = world(start, 256);
+        let mut world = world(start);
         world.settle();
         let before = world.plane.clone();
         world.set_health(service, real, Health::Down);

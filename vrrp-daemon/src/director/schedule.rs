@@ -3,11 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-/// A schedule is as exact as the weights up to this length, whatever the number of real servers.
-const EXACT_LENGTH: u64 = 1 << 14;
-
-/// With many real servers, a schedule may have this many slots for each, so that weights keep their meaning.
-const SLOTS_PER_REAL_SERVER: u64 = 8;
+use crate::model::shares;
 
 /// The schedule of real servers with these weights: which of `members` (pairs of a real server's slot and its weight)
 /// gets each of a round of new connections. Members of weight 0 get none.
@@ -17,44 +13,18 @@ const SLOTS_PER_REAL_SERVER: u64 = 8;
 /// make `a a b a c a a`, where plain weighted round-robin makes a burst of `a`s.
 ///
 /// The length is the sum of the weights divided by their greatest common divisor: shares are exact. Only where that is
-/// above 16 384 slots and above 8 for each member, weights are scaled down to fit: each member keeps one slot and the
-/// others are shared in proportion, rounded down.
+/// above `limit`, weights are rounded, as [`shares::turns`] says.
 #[must_use]
-pub fn schedule(members: &[(u32, u16)]) -> Vec<u32> {
-    let mut members: Vec<(u32, u64)> = members
+pub fn schedule(members: &[(u32, u16)], limit: usize) -> Vec<u32> {
+    let weights: Vec<u16> = members.iter().map(|(_, weight)| *weight).collect();
+    let turns = shares::turns(&weights, limit);
+    let members: Vec<(u32, u32)> = members
         .iter()
-        .filter(|(_, weight)| *weight > 0)
-        .map(|&(slot, weight)| (slot, u64::from(weight)))
+        .zip(turns)
+        .filter(|(_, turns)| *turns > 0)
+        .map(|((slot, _), turns)| (*slot, turns))
         .collect();
-    let divisor = members.iter().fold(0, |divisor, (_, weight)| {
-        greatest_common_divisor(divisor, *weight)
-    });
-    for (_, weight) in &mut members {
-        *weight /= divisor;
-    }
-    scale(&mut members);
     unroll(&members)
-}
-
-/// Euclid's algorithm.
-const fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a
-}
-
-/// Scales weights down so that their sum is no longer than a schedule may be.
-fn scale(members: &mut [(u32, u64)]) {
-    let count = members.len() as u64;
-    let sum: u64 = members.iter().map(|(_, weight)| weight).sum();
-    let longest = EXACT_LENGTH.max(SLOTS_PER_REAL_SERVER * count);
-    if sum <= longest {
-        return;
-    }
-    for (_, weight) in members {
-        *weight = 1 + *weight * (longest - count) / sum;
-    }
 }
 
 /// Members of the same weight. All of them have gained alike, so the one to choose is the one that was chosen least
@@ -79,15 +49,15 @@ impl Peers {
 }
 
 /// A full round of smooth weighted round-robin: as many turns as the sum of the weights.
-fn unroll(members: &[(u32, u64)]) -> Vec<u32> {
-    let mut by_weight: BTreeMap<u64, Vec<(usize, u32)>> = BTreeMap::new();
+fn unroll(members: &[(u32, u32)]) -> Vec<u32> {
+    let mut by_weight: BTreeMap<u32, Vec<(usize, u32)>> = BTreeMap::new();
     for (position, &(slot, weight)) in members.iter().enumerate() {
         by_weight.entry(weight).or_default().push((position, slot));
     }
     let mut groups: Vec<Peers> = by_weight
         .into_iter()
         .map(|(weight, members)| Peers {
-            weight: i64::try_from(weight).expect("a weight has 16 bits"),
+            weight: i64::from(weight),
             members,
             next: 0,
             credit: 0,
@@ -148,6 +118,10 @@ mod tests {
         (0..).zip(weights.iter().copied()).collect()
     }
 
+    fn exact(weights: &[u16]) -> Vec<u32> {
+        schedule(&members(weights), usize::MAX)
+    }
+
     fn counts(slots: &[u32], members: usize) -> Vec<usize> {
         let mut counts = vec![0; members];
         for slot in slots {
@@ -158,34 +132,34 @@ mod tests {
 
     #[test]
     fn weights_three_two_one_are_exact_and_interleaved() {
-        assert_eq!(schedule(&[(7, 3), (8, 2), (9, 1)]), [7, 8, 7, 9, 8, 7]);
-    }
-
-    #[test]
-    fn a_heavy_server_gets_no_bursts() {
-        assert_eq!(schedule(&members(&[5, 1, 1])), [0, 0, 1, 0, 2, 0, 0]);
-    }
-
-    #[test]
-    fn weights_are_reduced_by_their_common_divisor() {
         assert_eq!(
-            schedule(&members(&[300, 200, 100])),
-            schedule(&members(&[3, 2, 1]))
+            schedule(&[(7, 3), (8, 2), (9, 1)], usize::MAX),
+            [7, 8, 7, 9, 8, 7]
         );
     }
 
     #[test]
+    fn a_heavy_server_gets_no_bursts() {
+        assert_eq!(exact(&[5, 1, 1]), [0, 0, 1, 0, 2, 0, 0]);
+    }
+
+    #[test]
+    fn weights_are_reduced_by_their_common_divisor() {
+        assert_eq!(exact(&[300, 200, 100]), exact(&[3, 2, 1]));
+    }
+
+    #[test]
     fn a_server_of_weight_zero_gets_nothing_and_nobody_means_an_empty_schedule() {
-        assert_eq!(schedule(&members(&[0, 1, 0])), [1]);
-        assert!(schedule(&members(&[0, 0])).is_empty());
-        assert!(schedule(&[]).is_empty());
+        assert_eq!(exact(&[0, 1, 0]), [1]);
+        assert!(exact(&[0, 0]).is_empty());
+        assert!(exact(&[]).is_empty());
     }
 
     #[test]
     fn a_schedule_that_would_be_too_long_is_scaled_within_a_slot_of_the_true_shares() {
         let weights = [65_535, 65_534, 1];
-        let slots = schedule(&members(&weights));
-        assert!(slots.len() as u64 <= EXACT_LENGTH, "{} slots", slots.len());
+        let slots = schedule(&members(&weights), 1_000);
+        assert!(slots.len() <= 1_000, "{} slots", slots.len());
         let counts = counts(&slots, 3);
         assert!(counts[0].abs_diff(counts[1]) <= 1, "{counts:?}");
         assert_eq!(counts[2], 1);
@@ -194,7 +168,7 @@ mod tests {
     #[test]
     fn ten_thousand_servers_of_all_weights_all_get_their_share() {
         let weights: Vec<u16> = (0..10_000).map(|index| 1 + index % 100).collect();
-        let slots = schedule(&members(&weights));
+        let slots = schedule(&members(&weights), 80_000);
         assert!(slots.len() <= 80_000, "{} slots", slots.len());
         let counts = counts(&slots, weights.len());
         assert!(counts.iter().all(|count| *count >= 1));
@@ -204,14 +178,14 @@ mod tests {
     proptest! {
         #[test]
         fn the_order_is_that_of_smooth_weighted_round_robin(weights in prop::collection::vec(0_u16..12, 1..9)) {
-            let divisor = weights.iter().fold(0, |a, b| greatest_common_divisor(a, u64::from(*b)));
-            prop_assume!(divisor == 1);
-            prop_assert_eq!(schedule(&members(&weights)), reference(&weights));
+            let turns = shares::turns(&weights, usize::MAX);
+            prop_assume!(turns.iter().zip(&weights).all(|(turns, weight)| *turns == u32::from(*weight)));
+            prop_assert_eq!(exact(&weights), reference(&weights));
         }
 
         #[test]
         fn shares_are_in_proportion_to_the_weights(weights in prop::collection::vec(0_u16..300, 1..20)) {
-            let counts = counts(&schedule(&members(&weights)), weights.len());
+            let counts = counts(&exact(&weights), weights.len());
             for (a, b) in [(0, weights.len() - 1), (weights.len() / 2, 0)] {
                 prop_assert_eq!(
                     counts[a] * usize::from(weights[b]),

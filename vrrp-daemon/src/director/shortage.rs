@@ -27,18 +27,6 @@ pub enum Shortage {
         /// How many of its real servers are left out.
         count: usize,
     },
-    /// The service keeps its old schedule; a new service has none, and takes no connections.
-    #[error(
-        "no room for a schedule of {length} slots for {service}: the old one stays in force \
-         (the old and the new one share {} slots with all other schedules)",
-        maps::RINGS.capacity
-    )]
-    Rings {
-        /// The service.
-        service: ServiceAddress,
-        /// The slots that its new schedule takes.
-        length: usize,
-    },
     /// Some virtual addresses are not guarded by their leases.
     #[error(
         "no room for {count} virtual addresses: at most {} fit",

@@ -2,10 +2,51 @@
 
 use std::ops::Range;
 
-/// The parts of [`lb_common::maps::RINGS`] that no schedule takes, handed out next-fit.
+/// The ring array in halves, of which schedules share one. When a new schedule finds no gap there, all of them move to
+/// the other, side by side: where free slots are scattered never decides whether there is room.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Halves {
+    /// Of each.
+    length: u32,
+}
+
+impl Halves {
+    /// The halves of an array of `capacity` slots.
+    pub(super) const fn of(capacity: u32) -> Self {
+        Self { length: capacity / 2 }
+    }
+
+    /// The half where the schedules in `in_force` are, or most of them.
+    pub(super) fn home(self, in_force: &[Range<u32>]) -> Range<u32> {
+        let lower: u64 = in_force
+            .iter()
+            .map(|slice| u64::from(slice.end.min(self.length).saturating_sub(slice.start)))
+            .sum();
+        let all: u64 = in_force
+            .iter()
+            .map(|slice| u64::from(slice.end - slice.start))
+            .sum();
+        if lower * 2 >= all {
+            0..self.length
+        } else {
+            self.length..self.length * 2
+        }
+    }
+
+    /// The half that is not `home`.
+    pub(super) const fn other(self, home: &Range<u32>) -> Range<u32> {
+        if home.start == 0 {
+            self.length..self.length * 2
+        } else {
+            0..self.length
+        }
+    }
+}
+
+/// The parts of one half of [`lb_common::maps::RINGS`] that no schedule takes, handed out next-fit.
 ///
 /// Next-fit and not best-fit, because a slice that was given up a moment ago may still be in the hands of a packet on
-/// another CPU: going round the whole array before a slot is used again leaves that packet all the time it needs.
+/// another CPU: going round the whole half before a slot is used again leaves that packet all the time it needs.
 #[derive(Debug)]
 pub(super) struct FreeSlices {
     gaps: Vec<Range<u32>>,
@@ -14,15 +55,15 @@ pub(super) struct FreeSlices {
 }
 
 impl FreeSlices {
-    /// What `taken` (in any order) leaves of `0..capacity`; the search begins at `from`.
-    pub(super) fn new(mut taken: Vec<Range<u32>>, from: u32, capacity: u32) -> Self {
+    /// What `taken` (in any order) leaves of `half`; the search begins at `from`.
+    pub(super) fn new(mut taken: Vec<Range<u32>>, from: u32, half: Range<u32>) -> Self {
         taken.sort_unstable_by_key(|slice| slice.start);
         let mut gaps = Vec::with_capacity(taken.len() + 2);
         let mut before = Vec::new();
-        let mut free_from = 0;
-        let end = capacity..capacity;
+        let mut free_from = half.start;
+        let end = half.end..half.end;
         for slice in taken.iter().chain(std::iter::once(&end)) {
-            let gap = free_from..slice.start.min(capacity);
+            let gap = free_from..slice.start.min(half.end);
             free_from = free_from.max(slice.end);
             // The gap that holds `from` is cut there: its first part comes last.
             before.push(gap.start..gap.end.min(from));
@@ -75,7 +116,7 @@ mod tests {
 
     #[test]
     fn slices_are_handed_out_from_the_cursor_and_round_the_end() {
-        let mut free = FreeSlices::new(vec![20..30, 0..10], 40, 50);
+        let mut free = FreeSlices::new(vec![20..30, 0..10], 40, 0..50);
         assert_eq!(free.allocate(10), Some(40));
         assert_eq!(free.allocate(10), Some(10));
         assert_eq!(free.allocate(10), Some(30));
@@ -84,15 +125,33 @@ mod tests {
 
     #[test]
     fn a_gap_cut_by_the_cursor_is_used_whole_when_nothing_else_is_left() {
-        let mut free = FreeSlices::new(vec![5..10, 0..5], 30, 50);
+        let mut free = FreeSlices::new(vec![5..10, 0..5], 30, 0..50);
         assert_eq!(free.allocate(40), Some(10));
         assert_eq!(free.allocate(1), None);
     }
 
     #[test]
     fn slices_that_overlap_or_lie_outside_confuse_nobody() {
-        let mut free = FreeSlices::new(vec![0..10, 5..8, 40..90], 0, 50);
+        let mut free = FreeSlices::new(vec![0..10, 5..8, 40..90], 0, 0..50);
         assert_eq!(free.allocate(30), Some(10));
         assert_eq!(free.allocate(1), None);
+        let mut free = FreeSlices::new(vec![0..10, 40..60, 90..95], 0, 50..100);
+        assert_eq!(free.allocate(30), Some(60));
+        assert_eq!(free.allocate(5), Some(95));
+        assert_eq!(free.allocate(1), None);
+    }
+
+    #[test]
+    fn home_is_where_most_slots_are() {
+        let halves = Halves::of(100);
+        let lower = 0..10;
+        let across = 45..60;
+        let beyond = 90..1_000;
+        assert_eq!(halves.home(&[]), 0..50);
+        assert_eq!(halves.home(std::slice::from_ref(&across)), 50..100);
+        assert_eq!(halves.home(&[across, lower.clone()]), 0..50);
+        assert_eq!(halves.home(&[lower, beyond]), 50..100);
+        assert_eq!(halves.other(&(0..50)), 50..100);
+        assert_eq!(halves.other(&(50..100)), 0..50);
     }
 }

@@ -47,9 +47,11 @@ pub enum ServiceState {
 }
 
 impl ServiceState {
-    /// The state of a service whose real servers stand so.
-    pub fn of(standings: impl IntoIterator<Item = Standing>) -> Self {
-        if standings.into_iter().any(Standing::is_scheduled) {
+    /// The state of a service whose real servers stand so, and which has this schedule in the maps: without a turn of
+    /// it, nobody gets a connection.
+    pub fn of(standings: impl IntoIterator<Item = Standing>, schedule: Option<&[u32]>) -> Self {
+        let has_turns = schedule.is_some_and(|schedule| !schedule.is_empty());
+        if has_turns && standings.into_iter().any(Standing::is_scheduled) {
             Self::Up
         } else {
             Self::Down
@@ -93,12 +95,9 @@ impl Standing {
             Health::Up if !resolved => RealServerState::Unresolved,
             Health::Up => RealServerState::Up,
         };
-        let effective_weight = match (state, scheduler) {
-            (RealServerState::Up, Scheduler::WeightedRoundRobin) => real_server.weight,
-            (RealServerState::Up, Scheduler::RoundRobin) => Weight::new(1),
-            (RealServerState::Down | RealServerState::Drained | RealServerState::Unresolved, _) => {
-                Weight::new(0)
-            }
+        let effective_weight = match state {
+            RealServerState::Up => scheduler.share(real_server.weight),
+            RealServerState::Down | RealServerState::Drained | RealServerState::Unresolved => Weight::new(0),
         };
         Self {
             state,

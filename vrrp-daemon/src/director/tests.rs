@@ -154,11 +154,7 @@ fn one_change_among_ten_thousand_servers_takes_three_operations() {
             .map(|number| service(number, WeightedRoundRobin, &servers))
             .collect(),
     );
-    // Watching every step of the first plan would take long.
-    let desired = Desired::new(&world.inputs(), &world.plane);
-    for operation in world.planner.plan(&world.plane, &desired).operations {
-        world.plane.apply(&operation);
-    }
+    hurry(&mut world);
     world.set_health(2, 1_234, Health::Down);
     assert_eq!(world.settle().len(), 3);
     world.set_health(2, 1_234, Health::Up);
@@ -374,9 +370,10 @@ fn two_services_that_maps_gone_bad_give_one_index_are_parted() {
 #[test]
 fn a_slice_that_was_given_up_is_written_again_only_after_all_others() {
     let mut world = World::new(vec![service(0, WeightedRoundRobin, &[(1, 1), (2, 1)])]);
-    world.planner = Planner::with_ring_capacity(8);
+    // Halves of 40 slots.
+    world.planner = Planner::with_ring_capacity(80);
     let mut offsets = Vec::new();
-    for weight in [1, 0, 1, 0, 1, 0, 1] {
+    for weight in [14, 0, 14, 0, 14, 0] {
         world.configuration.virtual_services[0].real_servers[1].weight = Weight::new(weight);
         for operation in world.settle() {
             if let Operation::WriteRing { offset, .. } = operation {
@@ -384,28 +381,124 @@ fn a_slice_that_was_given_up_is_written_again_only_after_all_others() {
             }
         }
     }
-    assert_eq!(offsets, [0, 2, 3, 5, 6, 0, 1]);
+    assert_eq!(offsets, [0, 15, 16, 31, 0, 15]);
 }
 
 #[test]
-fn without_room_for_a_schedule_the_old_one_stays_in_force_and_its_slots_with_it() {
-    let mut world = World::new(vec![service(0, WeightedRoundRobin, &[(1, 3), (2, 2), (3, 1)])]);
-    world.planner = Planner::with_ring_capacity(10);
-    world.roomy = false;
+fn a_schedule_that_finds_no_gap_has_all_schedules_move() {
+    let services = |weights: [u16; 2]| {
+        let numbered = (0..).zip(weights);
+        numbered
+            .map(|(number, weight)| service(number, WeightedRoundRobin, &[(1, weight), (2, 1)]))
+            .collect()
+    };
+    let offsets = |world: &World| {
+        [0, 1].map(|number| world.plane.services[&service_key(virtual_address(number))].ring_offset)
+    };
+    let mut world = World::new(services([13, 13]));
+    // Halves of 66 slots.
+    world.planner = Planner::with_ring_capacity(132);
     world.settle();
-    world.configuration.virtual_services = vec![service(0, WeightedRoundRobin, &[(1, 3), (2, 2)])];
-    let plan = world.advance(usize::MAX);
-    assert_eq!(
-        plan.shortages,
-        [Shortage::Rings {
-            service: virtual_address(0),
-            length: 5,
-        }]
+    for weights in [[14, 13], [14, 14], [13, 14], [13, 13], [14, 13]] {
+        world.configuration.virtual_services = services(weights);
+        world.settle();
+    }
+    assert_eq!(offsets(&world), [28, 14]);
+    // There is room for 14 slots at 0, and for 23 at 43.
+    world.configuration.virtual_services = services([13, 14]);
+    world.settle();
+    assert_eq!(offsets(&world), [66, 80]);
+}
+
+/// Carries a plan out without watching every step, which would take long.
+fn hurry(world: &mut World) -> Vec<Operation> {
+    let desired = Desired::new(&world.inputs(), &world.plane);
+    let plan = world.planner.plan(&world.plane, &desired);
+    assert_eq!(plan.shortages, []);
+    for operation in &plan.operations {
+        world.plane.apply(operation);
+    }
+    plan.operations
+}
+
+#[test]
+fn seventy_services_of_large_weights_all_have_a_schedule_that_a_failed_server_leaves() {
+    let weights = [(1, 65_535), (2, 65_534), (3, 65_533)];
+    let mut world = World::new(
+        (0..70)
+            .map(|number| service(number, WeightedRoundRobin, &weights))
+            .collect(),
     );
-    assert_eq!(world.schedule(0), [1, 2, 1, 3, 2, 1]);
-    let slot = world.slot(0, 3).expect("nobody else gets the slot");
-    assert_eq!(world.plane.real(slot).flags, real_flags::CONFIGURED);
-    assert_eq!(world.advance(usize::MAX).operations, []);
+    hurry(&mut world);
+    for real in [3, 2, 3] {
+        let health = if world.schedule(0).contains(&real) {
+            Health::Down
+        } else {
+            Health::Up
+        };
+        for number in 0..70 {
+            world.set_health(number, real, health);
+        }
+        hurry(&mut world);
+        for number in 0..70 {
+            let schedule = world.schedule(number);
+            assert!(!schedule.is_empty(), "service {number} has no schedule");
+            assert_eq!(schedule.contains(&real), health == Health::Up);
+        }
+    }
+}
+
+#[test]
+fn as_many_services_as_fit_have_schedules_whatever_the_weights() {
+    let mut world = World::new(
+        (0..4_096)
+            .map(|number| {
+                let servers = [0, 1, 2, 3].map(|real| (real, 65_000 + 7 * real + number % 13));
+                service(number, WeightedRoundRobin, &servers)
+            })
+            .collect(),
+    );
+    hurry(&mut world);
+    for round in 0..3 {
+        for number in 0..4_096 {
+            let health = if round == 1 { Health::Up } else { Health::Down };
+            world.set_health(number, 2, health);
+        }
+        hurry(&mut world);
+        assert_eq!(world.plane.services.len(), 4_096);
+        for (key, service) in &world.plane.services {
+            assert!(service.ring_length > 0, "{key:?} has no schedule");
+        }
+        assert_eq!(hurry(&mut world), []);
+    }
+}
+
+#[test]
+fn schedules_all_over_the_array_come_home_at_the_first_plan() {
+    let mut world = World::new(
+        (0..4)
+            .map(|number| service(number, WeightedRoundRobin, &[(1, 2), (2, 1)]))
+            .collect(),
+    );
+    world.settle();
+    // As a daemon that knew no halves left them.
+    let services: Vec<_> = world.plane.services.keys().copied().collect();
+    for (key, offset) in services.iter().zip([0, 400_000, (1 << 19) - 1, 900_000]) {
+        let slots = world.plane.schedule(key).expect("it is there").to_vec();
+        world.plane.apply(&Operation::WriteRing { offset, slots });
+        let service = world.plane.services[key];
+        world.plane.services.insert(
+            *key,
+            Service {
+                ring_offset: offset,
+                ..service
+            },
+        );
+    }
+    world.settle();
+    for service in world.plane.services.values() {
+        assert!(service.ring_offset + service.ring_length <= 1 << 19);
+    }
 }
 
 #[test]
@@ -444,8 +537,10 @@ fn the_gravest_reason_to_get_no_connections_is_told() {
     assert_eq!(standing(drained, Health::Down, true), ("down", 0));
     let rr = Standing::new(RoundRobin, serving, Health::Up, true);
     assert_eq!(rr.effective_weight.get(), 1);
-    assert_eq!(ServiceState::of([rr]).name(), "up");
-    assert_eq!(ServiceState::of([]).name(), "down");
+    assert_eq!(ServiceState::of([rr], Some(&[0])).name(), "up");
+    assert_eq!(ServiceState::of([], Some(&[0])).name(), "down");
+    assert_eq!(ServiceState::of([rr], Some(&[])).name(), "down");
+    assert_eq!(ServiceState::of([rr], None).name(), "down");
 }
 
 #[test]

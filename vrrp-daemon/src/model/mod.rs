@@ -1,6 +1,7 @@
 //! The words of the domain: what a configuration means, free of file formats, sockets and maps.
 
 mod service;
+pub mod shares;
 mod vrrp;
 
 use std::collections::BTreeSet;

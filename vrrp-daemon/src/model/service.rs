@@ -57,6 +57,17 @@ pub struct VirtualService {
     pub real_servers: Vec<RealServer>,
 }
 
+impl VirtualService {
+    /// The shares that its real servers are to have while all of them serve.
+    #[must_use]
+    pub fn weights(&self) -> Vec<u16> {
+        let real_servers = self.real_servers.iter();
+        real_servers
+            .map(|real_server| self.scheduler.share(real_server.weight).get())
+            .collect()
+    }
+}
+
 /// How the real server of a new connection is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheduler {
@@ -73,6 +84,15 @@ impl Scheduler {
         match self {
             Self::RoundRobin => "rr",
             Self::WeightedRoundRobin => "wrr",
+        }
+    }
+
+    /// What a real server of this weight is to get of the new connections, while it serves.
+    #[must_use]
+    pub const fn share(self, weight: Weight) -> Weight {
+        match self {
+            Self::RoundRobin if weight.get() > 0 => Weight::new(1),
+            Self::RoundRobin | Self::WeightedRoundRobin => weight,
         }
     }
 }

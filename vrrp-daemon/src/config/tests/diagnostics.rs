@@ -12,6 +12,24 @@ fn diagnosed(text: &str) -> String {
     format!("{}\n\n({outcome})", render(&diagnostics, "lbd.toml", text, false))
 }
 
+/// The example with that many services more, each of two real servers with these weights.
+fn many_services(count: usize, weights: [u16; 2]) -> String {
+    let services: String = (1..=count)
+        .map(|number| {
+            let real_servers: String = (21..)
+                .zip(weights)
+                .map(|(last, weight)| {
+                    format!(
+                        "[[virtual_server.real_server]]\naddress = \"10.0.0.{last}\"\nweight = {weight}\n"
+                    )
+                })
+                .collect();
+            format!("[[virtual_server]]\naddress = \"10.0.0.4\"\nport = {number}\n{real_servers}")
+        })
+        .collect();
+    extended(&services)
+}
+
 /// One test for each problem: the configuration that has it, and a snapshot of what people see.
 macro_rules! diagnostics {
     ($($problem:ident: $text:expr;)*) => {$(
@@ -57,6 +75,9 @@ diagnostics! {
     real_server_with_the_virtual_address: edited(&[("\"10.0.0.11\"", "\"10.0.0.3\"")]);
     real_server_with_another_virtual_address: edited(&[("\"10.0.0.11\"", "\"10.0.0.4\"")]);
     lease_that_nobody_enforces: edited(&[("interface = \"eth0\"", "interface = \"eth1\""), ("label = \"eth0:1\"", "label = \"eth0\"")]);
+    weights_that_only_seventy_services_round: many_services(70, [65_535, 65_534]);
+    weights_that_are_rounded_a_lot: many_services(9, [1, 65_535]);
+    large_weights_that_fit: many_services(7, [9_999, 4_000]);
     real_server_that_is_there_twice: extended("\n[[virtual_server.real_server]]\naddress = \"10.0.0.11\"\n");
     real_server_with_another_port: edited(&[("weight = 3", "port = 8080")]);
     weight_out_of_range: edited(&[("weight = 3", "weight = 65536")]);

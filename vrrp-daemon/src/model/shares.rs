@@ -1,0 +1,238 @@
+//! How many turns of a schedule each weight gets, where schedules cannot be as long as weights can be large.
+
+/// No schedule is longer than this, but for [`TURNS_PER_REAL_SERVER`]: working one out takes time.
+const LONGEST_SHARE: usize = 1 << 14;
+
+/// What a schedule may have for each real server of its service, however many services share the room.
+pub const TURNS_PER_REAL_SERVER: usize = 8;
+
+/// How many turns all schedules together may have in a ring array of `capacity` slots: half of one of its two halves.
+/// The planner moves all of them to the other half when a change finds no gap, so there is always room for the old and
+/// the new schedules.
+#[must_use]
+pub const fn room(capacity: u32) -> usize {
+    (capacity / 4) as usize
+}
+
+/// How long the schedule of a service may be, so that those of all services fit into a common room.
+///
+/// It follows from numbers that only a reload changes, not from weights or health: what becomes of one service moves
+/// no other, and a service that had a schedule keeps having one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScheduleLimit {
+    /// What every service may have beside the turns for its real servers.
+    share: usize,
+}
+
+impl ScheduleLimit {
+    /// The limit that keeps all schedules of `services` services, which have `real_servers` real servers together,
+    /// within the [`room`] of a ring array of `capacity` slots. There must be room for [`TURNS_PER_REAL_SERVER`] for each real server and one for each
+    /// service.
+    #[must_use]
+    pub fn new(capacity: u32, services: usize, real_servers: usize) -> Self {
+        let rest = room(capacity).saturating_sub(TURNS_PER_REAL_SERVER * real_servers);
+        Self {
+            share: (rest / services.max(1)).min(LONGEST_SHARE),
+        }
+    }
+
+    /// The most turns of a service with that many real servers, whatever their weights and health.
+    #[must_use]
+    pub const fn turns(self, real_servers: usize) -> usize {
+        TURNS_PER_REAL_SERVER * real_servers + self.share
+    }
+}
+
+/// How many turns each of `weights` gets in a schedule of at most `limit` turns.
+///
+/// Where the weights, divided by their greatest common divisor, fit, they are the turns. Otherwise the turns are shared
+/// in proportion, the largest remainders rounded up (Hamilton's method) and the first of equals first; no weight above
+/// 0 is rounded to 0. `limit` must not be below the number of weights above 0.
+#[must_use]
+pub fn turns(weights: &[u16], limit: usize) -> Vec<u32> {
+    let mut turns: Vec<u32> = weights.iter().map(|weight| u32::from(*weight)).collect();
+    reduce(&mut turns);
+    if sum(&turns) > limit as u64 {
+        apportion(&mut turns, limit as u64);
+        reduce(&mut turns);
+    }
+    turns
+}
+
+/// The largest relative difference between the share of the turns that a weight gets and the share that it asks for:
+/// 0.5 is half as much again, or half as much. 0 where all shares are exact.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "sums of weights are far below 2^52")]
+pub fn worst_error(weights: &[u16], turns: &[u32]) -> f64 {
+    let asked: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+    let given = sum(turns);
+    weights
+        .iter()
+        .zip(turns)
+        .filter(|(weight, _)| **weight > 0)
+        .map(|(weight, turns)| {
+            let exact = u64::from(*weight) * given;
+            let got = u64::from(*turns) * asked;
+            got.abs_diff(exact) as f64 / exact as f64
+        })
+        .fold(0.0, f64::max)
+}
+
+/// Shares `limit` turns among `weights` and puts the result in their place.
+fn apportion(weights: &mut [u32], limit: u64) {
+    let mut by_weight: Vec<usize> = (0..weights.len()).filter(|index| weights[*index] > 0).collect();
+    by_weight.sort_by_key(|index| weights[*index]);
+    let mut left = limit;
+    let mut asked = sum(weights);
+    // The lightest ask for less than one turn, and get it; what they get too much, the others share as a loss.
+    let light = by_weight
+        .iter()
+        .take_while(|index| {
+            let weight = u64::from(weights[**index]);
+            let is_light = weight * left < asked;
+            if is_light {
+                left -= 1;
+                asked -= weight;
+            }
+            is_light
+        })
+        .count();
+    let mut remainders = Vec::with_capacity(by_weight.len() - light);
+    let mut unshared = left;
+    for (position, index) in by_weight.into_iter().enumerate() {
+        if position < light {
+            weights[index] = 1;
+            continue;
+        }
+        let exact = u64::from(weights[index]) * left;
+        weights[index] = u32::try_from(exact / asked).expect("no weight gains");
+        unshared -= exact / asked;
+        remainders.push((exact % asked, index));
+    }
+    remainders.sort_by_key(|&(remainder, index)| (std::cmp::Reverse(remainder), index));
+    for (_, index) in remainders
+        .into_iter()
+        .zip(0..unshared)
+        .map(|(remainder, _)| remainder)
+    {
+        weights[index] += 1;
+    }
+}
+
+/// Divides by the greatest common divisor.
+fn reduce(turns: &mut [u32]) {
+    let divisor = turns
+        .iter()
+        .fold(0, |divisor, turns| greatest_common_divisor(divisor, *turns));
+    if divisor > 1 {
+        for turns in turns {
+            *turns /= divisor;
+        }
+    }
+}
+
+/// Euclid's algorithm.
+const fn greatest_common_divisor(mut a: u32, mut b: u32) -> u32 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+fn sum(turns: &[u32]) -> u64 {
+    turns.iter().map(|turns| u64::from(*turns)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_fits_is_exact() {
+        assert_eq!(turns(&[3, 2, 1], 6), [3, 2, 1]);
+        assert_eq!(turns(&[300, 0, 200, 100], 6), [3, 0, 2, 1]);
+        assert_eq!(turns(&[0, 0], 0), [0, 0]);
+        assert!(turns(&[], 0).is_empty());
+        assert_eq!(worst_error(&[300, 0, 200, 100], &[3, 0, 2, 1]), 0.0);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_rounded_and_the_lightest_keep_a_turn() {
+        assert_eq!(turns(&[65_535, 65_534], 100), [1, 1]);
+        assert_eq!(turns(&[65_535, 65_534, 1], 101), [50, 50, 1]);
+        assert_eq!(turns(&[1, 65_535], 10), [1, 9]);
+        assert_eq!(turns(&[50, 30, 21], 10), [5, 3, 2]);
+    }
+
+    #[test]
+    fn the_error_is_that_of_the_share_that_suffers_most() {
+        // Asked for 1/4 and 3/4, given 1/2 each: twice as much, and two thirds.
+        assert_eq!(worst_error(&[1, 3], &[1, 1]), 1.0);
+        let error = worst_error(&[65_535, 65_534], &[1, 1]);
+        assert!((error - 7.6e-6).abs() < 1e-7, "{error}");
+    }
+
+    #[test]
+    fn few_services_may_have_long_schedules_and_many_have_less() {
+        let capacity = 1 << 20;
+        assert_eq!(ScheduleLimit::new(capacity, 1, 2).turns(2), (1 << 14) + 16);
+        assert_eq!(ScheduleLimit::new(capacity, 70, 140).turns(2), 3_744);
+        assert_eq!(ScheduleLimit::new(capacity, 4_096, 16_384).turns(4), 64);
+        assert_eq!(ScheduleLimit::new(capacity, 0, 0).turns(0), 1 << 14);
+    }
+
+    fn weights() -> impl Strategy<Value = Vec<u16>> {
+        let weight = prop_oneof![1 => Just(0), 4 => 1..20_u16, 2 => any::<u16>(), 1 => 65_000_u16..];
+        prop::collection::vec(weight, 1..40)
+    }
+
+    proptest! {
+        #[test]
+        fn shares_are_within_a_turn_and_an_eighth_of_what_is_asked(weights in weights(), share in 0..3_000_usize) {
+            let limit = TURNS_PER_REAL_SERVER * weights.len() + share;
+            let turns = turns(&weights, limit);
+            let given = sum(&turns);
+            prop_assert!(given <= limit as u64);
+            let asked: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+            if asked <= limit as u64 {
+                prop_assert_eq!(worst_error(&weights, &turns), 0.0);
+            }
+            for (weight, turns) in weights.iter().zip(&turns) {
+                let (weight, turns) = (f64::from(*weight), f64::from(*turns));
+                if weight == 0.0 {
+                    prop_assert_eq!(turns, 0.0);
+                    continue;
+                }
+                let exact = weight * given as f64 / asked as f64;
+                prop_assert!(turns >= 1.0);
+                prop_assert!(turns <= exact + 1.0, "{turns} for {exact}");
+                prop_assert!(turns >= exact * 7.0 / 8.0 - 1.0, "{turns} for {exact}");
+            }
+        }
+
+        #[test]
+        fn who_weighs_more_never_gets_less(weights in weights(), share in 0..3_000_usize) {
+            let turns = turns(&weights, TURNS_PER_REAL_SERVER * weights.len() + share);
+            let mut both: Vec<_> = weights.iter().zip(&turns).collect();
+            both.sort_unstable();
+            for pair in both.windows(2) {
+                prop_assert!(pair[0].0 == pair[1].0 || pair[0].1 <= pair[1].1, "{pair:?}");
+            }
+        }
+
+        #[test]
+        fn schedules_within_their_limits_fit_together(
+            services in prop::collection::vec(0..50_usize, 1..200),
+            spare in 0..10_000_usize,
+        ) {
+            let real_servers: usize = services.iter().sum();
+            let room = TURNS_PER_REAL_SERVER * real_servers + services.len() + spare;
+            let capacity = u32::try_from(4 * room).expect("it is small");
+            let limit = ScheduleLimit::new(capacity, services.len(), real_servers);
+            let all: usize = services.iter().map(|count| limit.turns(*count)).sum();
+            prop_assert!(all <= room);
+            prop_assert!(limit.turns(0) >= 1);
+        }
+    }
+}
