@@ -192,6 +192,15 @@ fn a_valid_configuration_is_summarized_in_a_line() {
 }
 
 #[test]
+fn the_sample_is_a_valid_configuration() {
+    let sample = lbd(&["sample-config"]);
+    assert_eq!((sample.status, sample.stderr.as_str()), (0, ""));
+    let node = Node::new(&sample.stdout.replace("\"eth0", "\"lo"));
+    let check = lbd(&["check-config", "-c", &node.file()]);
+    assert_eq!((check.status, check.stderr.as_str()), (0, ""));
+}
+
+#[test]
 fn warnings_do_not_make_a_configuration_invalid() {
     let node = Node::new(&CONFIGURATION.replace("[\"10.0.0.3\"]", "[\"10.0.0.4\"]"));
     let outcome = lbd(&["check-config", "-c", &node.file()]);

@@ -7,6 +7,7 @@ mod log;
 mod output;
 mod reload;
 mod run;
+mod sample_config;
 mod status;
 mod table;
 
@@ -37,6 +38,8 @@ enum Verb {
     Run(run::RunArguments),
     /// Check the configuration file and report every problem in it
     CheckConfig(FileArgument),
+    /// Print a configuration file that shows every key, with what it is for and its default
+    SampleConfig,
     /// Show what the running daemon does
     Status(status::StatusArguments),
     /// Have the running daemon read its configuration file again; a file with errors changes nothing
@@ -86,6 +89,7 @@ pub fn main(arguments: Arguments) -> ExitCode {
     let outcome = match arguments.verb {
         Verb::Run(arguments) => return run::run(&arguments),
         Verb::CheckConfig(arguments) => check_config::run(&arguments.config),
+        Verb::SampleConfig => sample_config::run(),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Reload(daemon) => reload::run(&daemon),
     };

@@ -11,10 +11,11 @@ use crate::model::VirtualService;
 use crate::model::shares::{self, ScheduleLimit};
 
 use super::diagnostic::Diagnostic;
-use super::instance::{RawAddress, RawInstance};
+use super::instance::RawInstance;
 use super::node::RawDataplane;
 use super::section::{Problems, Reported};
 use super::server::RawServer;
+use super::value::{InterfaceName, Switch};
 use crate::model::{AddressFamily, VirtualRouterName};
 
 /// Reports instances that get in each other's way.
@@ -23,19 +24,22 @@ pub(super) fn instances(instances: &[Result<RawInstance, Reported>], problems: &
     let mut routers = HashMap::new();
     for instance in instances.iter().flatten() {
         if let Ok(name) = &instance.name {
-            if let Some(first) = names.get(name.get_ref().as_str()) {
-                let message = format!("two vrrp_instances are named `{}`", name.get_ref().escape_debug());
+            if let Some(first) = names.get(name.get_ref().0.as_str()) {
+                let message = format!(
+                    "two vrrp_instances are named `{}`",
+                    name.get_ref().0.escape_debug()
+                );
                 let diagnostic = Diagnostic::error(name.span(), message, "second definition")
                     .beside(first.clone(), "first defined here")
                     .help("status and logs tell them apart by name: choose another");
                 problems.report(diagnostic);
             } else {
-                names.insert(name.get_ref(), name.span());
+                names.insert(&name.get_ref().0, name.span());
             }
         }
         if let (Ok(interface), Ok(id)) = (&instance.interface, &instance.virtual_router_id) {
             let name = VirtualRouterName {
-                interface: interface.get_ref().clone(),
+                interface: interface.get_ref().0.clone(),
                 virtual_router_id: *id.get_ref(),
                 family: instance.family().unwrap_or(AddressFamily::Ipv4),
             };
@@ -62,8 +66,10 @@ pub(super) fn instances(instances: &[Result<RawInstance, Reported>], problems: &
 fn virtual_addresses(instances: &[Result<RawInstance, Reported>], problems: &mut Problems) {
     let mut seen: HashMap<IpAddr, (usize, Range<usize>)> = HashMap::new();
     for (number, instance) in instances.iter().flatten().enumerate() {
-        for virtual_address in instance.virtual_addresses.iter().flatten() {
-            let address = ip(virtual_address);
+        for virtual_address in instance.addresses() {
+            let Ok(address) = virtual_address.get_ref().ip() else {
+                continue;
+            };
             let Some((owner, first)) = seen.get(&address) else {
                 seen.insert(address, (number, virtual_address.span()));
                 continue;
@@ -89,15 +95,16 @@ pub(super) fn leases(
     problems: &mut Problems,
 ) {
     // Without any, the program is on the interfaces of the instances.
-    if dataplane.interfaces.is_empty() {
+    let interfaces: Vec<&InterfaceName> = dataplane.interfaces().map(Spanned::get_ref).collect();
+    if interfaces.is_empty() {
         return;
     }
     for instance in instances.iter().flatten() {
         let (Ok(interface), Ok(lease)) = (&instance.interface, &instance.lease) else {
             continue;
         };
-        if *lease.get_ref() && !dataplane.interfaces.contains(interface) {
-            let message = format!("the lease is not enforced on `{}`", interface.get_ref());
+        if *lease.get_ref() == Switch::On && !interfaces.contains(&interface.get_ref()) {
+            let message = format!("the lease is not enforced on `{}`", interface.get_ref().0);
             let diagnostic = Diagnostic::warning(
                 interface.span(),
                 message,
@@ -120,20 +127,15 @@ pub(super) fn real_addresses(
     let mut virtual_addresses: HashMap<IpAddr, Range<usize>> = services
         .map(|address| (*address.get_ref(), address.span()))
         .collect();
-    for address in instances
-        .iter()
-        .flatten()
-        .flat_map(|instance| &instance.virtual_addresses)
-        .flatten()
-    {
-        virtual_addresses
-            .entry(ip(address))
-            .or_insert_with(|| address.span());
+    for address in instances.iter().flatten().flat_map(RawInstance::addresses) {
+        if let Ok(ip) = address.get_ref().ip() {
+            virtual_addresses.entry(ip).or_insert_with(|| address.span());
+        }
     }
     for real_server in servers
         .iter()
         .flatten()
-        .flat_map(|server| &server.real_servers)
+        .flat_map(|server| &server.real_server)
         .flatten()
     {
         let Ok(address) = &real_server.address else {
@@ -189,21 +191,18 @@ pub(super) fn capacities(
     instances: &[Result<RawInstance, Reported>],
     problems: &mut Problems,
 ) {
-    let headers = servers.iter().flatten().map(|server| (1, server.header.clone()));
+    let headers = servers.iter().flatten().map(|server| (1, server.place.clone()));
     capacity("virtual servers", maps::SERVICES.capacity, headers, problems);
     let headers = servers
         .iter()
         .flatten()
-        .map(|server| (server.real_servers.len(), server.header.clone()));
+        .map(|server| (server.real_server.len(), server.place.clone()));
     capacity("real servers", maps::REALS.capacity, headers, problems);
     let names = instances.iter().flatten().flat_map(|instance| &instance.name);
     let names = names.map(|name| (1, name.span()));
     capacity("VRRP instances", maps::LEASES.capacity, names, problems);
-    let addresses = instances
-        .iter()
-        .flatten()
-        .flat_map(|instance| &instance.virtual_addresses);
-    let addresses = addresses.flatten().map(|address| (1, address.span()));
+    let addresses = instances.iter().flatten().flat_map(RawInstance::addresses);
+    let addresses = addresses.map(|address| (1, address.span()));
     capacity("virtual addresses", maps::ADDRESSES.capacity, addresses, problems);
 }
 
@@ -282,14 +281,7 @@ pub(super) fn weights<'a>(
 /// Whether an instance has `address`, or has one that could not be read and might be it.
 fn may_cover(instances: &[Result<RawInstance, Reported>], address: IpAddr) -> bool {
     instances.iter().any(|instance| match instance {
-        Ok(instance) => instance.virtual_addresses.iter().any(|covered| match covered {
-            Ok(covered) => ip(covered) == address,
-            Err(Reported) => true,
-        }),
+        Ok(instance) => instance.may_have(address),
         Err(Reported) => true,
     })
-}
-
-fn ip(address: &Spanned<RawAddress>) -> IpAddr {
-    address.get_ref().address.address.addr()
 }

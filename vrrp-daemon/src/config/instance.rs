@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -13,133 +12,233 @@ use crate::model::{
 };
 
 use super::diagnostic::Diagnostic;
-use super::section::{Field, Problems, Reported, Section, Value};
+use super::section::{Field, Problems, Reported, Value};
+use super::table::{Key, Optional, TableCheck, default, optional, required, table};
 use super::value::{
-    Elements, array, boolean, choice, device, duration, integer, label, text, unicast, wrong_type,
+    Asked, AuthType, ConfigValue, InterfaceName, Label, List, Name, NetworkAddress, Switch, wrong_type,
 };
 
 /// How many addresses an advertisement can carry: its count has eight bits.
 const ADDRESSES_MAXIMUM: usize = 255;
 
-const HEADER: &str = "[[vrrp_instance]]";
-
-/// An instance as it was written, with the places that the checks across tables point at.
-pub(super) struct RawInstance {
-    pub(super) name: Field<String>,
-    pub(super) interface: Field<String>,
-    pub(super) virtual_router_id: Field<VirtualRouterId>,
-    pub(super) virtual_addresses: Elements<RawAddress>,
-    version: Field<Version>,
-    state: Field<InitialState>,
-    priority: Field<u8>,
-    advert_int: Result<Interval, Reported>,
-    nopreempt: Field<bool>,
-    password: Result<Option<Password>, Reported>,
-    pub(super) lease: Field<bool>,
+table! {
+    /// A virtual router: addresses that one node of several has at any time, by election (VRRP).
+    /// The other nodes have the same virtual_router_id, version, advert_int, authentication and virtual_ipaddress.
+    struct RawInstance in "[[vrrp_instance]]" {
+        /// The name in status and logs.
+        name: Field<Name> = required(r#""VI_1""#),
+        /// The interface that advertisements are sent and heard on, and that gets the addresses.
+        interface: Field<InterfaceName> = required(r#""eth0""#),
+        /// Unlike that of any other virtual router on this network.
+        virtual_router_id: Field<VirtualRouterId> = required("51"),
+        /// The protocol: 2 (RFC 3768, Keepalived's default) or 3 (RFC 9568).
+        version: Field<Version> = default(Version::V2),
+        /// The state to start in: "backup", or "master", which counts at priority 255 only. The election decides.
+        state: Field<InitialState> = default(InitialState::Backup),
+        /// The highest is elected; 255 is master from the start, and takes the addresses back whatever nopreempt says.
+        priority: Field<Priority> = default(Priority::DEFAULT).shown("150"),
+        /// The interval between advertisements. Version 2: "1s" to "255s", whole seconds. Version 3: "10ms" to "40.95s".
+        advert_int: Field<Duration> = default(Duration::from_secs(1)),
+        /// Whether a master with a lower priority is left alone when this node comes back.
+        nopreempt: Field<bool> = default(false),
+        /// Version 2 only. Sent in clear text, of at most 8 bytes: protects from mistakes, not from attackers.
+        authentication: Optional<RawAuthentication> = optional(r#"{ auth_type = "pass", auth_pass = "1111" }"#),
+        /// "on": the right to the addresses runs out when this daemon dies or freezes, so that no two nodes answer for
+        /// them. "off": a dead daemon's node goes on answering, as with Keepalived.
+        lease: Field<Switch> = default(Switch::On),
+        /// The addresses: as strings (without a prefix length, /32), or as tables.
+        virtual_ipaddress: Field<List<RawAddress>> = required(r#"["10.0.0.3/24"]"#)
+            .shown(r#"["10.0.0.3/24", { address = "10.0.0.4/32", dev = "eth0", label = "eth0:1" }]"#),
+    }
 }
 
-/// A virtual address, with the place of its device.
-pub(super) struct RawAddress {
-    pub(super) address: VirtualAddress,
-    pub(super) device: Option<Spanned<String>>,
+table! {
+    /// A password.
+    struct RawAuthentication in r#"authentication = { auth_type = "pass", auth_pass = "1111" }"# {
+        /// How advertisements are authenticated.
+        auth_type: Field<AuthType> = required(r#""pass""#),
+        /// The password, the same on all routers.
+        auth_pass: Field<Name> = required(r#""1111""#),
+    }
+}
+
+impl TableCheck for RawAuthentication {}
+
+table! {
+    /// A virtual address, with what it gets on its interface.
+    struct RawAddressTable in r#"{ address = "10.0.0.4/32", dev = "eth0", label = "eth0:1" }"# {
+        /// The address.
+        address: Field<NetworkAddress> = required(r#""10.0.0.4/32""#),
+        /// The interface that gets it, if not the instance's own.
+        dev: Optional<InterfaceName> = optional(r#""eth0""#),
+        /// Its label, which begins with the name of the interface.
+        label: Optional<Label> = optional(r#""eth0:1""#),
+    }
+}
+
+impl TableCheck for RawAddressTable {}
+
+/// A virtual address: a string, or a table.
+pub(super) struct RawAddress(RawAddressTable);
+
+impl ConfigValue for RawAddress {
+    fn accepts() -> String {
+        String::new()
+    }
+
+    fn read(asked: &Asked<'_>, value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
+        match value.get_ref() {
+            DeValue::Table(_) => RawAddressTable::read(asked, value, problems).map(Self),
+            DeValue::String(_) => {
+                let address = NetworkAddress::read(asked, value, problems)?;
+                Ok(Self(RawAddressTable {
+                    place: value.span(),
+                    address: Ok(Spanned::new(value.span(), address)),
+                    dev: Ok(None),
+                    label: Ok(None),
+                }))
+            }
+            _ => Err(wrong_type(value, "an address in a string, or a table", problems)),
+        }
+    }
+
+    fn keys() -> Vec<Key> {
+        RawAddressTable::keys()
+    }
+}
+
+impl RawAddress {
+    /// The address without its prefix length, if it could be read.
+    pub(super) fn ip(&self) -> Result<IpAddr, Reported> {
+        let address = self.0.address.as_ref().map_err(|reported| *reported)?;
+        Ok(address.get_ref().0.addr())
+    }
+
+    /// The interface that it names.
+    fn device(&self) -> Option<&Spanned<InterfaceName>> {
+        self.0.dev.as_ref().ok()?.as_ref()
+    }
+
+    /// Checks that the label suits the interface, which is `own` if the address names none.
+    fn check_label(&self, own: Option<&InterfaceName>, problems: &mut Problems) -> Result<(), Reported> {
+        let (Ok(device), Ok(Some(label))) = (&self.0.dev, &self.0.label) else {
+            return Ok(());
+        };
+        match device.as_ref().map(Spanned::get_ref).or(own) {
+            Some(InterfaceName(device)) if !label.get_ref().0.starts_with(device.as_str()) => {
+                let diagnostic = Diagnostic::error(
+                    label.span(),
+                    "a label begins with the name of its interface",
+                    format!("does not begin with `{device}`"),
+                );
+                Err(problems.report(diagnostic.help(format!("for example `\"{device}:1\"`"))))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// What it means.
+    fn model(&self) -> Result<VirtualAddress, Reported> {
+        let NetworkAddress(address) = own(&self.0.address)?;
+        Ok(VirtualAddress {
+            address,
+            device: own_optional(&self.0.dev)?.map(|InterfaceName(name)| name),
+            label: own_optional(&self.0.label)?.map(|Label(label)| label),
+        })
+    }
+}
+
+impl TableCheck for RawInstance {
+    fn check(&mut self, problems: &mut Problems) {
+        if let (Ok(version), Ok(advert_int)) = (&self.version, &self.advert_int)
+            && let Err(reported) = check_interval(advert_int, version, problems)
+        {
+            self.advert_int = Err(reported);
+        }
+        if let Ok(Some(authentication)) = &self.authentication
+            && let Err(reported) = check_authentication(authentication, &self.version, problems)
+        {
+            self.authentication = Err(reported);
+        }
+        if let Ok(addresses) = &mut self.virtual_ipaddress {
+            let interface = self.interface.as_ref().ok().map(Spanned::get_ref);
+            if let Err(reported) = check_addresses(addresses, interface, problems) {
+                self.virtual_ipaddress = Err(reported);
+            }
+        }
+    }
 }
 
 impl RawInstance {
-    /// Reads a table `[[vrrp_instance]]`.
-    pub(super) fn read(value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
-        let mut section = Section::open(value, "vrrp_instance", HEADER, problems)?;
-        let name = section.required("name", "\"VI_1\"", text);
-        let interface = section.required("interface", "\"eth0\"", device);
-        let identifier = section.required("virtual_router_id", "51", virtual_router_id);
-        let version = section.defaulted("version", Version::V2, version);
-        let state = section.defaulted(
-            "state",
-            InitialState::Backup,
-            choice(
-                "state",
-                &[("backup", InitialState::Backup), ("master", InitialState::Master)],
-                &[],
-            ),
-        );
-        let priority = section.defaulted(
-            "priority",
-            Priority::DEFAULT.get(),
-            integer(
-                "priority",
-                1..=255,
-                "255 is for the router that has the addresses as its own; 0 is what a master that resigns sends",
-            ),
-        );
-        let advert_int = section.defaulted("advert_int", Duration::from_secs(1), duration("1s"));
-        let advert_int = match (&version, advert_int) {
-            (Ok(version), Ok(advert_int)) => interval(&advert_int, version, section.problems()),
-            (Err(_), _) | (_, Err(_)) => Err(Reported),
+    /// The virtual addresses that could be read, with their places.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = &Spanned<RawAddress>> {
+        let addresses = self.virtual_ipaddress.iter();
+        addresses.flat_map(|addresses| addresses.get_ref().0.iter().flatten())
+    }
+
+    /// Whether it has `address`, or one that could not be read and might be it.
+    pub(super) fn may_have(&self, address: IpAddr) -> bool {
+        let Ok(addresses) = &self.virtual_ipaddress else {
+            return true;
         };
-        let nopreempt = section.defaulted("nopreempt", false, boolean);
-        let password = authentication(&mut section, version.as_ref().ok());
-        let lease = section.defaulted(
-            "lease",
-            true,
-            choice("lease", &[("on", true), ("off", false)], &[]),
-        );
-        let own_device = interface
-            .as_ref()
-            .ok()
-            .map(|interface| interface.get_ref().as_str());
-        let virtual_addresses = virtual_addresses(&mut section, own_device);
-        section.close();
-        Ok(Self {
-            name,
-            interface,
-            virtual_router_id: identifier,
-            virtual_addresses,
-            version,
-            state,
-            priority,
-            advert_int,
-            nopreempt,
-            password,
-            lease,
+        addresses.get_ref().0.iter().any(|candidate| match candidate {
+            Ok(candidate) => candidate.get_ref().ip().map_or(true, |ip| ip == address),
+            Err(Reported) => true,
         })
+    }
+
+    /// The family of its addresses, as far as one can be read.
+    pub(super) fn family(&self) -> Option<AddressFamily> {
+        let mut addresses = self.addresses().filter_map(|address| address.get_ref().ip().ok());
+        addresses.next().map(AddressFamily::of)
+    }
+
+    /// Every interface that it names.
+    pub(super) fn interfaces(&self) -> impl Iterator<Item = &Spanned<InterfaceName>> {
+        let devices = self.addresses().filter_map(|address| address.get_ref().device());
+        self.interface.iter().chain(devices)
     }
 
     /// What it means.
     pub(super) fn model(&self) -> Result<VrrpInstance, Reported> {
-        let virtual_addresses: Result<Vec<VirtualAddress>, Reported> = self
-            .virtual_addresses
+        let Name(name) = own(&self.name)?;
+        let InterfaceName(interface) = own(&self.interface)?;
+        let version = own(&self.version)?;
+        let password = match &self.authentication {
+            Ok(Some(authentication)) => Some(authentication.get_ref().model()?),
+            Ok(None) => None,
+            Err(reported) => return Err(*reported),
+        };
+        let addresses = self.virtual_ipaddress.as_ref().map_err(|reported| *reported)?;
+        let virtual_addresses: Result<Vec<VirtualAddress>, Reported> = addresses
+            .get_ref()
+            .0
             .iter()
-            .map(|address| {
-                Ok(address
-                    .as_ref()
-                    .map_err(|reported| *reported)?
-                    .get_ref()
-                    .address
-                    .clone())
-            })
+            .map(|address| address.as_ref().map_err(|reported| *reported)?.get_ref().model())
             .collect();
         Ok(VrrpInstance {
-            name: own(&self.name)?,
-            interface: own(&self.interface)?,
+            name,
+            interface,
             virtual_router_id: own(&self.virtual_router_id)?,
-            version: own(&self.version)?,
+            version,
             initial_state: own(&self.state)?,
-            priority: Priority::new(own(&self.priority)?),
-            advert_int: self.advert_int?,
+            priority: own(&self.priority)?,
+            // In range, or it was reported.
+            advert_int: interval(own(&self.advert_int)?, version).ok_or(Reported)?,
             preempt: !own(&self.nopreempt)?,
-            password: self.password?,
-            lease: own(&self.lease)?,
+            password,
+            lease: own(&self.lease)? == Switch::On,
             virtual_addresses: virtual_addresses?,
         })
     }
 }
 
-impl RawInstance {
-    /// The family of its addresses, as far as one can be read.
-    pub(super) fn family(&self) -> Option<AddressFamily> {
-        let mut addresses = self.virtual_addresses.iter().flatten();
-        Some(AddressFamily::of(
-            addresses.next()?.get_ref().address.address.addr(),
-        ))
+impl RawAuthentication {
+    /// What it means.
+    fn model(&self) -> Result<Password, Reported> {
+        own(&self.auth_type)?;
+        let Name(password) = own(&self.auth_pass)?;
+        Ok(Password::new(&password))
     }
 }
 
@@ -151,133 +250,118 @@ pub(super) fn own<T: Clone>(field: &Field<T>) -> Result<T, Reported> {
     }
 }
 
-fn virtual_router_id(value: &Value<'_>, problems: &mut Problems) -> Result<VirtualRouterId, Reported> {
-    let note = "a virtual router has an identifier of 1 to 255, the same on all of its routers \
-                (RFC 9568, section 5.2.3)";
-    let number = integer("virtual_router_id", 1..=u8::MAX, note)(value, problems)?;
-    // Never 0, as the range says.
-    VirtualRouterId::new(number).ok_or(Reported)
+/// The value of a field that may be empty, for the model.
+pub(super) fn own_optional<T: Clone>(field: &Optional<T>) -> Result<Option<T>, Reported> {
+    match field {
+        Ok(value) => Ok(value.as_ref().map(|value| value.get_ref().clone())),
+        Err(reported) => Err(*reported),
+    }
 }
 
-fn version(value: &Value<'_>, problems: &mut Problems) -> Result<Version, Reported> {
-    let note = "2 is RFC 3768 (IPv4, whole seconds), 3 is RFC 9568";
-    let number = integer("version", 2..=3_u8, note)(value, problems)?;
-    Ok(if number == 2 { Version::V2 } else { Version::V3 })
+/// The advertisement interval of `duration`, if it is within the limits of `version`.
+fn interval(duration: Duration, version: Version) -> Option<Interval> {
+    match version {
+        Version::V2 => (duration.subsec_nanos() == 0)
+            .then(|| u8::try_from(duration.as_secs()).ok())
+            .flatten()
+            .and_then(|seconds| Interval::from_seconds(seconds).ok()),
+        Version::V3 => duration
+            .subsec_nanos()
+            .is_multiple_of(10_000_000)
+            .then(|| u16::try_from(duration.as_millis() / 10).ok())
+            .flatten()
+            .and_then(|centiseconds| Interval::from_centiseconds(centiseconds).ok()),
+    }
 }
 
-/// The advertisement interval, within the limits of the version.
-fn interval(
+/// Checks that the advertisement interval is within the limits of the version.
+fn check_interval(
     advert_int: &Spanned<Duration>,
     version: &Spanned<Version>,
     problems: &mut Problems,
-) -> Result<Interval, Reported> {
+) -> Result<(), Reported> {
     let duration = *advert_int.get_ref();
-    let (interval, label, note) = match version.get_ref() {
+    if interval(duration, *version.get_ref()).is_some() {
+        return Ok(());
+    }
+    let (label, note) = match version.get_ref() {
         Version::V2 => (
-            (duration.subsec_nanos() == 0)
-                .then(|| u8::try_from(duration.as_secs()).ok())
-                .flatten()
-                .and_then(|seconds| Interval::from_seconds(seconds).ok()),
             "must be 1s to 255s, in whole seconds",
             "version 2 counts seconds, in eight bits (RFC 3768, section 5.3.7)",
         ),
         Version::V3 => (
-            duration
-                .subsec_nanos()
-                .is_multiple_of(10_000_000)
-                .then(|| u16::try_from(duration.as_millis() / 10).ok())
-                .flatten()
-                .and_then(|centiseconds| Interval::from_centiseconds(centiseconds).ok()),
             "must be 10ms to 40.95s, in steps of 10ms",
             "version 3 counts centiseconds, in twelve bits (RFC 9568, section 5.2.7)",
         ),
     };
-    interval.ok_or_else(|| {
-        let number = version.get_ref().number();
-        let message = format!("advert_int is out of range for version {number}");
-        let diagnostic = Diagnostic::error(advert_int.span(), message, label)
-            .beside(version.span(), format!("version {number}"))
-            .note(note);
-        problems.report(match version.get_ref() {
-            Version::V2 if duration < Duration::from_secs(1) && !duration.is_zero() => {
-                diagnostic.help("`version = 3` on all routers allows intervals below a second")
-            }
-            Version::V2 | Version::V3 => diagnostic.help("`\"1s\"` is usual"),
-        })
-    })
+    let number = version.get_ref().number();
+    let message = format!("advert_int is out of range for version {number}");
+    let diagnostic = Diagnostic::error(advert_int.span(), message, label)
+        .beside(version.span(), format!("version {number}"))
+        .note(note);
+    Err(problems.report(match version.get_ref() {
+        Version::V2 if duration < Duration::from_secs(1) && !duration.is_zero() => {
+            diagnostic.help("`version = 3` on all routers allows intervals below a second")
+        }
+        Version::V2 | Version::V3 => diagnostic.help("`\"1s\"` is usual"),
+    }))
 }
 
-/// The password of `authentication = { auth_type = "pass", auth_pass = "…" }`.
-fn authentication(
-    section: &mut Section<'_, '_>,
-    version: Option<&Spanned<Version>>,
-) -> Result<Option<Password>, Reported> {
-    let example = r#"authentication = { auth_type = "pass", auth_pass = "1111" }"#;
-    let Some(authentication) = section.optional("authentication", |value, problems| {
-        let mut table = Section::open(value, "authentication", example, problems)?;
-        let auth_type = table.required(
-            "auth_type",
-            "\"pass\"",
-            choice("auth_type", &[("pass", ())], &["ah"]),
-        );
-        let auth_pass = table.required("auth_pass", "\"1111\"", text);
-        table.close();
-        auth_type?;
-        auth_pass
-    })?
-    else {
-        return Ok(None);
+/// Checks that the version has authentication, and warns of a password that is not sent as it is written.
+fn check_authentication(
+    authentication: &Spanned<RawAuthentication>,
+    version: &Field<Version>,
+    problems: &mut Problems,
+) -> Result<(), Reported> {
+    let (Ok(_), Ok(password)) = (
+        &authentication.get_ref().auth_type,
+        &authentication.get_ref().auth_pass,
+    ) else {
+        return Err(Reported);
     };
-    let password = authentication.get_ref();
-    match version.map(Spanned::get_ref) {
-        Some(Version::V3) => {
-            let version = version.map_or(section.span(), Spanned::span);
-            let diagnostic = Diagnostic::error(
-                authentication.span(),
-                "version 3 has no authentication",
-                "cannot be sent",
-            )
-            .beside(version, "version 3")
-            .note("RFC 9568, section 9: it was taken out of the protocol, as it protected nothing")
-            .help("remove `authentication`, or use `version = 2`");
-            return Err(section.problems().report(diagnostic));
-        }
-        Some(Version::V2) | None => {}
+    if let Ok(version) = version
+        && *version.get_ref() == Version::V3
+    {
+        let diagnostic = Diagnostic::error(
+            authentication.span(),
+            "version 3 has no authentication",
+            "cannot be sent",
+        )
+        .beside(version.span(), "version 3")
+        .note("RFC 9568, section 9: it was taken out of the protocol, as it protected nothing")
+        .help("remove `authentication`, or use `version = 2`");
+        return Err(problems.report(diagnostic));
     }
-    if password.get_ref().len() > 8 {
+    let Name(written) = password.get_ref();
+    if written.len() > 8 {
         let diagnostic = Diagnostic::warning(
             password.span(),
             "auth_pass is longer than 8 bytes: the rest is not sent",
-            format!("{} bytes", password.get_ref().len()),
+            format!("{} bytes", written.len()),
         )
         .note("the field has 8 bytes (RFC 2338, section 5.3.6.2); Keepalived truncates it in the same way");
-        let diagnostic = match password.get_ref().get(..8) {
+        let diagnostic = match written.get(..8) {
             Some(sent) => diagnostic.help(format!("`\"{}\"` is the same password", sent.escape_debug())),
             None => diagnostic,
         };
-        section.problems().report(diagnostic);
+        problems.report(diagnostic);
     }
-    Ok(Some(Password::new(password.get_ref())))
+    Ok(())
 }
 
-/// The addresses of `virtual_ipaddress`, on `own_device` where they do not name another.
-fn virtual_addresses(section: &mut Section<'_, '_>, own_device: Option<&str>) -> Elements<RawAddress> {
-    let addresses = section.required(
-        "virtual_ipaddress",
-        "[\"10.0.0.3/24\"]",
-        array(|value, problems| virtual_address(value, own_device, problems)),
-    );
-    let addresses = match addresses {
-        Ok(addresses) => addresses,
-        Err(reported) => return vec![Err(reported)],
-    };
+/// Checks how many addresses there are, and their labels against the interface of each, which is `own` where it names
+/// none.
+fn check_addresses(
+    addresses: &mut Spanned<List<RawAddress>>,
+    own: Option<&InterfaceName>,
+    problems: &mut Problems,
+) -> Result<(), Reported> {
     let span = addresses.span();
-    let count = addresses.get_ref().len();
+    let List(elements) = addresses.get_mut();
+    let count = elements.len();
     if count == 0 {
         let diagnostic = Diagnostic::error(span, "a virtual router needs a virtual address", "empty");
-        return vec![Err(section
-            .problems()
-            .report(diagnostic.help("for example `[\"10.0.0.3/24\"]`")))];
+        return Err(problems.report(diagnostic.help("for example `[\"10.0.0.3/24\"]`")));
     }
     if count > ADDRESSES_MAXIMUM {
         let diagnostic = Diagnostic::error(
@@ -285,90 +369,14 @@ fn virtual_addresses(section: &mut Section<'_, '_>, own_device: Option<&str>) ->
             format!("an advertisement carries at most {ADDRESSES_MAXIMUM} addresses"),
             format!("{count} addresses"),
         );
-        return vec![Err(section
-            .problems()
-            .report(diagnostic.help("divide them among several instances")))];
+        return Err(problems.report(diagnostic.help("divide them among several instances")));
     }
-    addresses.into_inner()
-}
-
-/// One address: a string, or a table with its device and label.
-fn virtual_address(
-    value: &Value<'_>,
-    own_device: Option<&str>,
-    problems: &mut Problems,
-) -> Result<RawAddress, Reported> {
-    if matches!(value.get_ref(), DeValue::String(_)) {
-        return Ok(RawAddress {
-            address: VirtualAddress {
-                address: network_address(value, problems)?,
-                device: None,
-                label: None,
-            },
-            device: None,
-        });
+    for element in elements {
+        if let Ok(address) = element
+            && let Err(reported) = address.get_ref().check_label(own, problems)
+        {
+            *element = Err(reported);
+        }
     }
-    if !matches!(value.get_ref(), DeValue::Table(_)) {
-        return Err(wrong_type(value, "an address in a string, or a table", problems));
-    }
-    let example = r#"{ address = "10.0.0.4/32", dev = "eth0", label = "eth0:1" }"#;
-    let mut section = Section::open(value, "virtual_ipaddress", example, problems)?;
-    let address = section.required("address", "\"10.0.0.4/32\"", network_address);
-    let device = section.optional("dev", device);
-    let label_device = match &device {
-        Ok(Some(device)) => Some(device.get_ref().as_str()),
-        Ok(None) => own_device,
-        Err(_) => None,
-    };
-    let label = section.optional("label", label(label_device));
-    section.close();
-    let device = device?;
-    Ok(RawAddress {
-        address: VirtualAddress {
-            address: address?.into_inner(),
-            device: device.as_ref().map(|device| device.get_ref().clone()),
-            label: label?.map(Spanned::into_inner),
-        },
-        device,
-    })
-}
-
-/// An address with its prefix length, which is that of a single host if it is not written.
-fn network_address(value: &Value<'_>, problems: &mut Problems) -> Result<IpNet, Reported> {
-    let text = text(value, problems)?;
-    let (host, length) = match text.split_once('/') {
-        Some((host, length)) => (host, Some(length)),
-        None => (text.as_str(), None),
-    };
-    let Ok(address) = host.parse::<IpAddr>() else {
-        let diagnostic = Diagnostic::error(value.span(), "this is no IP address", "expected an IP address");
-        return Err(problems.report(diagnostic.help("for example `\"10.0.0.3/24\"`")));
-    };
-    unicast(address, value, problems)?;
-    if address.is_ipv6() {
-        let diagnostic = Diagnostic::error(
-            value.span(),
-            "virtual_ipaddress of IPv6 is not supported by this version of lbd",
-            "an IPv6 address",
-        );
-        let help = "services with IPv6 addresses work, if something else brings their packets here";
-        return Err(problems.report(diagnostic.help(help)));
-    }
-    let host_length = 32;
-    let length = match length {
-        None => host_length,
-        Some(length) => match length.parse::<u8>() {
-            Ok(length) if length <= host_length => length,
-            Ok(_) | Err(_) => {
-                let diagnostic = Diagnostic::error(
-                    value.span(),
-                    "the prefix length is out of range",
-                    format!("must be 0 to {host_length}"),
-                );
-                return Err(problems.report(diagnostic));
-            }
-        },
-    };
-    // Never out of range, as was just seen.
-    IpNet::new(address, length).map_err(|_| Reported)
+    Ok(())
 }

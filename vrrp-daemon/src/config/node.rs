@@ -4,123 +4,80 @@ use toml::Spanned;
 
 use crate::model::{Attach, Dataplane, Node, XdpMode};
 
-use super::section::{Problems, Reported, Section, Value};
-use super::value::{array, choice, device, integer, path, text};
+use super::section::{Field, Reported};
+use super::table::{Optional, TableCheck, default, optional, table};
+use super::value::{AbsolutePath, FlowTableSize, InterfaceName, List, Name};
 
 /// Where the daemon listens unless configured otherwise.
 pub(super) const CONTROL_SOCKET: &str = "/run/lbd/lbd.sock";
-const PIN_DIR: &str = "/sys/fs/bpf/lbd";
-const STATE_DIR: &str = "/var/lib/lbd";
 
-/// How many connections a flow table may have room for: a bucket for each of a few CPUs at the least, and what the
-/// kernel can allocate at the most (each takes about a hundred bytes).
-const FLOW_TABLE_SIZES: std::ops::RangeInclusive<u32> = 1_024..=1 << 27;
-
-/// The table `[node]` of a file that has none.
-pub(super) fn default_node() -> Node {
-    Node {
-        router_id: None,
-        control_socket: CONTROL_SOCKET.into(),
-        pin_dir: PIN_DIR.into(),
-        state_dir: STATE_DIR.into(),
+table! {
+    /// The node itself.
+    struct RawNode in "[node]" {
+        /// The name of this node in status and logs; by default the host's name.
+        router_id: Optional<Name> = optional(r#""lb1""#).shown(),
+        /// Where the daemon listens for the commands `lbd status`, `lbd reload` and so on.
+        control_socket: Field<AbsolutePath> = default(AbsolutePath(CONTROL_SOCKET.into())),
+        /// Where BPF maps and links are pinned. Elsewhere than on a bpffs, the daemon mounts one there.
+        pin_dir: Field<AbsolutePath> = default(AbsolutePath("/sys/fs/bpf/lbd".into())),
+        /// Where the daemon keeps files of its own: SIGUSR1 has it write its status there, to status.json.
+        state_dir: Field<AbsolutePath> = default(AbsolutePath("/var/lib/lbd".into())),
     }
 }
 
-/// Reads `[node]`.
-pub(super) fn node(value: &Value<'_>, problems: &mut Problems) -> Result<Node, Reported> {
-    let mut section = Section::open(value, "node", "[node]", problems)?;
-    let default = default_node();
-    let router_id = section.optional("router_id", text);
-    let control_socket = section.defaulted("control_socket", default.control_socket, path);
-    let pin_dir = section.defaulted("pin_dir", default.pin_dir, path);
-    let state_dir = section.defaulted("state_dir", default.state_dir, path);
-    section.close();
-    Ok(Node {
-        router_id: router_id?.map(Spanned::into_inner),
-        control_socket: control_socket?.into_inner(),
-        pin_dir: pin_dir?.into_inner(),
-        state_dir: state_dir?.into_inner(),
-    })
-}
+impl TableCheck for RawNode {}
 
-/// The table `[dataplane]`, with the places of its interfaces.
-pub(super) struct RawDataplane {
-    pub(super) interfaces: Vec<Spanned<String>>,
-    xdp_mode: XdpMode,
-    attach: Attach,
-    flow_table_size: u32,
-}
-
-impl Default for RawDataplane {
-    fn default() -> Self {
-        Self {
-            interfaces: Vec::new(),
-            xdp_mode: XdpMode::Auto,
-            attach: Attach::OnMaster,
-            flow_table_size: lb_common::maps::FLOWS4.capacity,
-        }
+impl RawNode {
+    /// What it means.
+    pub(super) fn model(self) -> Result<Node, Reported> {
+        Ok(Node {
+            router_id: self.router_id?.map(|name| name.into_inner().0),
+            control_socket: self.control_socket?.into_inner().0,
+            pin_dir: self.pin_dir?.into_inner().0,
+            state_dir: self.state_dir?.into_inner().0,
+        })
     }
 }
+
+table! {
+    /// The XDP program.
+    struct RawDataplane in "[dataplane]" {
+        /// The interfaces on which packets for the virtual addresses arrive; by default those of the vrrp_instances.
+        interfaces: Optional<List<InterfaceName>> = optional(r#"["eth0"]"#),
+        /// Where the XDP program runs: "native" (in the driver), "generic" (any device, slower), or "auto": native if
+        /// the driver can, else generic, with a warning.
+        xdp_mode: Field<XdpMode> = default(XdpMode::Auto),
+        /// When it is attached: "on_master", or "always", idle on backups, for NICs whose link flaps when it is
+        /// attached. (At the start it is attached to each interface in any case, to know that it can be.)
+        attach: Field<Attach> = default(Attach::OnMaster),
+        /// How many connections each of the two flow tables, IPv4 and IPv6, remembers.
+        flow_table_size: Field<FlowTableSize> = default(FlowTableSize(lb_common::maps::FLOWS4.capacity)),
+    }
+}
+
+impl TableCheck for RawDataplane {}
 
 impl RawDataplane {
-    /// Reads `[dataplane]`.
-    pub(super) fn read(value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
-        let mut section = Section::open(value, "dataplane", "[dataplane]", problems)?;
-        let default = Self::default();
-        let interfaces = section.defaulted("interfaces", Vec::new(), array(device));
-        let xdp_mode = section.defaulted(
-            "xdp_mode",
-            default.xdp_mode,
-            choice(
-                "xdp_mode",
-                &[
-                    ("auto", XdpMode::Auto),
-                    ("native", XdpMode::Native),
-                    ("generic", XdpMode::Generic),
-                ],
-                &[],
-            ),
-        );
-        let attach = section.defaulted(
-            "attach",
-            default.attach,
-            choice(
-                "attach",
-                &[("on_master", Attach::OnMaster), ("always", Attach::Always)],
-                &[],
-            ),
-        );
-        let flow_table_size = section.defaulted(
-            "flow_table_size",
-            default.flow_table_size,
-            integer(
-                "flow_table_size",
-                FLOW_TABLE_SIZES,
-                "the kernel reserves about 100 bytes for each flow, when the daemon starts",
-            ),
-        );
-        section.close();
-        Ok(Self {
-            interfaces: interfaces?.into_inner().into_iter().collect::<Result<_, _>>()?,
-            xdp_mode: xdp_mode?.into_inner(),
-            attach: attach?.into_inner(),
-            flow_table_size: flow_table_size?.into_inner(),
-        })
+    /// The interfaces that are named and could be read.
+    pub(super) fn interfaces(&self) -> impl Iterator<Item = &Spanned<InterfaceName>> {
+        let named = self.interfaces.iter().flatten();
+        named.flat_map(|list| list.get_ref().0.iter().flatten())
     }
 
     /// What it means.
-    pub(super) fn model(&self) -> Dataplane {
+    pub(super) fn model(self) -> Result<Dataplane, Reported> {
         let mut interfaces: Vec<String> = Vec::new();
-        for interface in &self.interfaces {
-            if !interfaces.contains(interface.get_ref()) {
-                interfaces.push(interface.get_ref().clone());
+        for interface in self.interfaces?.map_or_else(Vec::new, |list| list.into_inner().0) {
+            let InterfaceName(interface) = interface?.into_inner();
+            if !interfaces.contains(&interface) {
+                interfaces.push(interface);
             }
         }
-        Dataplane {
+        Ok(Dataplane {
             interfaces,
-            xdp_mode: self.xdp_mode,
-            attach: self.attach,
-            flow_table_size: self.flow_table_size,
-        }
+            xdp_mode: self.xdp_mode?.into_inner(),
+            attach: self.attach?.into_inner(),
+            flow_table_size: self.flow_table_size?.into_inner().0,
+        })
     }
 }

@@ -139,18 +139,6 @@ impl<'a, 'i> Section<'a, 'i> {
             .transpose()
     }
 
-    /// Reads `key`, which has the value `default` if it is not there.
-    pub(super) fn defaulted<T>(
-        &mut self,
-        key: &'static str,
-        default: T,
-        read: impl FnOnce(&Value<'i>, &mut Problems) -> Result<T, Reported>,
-    ) -> Field<T> {
-        Ok(self
-            .optional(key, read)?
-            .unwrap_or_else(|| Spanned::new(self.span(), default)))
-    }
-
     /// Reads `key`, which must be there, or [`Self::close`] reports it; `example` is a value that it might have, as
     /// TOML.
     pub(super) fn required<T>(
@@ -189,8 +177,8 @@ impl<'a, 'i> Section<'a, 'i> {
     }
 
     /// Reports the keys that nobody asked for, and those that are missing, unless one of the former was meant to be
-    /// it.
-    pub(super) fn close(mut self) {
+    /// it. Returns where further problems go.
+    pub(super) fn close(mut self) -> &'a mut Problems {
         let absent: Vec<&str> = self
             .known
             .iter()
@@ -216,7 +204,7 @@ impl<'a, 'i> Section<'a, 'i> {
         }
         // What could not be read may be what is missing.
         if self.missing.is_empty() || !self.problems.damaged.is_empty() {
-            return;
+            return self.problems;
         }
         let (keys, examples): (Vec<&str>, Vec<String>) = self.missing.iter().cloned().unzip();
         let keys = suggest::list(&keys, "and");
@@ -228,6 +216,7 @@ impl<'a, 'i> Section<'a, 'i> {
         );
         self.problems
             .report(diagnostic.help(format!("for example {}", examples.join(", "))));
+        self.problems
     }
 
     /// What people call the table.

@@ -10,99 +10,77 @@ use toml::Spanned;
 use crate::model::{Protocol, RealServer, Scheduler, ServiceAddress, TcpCheck, VirtualService, Weight};
 
 use super::diagnostic::Diagnostic;
-use super::instance::own;
-use super::section::{Field, Problems, Reported, Section, Value};
-use super::value::{address, choice, duration, integer, positive_duration};
-
-/// The schedulers of IPVS that are not built.
-const LATER_SCHEDULERS: &[&str] = &[
-    "lc", "wlc", "sh", "dh", "mh", "sed", "nq", "fo", "ovf", "lblc", "lblcr",
-];
+use super::instance::{own, own_optional};
+use super::section::{Field, Problems, Reported};
+use super::table::{Optional, Several, TableCheck, default, optional, required, several, table};
+use super::value::{Forwarding, Port, Retries, Rise, Timeout};
 
 const PORT_NOTE: &str =
     "with direct routing, packets reach the real server with the port that the client used";
 
-/// A virtual service as it was written, with the places that the checks across tables point at.
-pub(super) struct RawServer {
-    pub(super) address: Field<IpAddr>,
-    pub(super) port: Field<u16>,
-    pub(super) protocol: Field<Protocol>,
-    /// Where the table begins.
-    pub(super) header: Range<usize>,
-    pub(super) real_servers: Vec<Result<RawRealServer, Reported>>,
-    scheduler: Field<Scheduler>,
-    forward: Field<()>,
-    delay_loop: Field<Duration>,
+table! {
+    /// A service on one of these addresses.
+    struct RawServer in "[[virtual_server]]" {
+        /// The address that clients use.
+        address: Field<IpAddr> = required(r#""10.0.0.3""#),
+        /// The port that clients use.
+        port: Field<Port> = required("80"),
+        /// The transport protocol.
+        protocol: Field<Protocol> = default(Protocol::Tcp),
+        /// Who picks the real server of a new connection: "wrr" (in proportion to the weights) or "rr" (each in turn).
+        lb_algo: Field<Scheduler> = default(Scheduler::WeightedRoundRobin),
+        /// How packets reach the real servers: "dr" (direct routing). Each real server has the virtual address on its
+        /// loopback interface, does not answer ARP for it, and answers clients straight.
+        lb_kind: Field<Forwarding> = default(Forwarding::DirectRouting),
+        /// The interval between two health checks of a real server.
+        delay_loop: Field<Timeout> = default(Timeout(Duration::from_secs(6))),
+        real_server: Several<RawRealServer> = several(),
+    }
 }
 
-/// A real server as it was written.
-pub(super) struct RawRealServer {
-    pub(super) address: Field<IpAddr>,
-    pub(super) port: Result<Option<Spanned<u16>>, Reported>,
-    weight: Field<u16>,
-    check: Result<Option<RawCheck>, Reported>,
+table! {
+    /// One of the servers behind it.
+    struct RawRealServer in "[[virtual_server.real_server]]" {
+        /// Its own address, unlike the virtual one.
+        address: Field<IpAddr> = required(r#""10.0.0.11""#),
+        /// With direct routing, the port of the service.
+        port: Optional<Port> = optional("80"),
+        /// Its share of new connections; 0: known connections go on, new ones go elsewhere.
+        weight: Field<Weight> = default(Weight::new(1)).shown("3"),
+        /// The health check: a TCP connection. All keys have defaults, so `{}` is a check; without `tcp_check`, the
+        /// server counts as up.
+        tcp_check: Optional<RawCheck> =
+            optional(r#"{ connect_timeout = "3s", retry = 3, delay_before_retry = "3s" }"#).shown(),
+    }
 }
 
-/// A `tcp_check` as it was written.
-#[derive(Clone, Copy)]
-struct RawCheck {
-    connect_port: Option<u16>,
-    connect_timeout: Duration,
-    retry: u32,
-    delay_before_retry: Duration,
-    rise: u32,
+table! {
+    /// A health check that opens a TCP connection.
+    struct RawCheck in "tcp_check = {}" {
+        /// Where to connect to; by default the port of the service.
+        connect_port: Optional<Port> = optional("80"),
+        /// How long it may take.
+        connect_timeout: Field<Timeout> = default(Timeout(Duration::from_secs(5))),
+        /// Attempts after a failed one.
+        retry: Field<Retries> = default(Retries(1)),
+        /// The pause before each of them.
+        delay_before_retry: Field<Duration> = default(Duration::from_secs(1)),
+        /// Successes in a row that bring the server back.
+        rise: Field<Rise> = default(Rise(1)),
+    }
 }
+
+impl TableCheck for RawServer {}
+impl TableCheck for RawRealServer {}
+impl TableCheck for RawCheck {}
 
 impl RawServer {
-    /// Reads a table `[[virtual_server]]`.
-    pub(super) fn read(value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
-        let mut section = Section::open(value, "virtual_server", "[[virtual_server]]", problems)?;
-        let raw = Self {
-            header: section.span(),
-            address: section.required("address", "\"10.0.0.3\"", address),
-            port: section.required("port", "80", port),
-            protocol: section.defaulted(
-                "protocol",
-                Protocol::Tcp,
-                choice(
-                    "protocol",
-                    &[("tcp", Protocol::Tcp), ("udp", Protocol::Udp)],
-                    &["sctp"],
-                ),
-            ),
-            scheduler: section.defaulted(
-                "lb_algo",
-                Scheduler::WeightedRoundRobin,
-                choice(
-                    "lb_algo",
-                    &[
-                        ("wrr", Scheduler::WeightedRoundRobin),
-                        ("rr", Scheduler::RoundRobin),
-                    ],
-                    LATER_SCHEDULERS,
-                ),
-            ),
-            forward: section.defaulted("lb_kind", (), choice("lb_kind", &[("dr", ())], &["nat", "tun"])),
-            delay_loop: section.defaulted(
-                "delay_loop",
-                Duration::from_secs(6),
-                positive_duration("delay_loop", "6s"),
-            ),
-            real_servers: section.tables(
-                "real_server",
-                "[[virtual_server.real_server]]",
-                RawRealServer::read,
-            ),
-        };
-        section.close();
-        Ok(raw)
-    }
-
     /// What names the service, if that could be read.
     pub(super) fn service_address(&self) -> Result<ServiceAddress, Reported> {
+        let Port(port) = own(&self.port)?;
         Ok(ServiceAddress {
             address: own(&self.address)?,
-            port: own(&self.port)?,
+            port,
             protocol: own(&self.protocol)?,
         })
     }
@@ -110,9 +88,10 @@ impl RawServer {
     /// What it means.
     pub(super) fn model(&self) -> Result<VirtualService, Reported> {
         let address = self.service_address()?;
-        own(&self.forward)?;
+        own(&self.lb_kind)?;
+        let Timeout(delay_loop) = own(&self.delay_loop)?;
         let real_servers: Result<Vec<RealServer>, Reported> = self
-            .real_servers
+            .real_server
             .iter()
             .map(|real_server| match real_server {
                 Ok(real_server) => real_server.model(address.port),
@@ -121,122 +100,67 @@ impl RawServer {
             .collect();
         Ok(VirtualService {
             address,
-            scheduler: own(&self.scheduler)?,
-            delay_loop: own(&self.delay_loop)?,
+            scheduler: own(&self.lb_algo)?,
+            delay_loop,
             real_servers: real_servers?,
         })
     }
 }
 
 impl RawRealServer {
-    fn read(value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
-        let mut section = Section::open(value, "real_server", "[[virtual_server.real_server]]", problems)?;
-        let raw = Self {
-            address: section.required("address", "\"10.0.0.11\"", address),
-            port: section.optional("port", port),
-            weight: section.defaulted(
-                "weight",
-                1,
-                integer(
-                    "weight",
-                    0..=u16::MAX,
-                    "weights are relative to each other; 0 drains: known connections go on, no new ones come",
-                ),
-            ),
-            check: section
-                .optional("tcp_check", RawCheck::read)
-                .map(|check| check.map(Spanned::into_inner)),
-        };
-        section.close();
-        Ok(raw)
-    }
-
     /// What it means in a service of port `service_port`.
     fn model(&self, service_port: u16) -> Result<RealServer, Reported> {
         if let Err(reported) = &self.port {
             return Err(*reported);
         }
+        let check = match &self.tcp_check {
+            Ok(Some(check)) => Some(check.get_ref().model(service_port)?),
+            Ok(None) => None,
+            Err(reported) => return Err(*reported),
+        };
         Ok(RealServer {
             address: own(&self.address)?,
-            weight: Weight::new(own(&self.weight)?),
-            check: self.check?.map(|check| TcpCheck {
-                port: check.connect_port.unwrap_or(service_port),
-                connect_timeout: check.connect_timeout,
-                retry: check.retry,
-                delay_before_retry: check.delay_before_retry,
-                rise: check.rise,
-            }),
+            weight: own(&self.weight)?,
+            check,
         })
     }
 }
 
 impl RawCheck {
-    fn read(value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
-        let mut section = Section::open(value, "tcp_check", "tcp_check = {}", problems)?;
-        let connect_port = section.optional("connect_port", port);
-        let connect_timeout = section.defaulted(
-            "connect_timeout",
-            Duration::from_secs(5),
-            positive_duration("connect_timeout", "5s"),
-        );
-        let retry = section.defaulted(
-            "retry",
-            1,
-            integer(
-                "retry",
-                0..=u32::MAX,
-                "how many more attempts follow a failed one",
-            ),
-        );
-        let delay_before_retry =
-            section.defaulted("delay_before_retry", Duration::from_secs(1), duration("1s"));
-        let rise = section.defaulted(
-            "rise",
-            1,
-            integer(
-                "rise",
-                1..=u32::MAX,
-                "how many successes in a row bring a server back",
-            ),
-        );
-        section.close();
-        Ok(Self {
-            connect_port: connect_port?.map(Spanned::into_inner),
-            connect_timeout: connect_timeout?.into_inner(),
-            retry: retry?.into_inner(),
-            delay_before_retry: delay_before_retry?.into_inner(),
-            rise: rise?.into_inner(),
+    /// What it means in a service of port `service_port`.
+    fn model(&self, service_port: u16) -> Result<TcpCheck, Reported> {
+        let Timeout(connect_timeout) = own(&self.connect_timeout)?;
+        let Retries(retry) = own(&self.retry)?;
+        let Rise(rise) = own(&self.rise)?;
+        Ok(TcpCheck {
+            port: own_optional(&self.connect_port)?.map_or(service_port, |Port(port)| port),
+            connect_timeout,
+            retry,
+            delay_before_retry: own(&self.delay_before_retry)?,
+            rise,
         })
     }
 }
 
-fn port(value: &Value<'_>, problems: &mut Problems) -> Result<u16, Reported> {
-    integer(
-        "port",
-        1..=u16::MAX,
-        "ports are 1 to 65535; a service of all ports is not supported",
-    )(value, problems)
-}
-
 /// Checks what concerns one service: its real servers among each other and against the service.
 pub(super) fn check_real_servers(server: &RawServer, problems: &mut Problems) {
-    if server.real_servers.is_empty() {
+    if server.real_server.is_empty() {
         let diagnostic = Diagnostic::warning(
-            server.header.clone(),
+            server.place.clone(),
             "a virtual server without a real server answers nobody",
             "has no real_server",
         );
         problems.report(diagnostic.help("add a `[[virtual_server.real_server]]`"));
     }
     let mut seen = HashMap::new();
-    for real_server in server.real_servers.iter().flatten() {
+    for real_server in server.real_server.iter().flatten() {
         if let (Ok(port), Ok(Some(real_port))) = (&server.port, &real_server.port)
             && port.get_ref() != real_port.get_ref()
         {
             let diagnostic = Diagnostic::error(
                 real_port.span(),
                 "the port of a real server differs from its service's",
-                format!("must be {}", port.get_ref()),
+                format!("must be {}", port.get_ref().0),
             )
             .beside(port.span(), "the port of the service");
             let help = "leave `port` out, or let the real server listen on the port of the service";

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::table::Table;
 use super::*;
 use crate::model::{Attach, InitialState, Protocol, Scheduler, Version, XdpMode};
 
@@ -111,6 +112,62 @@ fn the_example_means_what_it_says() {
 
 /// The sample configuration, as it is installed.
 const SAMPLE: &str = include_str!("../../../packaging/lbd.toml");
+
+#[test]
+fn the_sample_is_what_the_tables_of_keys_yield() {
+    assert!(
+        sample() == SAMPLE,
+        "packaging/lbd.toml is not what the tables of keys yield. To bring it up to date:\n\
+         cargo run -p vrrp-daemon -- sample-config > lbd.toml.new && mv lbd.toml.new packaging/lbd.toml\n\
+         What they yield:\n{}",
+        sample()
+    );
+}
+
+/// `keys` and all below them.
+fn all_keys(keys: Vec<table::Key>) -> Vec<table::Key> {
+    let below = |key: table::Key| [all_keys(key.keys.clone()), vec![key]].concat();
+    keys.into_iter().flat_map(below).collect()
+}
+
+#[test]
+fn every_key_says_what_it_is_for() {
+    let keys = all_keys(RawFile::list_keys());
+    assert!(keys.iter().any(|key| key.name == "delay_before_retry"));
+    for key in keys {
+        assert!(
+            !key.documentation.is_empty(),
+            "`{}` needs a doc comment",
+            key.name
+        );
+    }
+}
+
+/// What an inline table does not say has the value that its documentation tells.
+#[test]
+fn the_keys_of_inline_tables_have_the_defaults_that_they_tell() {
+    let keys = all_keys(RawFile::list_keys());
+    let tcp_check = keys
+        .iter()
+        .find(|key| key.name == "tcp_check")
+        .expect("there is one");
+    let told: Vec<String> = tcp_check
+        .keys
+        .iter()
+        .filter_map(|key| match &key.presence {
+            table::Presence::Default { default, .. } => Some(format!("{} = {default}", key.name)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told.len(), 4);
+    let with = |check: &str| {
+        let written = "{ connect_timeout = \"3s\", retry = 3, delay_before_retry = \"3s\" }";
+        parse(&edited(&[(written, check)]))
+            .expect("no errors")
+            .configuration
+    };
+    assert_eq!(with(&format!("{{ {} }}", told.join(", "))), with("{}"));
+}
 
 #[test]
 fn the_sample_parses() {

@@ -122,6 +122,16 @@ pub enum Version {
 }
 
 impl Version {
+    /// The version of number `number`, if there is one.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            2 => Some(Self::V2),
+            3 => Some(Self::V3),
+            _ => None,
+        }
+    }
+
     /// The number on the wire.
     #[must_use]
     pub const fn number(self) -> u8 {

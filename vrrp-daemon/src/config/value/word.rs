@@ -1,0 +1,112 @@
+//! Choices: strings of a few words each.
+
+use toml::de::DeValue;
+
+use crate::config::diagnostic::Diagnostic;
+use crate::config::section::{Problems, Reported, Value};
+use crate::config::suggest;
+use crate::model::{Attach, InitialState, Protocol, Scheduler, XdpMode};
+
+use super::{Asked, ConfigValue, WriteToml, wrong_type};
+
+/// Something that is on or off.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum Switch {
+    On,
+    Off,
+}
+
+/// How packets reach the real servers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum Forwarding {
+    DirectRouting,
+}
+
+/// How an advertisement is authenticated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum AuthType {
+    Password,
+}
+
+/// Makes enums the types of keys: the word for each meaning, and after `later` the words that the design knows, but
+/// that are not built.
+macro_rules! words {
+    ($($type:ident { $($word:literal = $meaning:ident),+ } $(later $later:expr)?;)+) => {$(
+        impl $type {
+            const WORDS: &[(&'static str, Self)] = &[$(($word, Self::$meaning)),+];
+        }
+
+        impl ConfigValue for $type {
+            fn accepts() -> String {
+                quoted_words(&[$($word),+])
+            }
+
+            fn read(asked: &Asked<'_>, value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
+                let later: &[&str] = &[];
+                $(let later = [later, $later].concat();)?
+                choice(asked, Self::WORDS, &later, value, problems)
+            }
+        }
+
+        impl WriteToml for $type {
+            fn to_toml(&self) -> String {
+                let word = Self::WORDS.iter().find(|(_, meaning)| meaning == self);
+                format!("\"{}\"", word.map_or("", |(word, _)| word))
+            }
+        }
+    )+};
+}
+
+words! {
+    XdpMode { "auto" = Auto, "native" = Native, "generic" = Generic };
+    Attach { "on_master" = OnMaster, "always" = Always };
+    InitialState { "backup" = Backup, "master" = Master };
+    AuthType { "pass" = Password } later &["ah"];
+    Switch { "on" = On, "off" = Off };
+    Protocol { "tcp" = Tcp, "udp" = Udp } later &["sctp"];
+    Scheduler { "wrr" = WeightedRoundRobin, "rr" = RoundRobin } later &[
+        "lc", "wlc", "sh", "dh", "mh", "sed", "nq", "fo", "ovf", "lblc", "lblcr",
+    ];
+    Forwarding { "dr" = DirectRouting } later &["nat", "tun"];
+}
+
+/// One of `words`; of those of `later`, it is said that they are not built.
+fn choice<T: Copy>(
+    asked: &Asked<'_>,
+    words: &[(&'static str, T)],
+    later: &[&str],
+    value: &Value<'_>,
+    problems: &mut Problems,
+) -> Result<T, Reported> {
+    let DeValue::String(word) = value.get_ref() else {
+        return Err(wrong_type(value, "a string", problems));
+    };
+    let word: &str = word;
+    if let Some((_, meaning)) = words.iter().find(|(known, _)| *known == word) {
+        return Ok(*meaning);
+    }
+    let what = asked.key;
+    let known: Vec<&str> = words.iter().map(|(known, _)| *known).collect();
+    if later.contains(&word) {
+        let diagnostic = Diagnostic::error(
+            value.span(),
+            format!("{what} `{word}` is not supported by this version of lbd"),
+            "not supported yet",
+        );
+        return Err(problems.report(diagnostic.help(format!("supported: {}", suggest::list(&known, "and")))));
+    }
+    let diagnostic = Diagnostic::error(
+        value.span(),
+        format!("there is no {what} `{}`", word.escape_debug()),
+        "unknown value",
+    );
+    Err(problems.report(match suggest::closest(word, &known) {
+        Some(known) => diagnostic.help(format!("did you mean `\"{known}\"`?")),
+        None => diagnostic.help(format!("choose {}", suggest::list(&known, "or"))),
+    }))
+}
+
+/// `"a", "b" or "c"`.
+fn quoted_words(words: &[&str]) -> String {
+    suggest::list(words, "or").replace('`', "\"")
+}
