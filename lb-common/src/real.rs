@@ -15,6 +15,10 @@ pub struct Real {
     pub generation: u32,
     /// [`crate::Service::index`] of the service.
     pub service: u32,
+    /// The server's own port; with direct routing the service's.
+    pub port: u16,
+    /// Zero.
+    pub _reserved: u16,
     /// Bits of [`real_flags`].
     pub flags: u32,
     /// The interface that the server is reached by.
@@ -25,7 +29,7 @@ pub struct Real {
     pub source_mac: [u8; 6],
 }
 
-const _: () = assert!(size_of::<Real>() == 44);
+const _: () = assert!(size_of::<Real>() == 48);
 
 /// Bits of [`Real::flags`].
 pub mod real_flags {

@@ -128,6 +128,8 @@ fn dataplane() -> Result<Dataplane> {
         for slot in slots {
             let real = Real {
                 address: Address::v4([10, 0, 0, 11]),
+                port: 80,
+                _reserved: 0,
                 generation: 1,
                 service: index,
                 flags: real_flags::USABLE,

@@ -107,6 +107,8 @@ pub(crate) fn mac(slot: u32) -> [u8; 6] {
 pub(crate) fn real(slot: u32, of_service: u32) -> Real {
     Real {
         address: Address::v4([10, 0, 0, slot as u8]),
+        port: 80,
+        _reserved: 0,
         generation: 1,
         service: of_service,
         flags: real_flags::USABLE,

@@ -1,13 +1,15 @@
 //! The tables `[[virtual_server]]`, with their real servers.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::Duration;
 
 use toml::Spanned;
 
-use crate::model::{Protocol, RealServer, Scheduler, ServiceAddress, TcpCheck, VirtualService, Weight};
+use crate::model::{
+    Check, CheckKind, CheckTiming, Protocol, RealServer, Scheduler, ServiceAddress, VirtualService, Weight,
+};
 
 use super::diagnostic::Diagnostic;
 use super::instance::{own, own_optional};
@@ -79,7 +81,7 @@ impl RawServer {
     pub(super) fn service_address(&self) -> Result<ServiceAddress, Reported> {
         let Port(port) = own(&self.port)?;
         Ok(ServiceAddress {
-            address: own(&self.address)?,
+            ip: own(&self.address)?,
             port,
             protocol: own(&self.protocol)?,
         })
@@ -94,50 +96,56 @@ impl RawServer {
             .real_server
             .iter()
             .map(|real_server| match real_server {
-                Ok(real_server) => real_server.model(address.port),
+                Ok(real_server) => real_server.model(address.port, delay_loop),
                 Err(reported) => Err(*reported),
             })
             .collect();
         Ok(VirtualService {
             address,
             scheduler: own(&self.lb_algo)?,
-            delay_loop,
             real_servers: real_servers?,
         })
     }
 }
 
 impl RawRealServer {
-    /// What it means in a service of port `service_port`.
-    fn model(&self, service_port: u16) -> Result<RealServer, Reported> {
+    /// What it means in a service of port `service_port` whose real servers are checked every `delay_loop`.
+    fn model(&self, service_port: u16, delay_loop: Duration) -> Result<RealServer, Reported> {
         if let Err(reported) = &self.port {
             return Err(*reported);
         }
-        let check = match &self.tcp_check {
-            Ok(Some(check)) => Some(check.get_ref().model(service_port)?),
-            Ok(None) => None,
+        let address = SocketAddr::new(own(&self.address)?, service_port);
+        let checks = match &self.tcp_check {
+            Ok(Some(check)) => vec![check.get_ref().model(address, delay_loop)?],
+            Ok(None) => Vec::new(),
             Err(reported) => return Err(*reported),
         };
         Ok(RealServer {
-            address: own(&self.address)?,
+            address,
             weight: own(&self.weight)?,
-            check,
+            checks,
         })
     }
 }
 
 impl RawCheck {
-    /// What it means in a service of port `service_port`.
-    fn model(&self, service_port: u16) -> Result<TcpCheck, Reported> {
+    /// What it means for the real server at `real_server` in a service of this `delay_loop`.
+    fn model(&self, real_server: SocketAddr, delay_loop: Duration) -> Result<Check, Reported> {
         let Timeout(connect_timeout) = own(&self.connect_timeout)?;
         let Retries(retry) = own(&self.retry)?;
         let Rise(rise) = own(&self.rise)?;
-        Ok(TcpCheck {
-            port: own_optional(&self.connect_port)?.map_or(service_port, |Port(port)| port),
-            connect_timeout,
-            retry,
-            delay_before_retry: own(&self.delay_before_retry)?,
-            rise,
+        let port = own_optional(&self.connect_port)?.map_or(real_server.port(), |Port(port)| port);
+        Ok(Check {
+            timing: CheckTiming {
+                delay_loop,
+                retry,
+                delay_before_retry: own(&self.delay_before_retry)?,
+                rise,
+            },
+            kind: CheckKind::Tcp {
+                target: SocketAddr::new(real_server.ip(), port),
+                connect_timeout,
+            },
         })
     }
 }

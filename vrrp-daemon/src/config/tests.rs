@@ -2,14 +2,15 @@
 
 mod diagnostics;
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::table::Table;
 use super::*;
-use crate::model::{Attach, InitialState, Protocol, Scheduler, Version, XdpMode};
+use crate::model::{
+    Attach, Check, CheckKind, CheckTiming, InitialState, Protocol, Scheduler, Version, XdpMode,
+};
 
 /// The example of the design, and of the README.
 const EXAMPLE: &str = r#"
@@ -98,16 +99,26 @@ fn the_example_means_what_it_says() {
     };
     assert_eq!(service.address.to_string(), "10.0.0.3:80/tcp");
     assert_eq!(service.scheduler, Scheduler::WeightedRoundRobin);
-    assert_eq!(service.delay_loop, Duration::from_secs(6));
     let [real_server] = &service.real_servers[..] else {
         panic!("one real server");
     };
-    assert_eq!(real_server.address, IpAddr::from([10, 0, 0, 11]));
+    assert_eq!(real_server.address.to_string(), "10.0.0.11:80");
     assert_eq!(real_server.weight.get(), 3);
-    let check = real_server.check.expect("it has one");
-    assert_eq!((check.port, check.retry, check.rise), (80, 3, 1));
-    assert_eq!(check.connect_timeout, Duration::from_secs(3));
-    assert_eq!(check.delay_before_retry, Duration::from_secs(3));
+    assert_eq!(
+        real_server.checks,
+        [Check {
+            timing: CheckTiming {
+                delay_loop: Duration::from_secs(6),
+                retry: 3,
+                delay_before_retry: Duration::from_secs(3),
+                rise: 1,
+            },
+            kind: CheckKind::Tcp {
+                target: real_server.address,
+                connect_timeout: Duration::from_secs(3),
+            },
+        }]
+    );
 }
 
 /// The sample configuration, as it is installed.
@@ -232,13 +243,23 @@ fn what_is_not_written_has_a_default() {
     let service = &configuration.virtual_services[0];
     assert_eq!(service.address.protocol, Protocol::Tcp);
     assert_eq!(service.scheduler, Scheduler::WeightedRoundRobin);
-    assert_eq!(service.delay_loop, Duration::from_secs(6));
     assert_eq!(service.real_servers[0].weight.get(), 1);
-    assert_eq!(service.real_servers[0].check, None);
-    let check = service.real_servers[1].check.expect("an empty one");
-    assert_eq!((check.port, check.retry, check.rise), (53, 1, 1));
-    assert_eq!(check.connect_timeout, Duration::from_secs(5));
-    assert_eq!(check.delay_before_retry, Duration::from_secs(1));
+    assert_eq!(service.real_servers[0].checks, []);
+    assert_eq!(
+        service.real_servers[1].checks,
+        [Check {
+            timing: CheckTiming {
+                delay_loop: Duration::from_secs(6),
+                retry: 1,
+                delay_before_retry: Duration::from_secs(1),
+                rise: 1,
+            },
+            kind: CheckKind::Tcp {
+                target: service.real_servers[1].address,
+                connect_timeout: Duration::from_secs(5),
+            },
+        }]
+    );
 }
 
 #[test]

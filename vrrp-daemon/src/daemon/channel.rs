@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::SystemTime;
 
-use crate::director::LeaseSlots;
+use crate::director::{LeaseSlot, LeaseSlots};
 use crate::io::netlink::XdpProgram;
 use crate::model::{Attach, Configuration, Priority, VrrpInstance, XdpMode};
 use crate::vrrp::State;
@@ -31,7 +31,7 @@ pub(super) struct AssignedInstance {
     /// The configured instance.
     pub(super) instance: VrrpInstance,
     /// The slot of its lease.
-    pub(super) lease_slot: u32,
+    pub(super) lease_slot: LeaseSlot,
 }
 
 impl Assignment {
@@ -51,7 +51,7 @@ impl Assignment {
         let unguarded = configuration
             .virtual_services
             .iter()
-            .any(|service| configuration.instance_of(service.address.address).is_none());
+            .any(|service| configuration.instance_of(service.address.ip).is_none());
         Self {
             revision: 0,
             instances,

@@ -12,19 +12,18 @@ use tracing::{error, info, warn};
 
 use super::channel::{Assignment, Report};
 use super::forwarding::Forwarding;
-use super::monitors::Monitors;
 use super::pace::Pace;
+use super::probes::{Ended, Probes};
 use super::reload::{self, Reloaded};
 use super::{by_name, status};
 use crate::api::{Request, Response};
-use crate::director::{
-    Inputs, Interfaces, LeaseSlots, Neighbour, Neighbours, NetworkInterface, RealServerId,
-};
+use crate::director::{Inputs, Interfaces, LeaseSlots, Neighbour, Neighbours, NetworkInterface};
+use crate::health::{Effect, Health, Monitors};
 use crate::io::bpf::Flows;
 use crate::io::control::ControlSocket;
 use crate::io::netlink::{self, Events, Netlink, Observed, Resolver};
-use crate::io::probe::tcp::ProbeError;
-use crate::model::Configuration;
+use crate::io::probe::ProbeError;
+use crate::model::{Configuration, RealServerId};
 
 /// How often everything is read again that events may have missed: maps, routes, neighbours.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -35,7 +34,7 @@ const STOP_MARGIN: Duration = Duration::from_secs(10);
 /// Everything that can happen to this loop.
 enum Event {
     /// A probe has ended.
-    Probed(RealServerId, Result<(), ProbeError>),
+    Probed(Ended),
     /// The kernel tells of a change.
     Kernel(Result<netlink::Event, netlink::Error>),
     /// A command asks something of us.
@@ -67,6 +66,7 @@ pub(super) struct DirectorLoop {
     /// Looking at routes and neighbours.
     pub(super) resolving: Pace,
     pub(super) monitors: Monitors,
+    pub(super) probes: Probes,
     pub(super) lease_slots: LeaseSlots,
     pub(super) assignment: watch::Sender<Assignment>,
     pub(super) report: watch::Receiver<Report>,
@@ -105,7 +105,7 @@ impl DirectorLoop {
                 self.resolve().await;
                 self.converging.want();
             }
-            if self.monitors.carry_out() {
+            if self.carry_out() {
                 self.converging.want();
             }
             if self.converging.is_due(Instant::now()) {
@@ -122,8 +122,8 @@ impl DirectorLoop {
             .flatten()
             .min();
             let changed = match self.next_event(&mut signals, deadline.unwrap_or(resync_at)).await {
-                Event::Probed(id, outcome) => {
-                    self.monitors.probed(id, outcome, Instant::now());
+                Event::Probed(ended) => {
+                    self.probed(ended);
                     false
                 }
                 Event::Kernel(event) => self.observe(&event.context("the kernel's notices ended")?).await,
@@ -182,7 +182,7 @@ impl DirectorLoop {
             _ = signals.interrupt.recv() => Event::Terminate,
             _ = signals.hangup.recv() => Event::Hangup,
             changed = self.report.changed() => Event::Report(changed),
-            (id, outcome) = self.monitors.probe_ended() => Event::Probed(id, outcome),
+            ended = self.probes.ended() => Event::Probed(ended),
             event = self.kernel.next() => Event::Kernel(event),
             (request, answer) = self.control.next_call() => Event::Request(request, answer),
             () = sleep_until(deadline.into()) => Event::Timeout,
@@ -248,7 +248,47 @@ impl DirectorLoop {
     fn watch_planned(&mut self) {
         let seeds = self.forwarding.plane().seeds();
         let planned = self.departing.as_ref().unwrap_or(&self.configuration);
-        self.monitors.watch(planned, &seeds, Instant::now());
+        let seed = |id: &RealServerId| seeds.get(id).map(|seed| seed.health);
+        self.monitors.watch(planned, seed, Instant::now());
+        self.probes.reconfigure(planned);
+    }
+
+    /// Tells a check how its probe went.
+    fn probed(&mut self, (check, outcome): Ended) {
+        let now = Instant::now();
+        match outcome {
+            Err(error @ ProbeError::NotMade { .. }) => {
+                warn!(%error, "health check left out");
+                self.monitors.not_probed(check, now);
+            }
+            outcome => self
+                .monitors
+                .probed(check, outcome.map_err(|error| error.to_string()), now),
+        }
+    }
+
+    /// Carries out what the checks want: starts probes and logs changes. Returns whether any health has changed.
+    fn carry_out(&mut self) -> bool {
+        let mut changed = false;
+        while let Some(effect) = self.monitors.next_effect() {
+            match effect {
+                Effect::Probe { check, kind } => self.probes.begin(check, kind),
+                Effect::Changed {
+                    real_server: id,
+                    from,
+                    to,
+                    reason,
+                } => {
+                    changed = true;
+                    if to == Health::Down {
+                        warn!(service = %id.service, real_server = %id.address, %from, %to, %reason, "real server");
+                    } else {
+                        info!(service = %id.service, real_server = %id.address, %from, %to, %reason, "real server");
+                    }
+                }
+            }
+        }
+        changed
     }
 
     fn neighbours(&self) -> Neighbours {
@@ -304,7 +344,12 @@ impl DirectorLoop {
             .planned()
             .virtual_services
             .iter()
-            .flat_map(|service| service.real_servers.iter().map(|real_server| real_server.address))
+            .flat_map(|service| {
+                service
+                    .real_servers
+                    .iter()
+                    .map(|real_server| real_server.address.ip())
+            })
             .collect();
         let before = self.resolver.resolutions().clone();
         let resolved = self.resolver.resolve(&addresses).await;

@@ -12,8 +12,8 @@ mod channel;
 mod director_loop;
 mod forwarding;
 mod listeners;
-mod monitors;
 mod pace;
+mod probes;
 mod programs;
 mod reload;
 mod signals;
@@ -30,16 +30,18 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::config::Loaded;
-use crate::director::{Interfaces, LeaseSlots, NetworkInterface};
+use crate::director::{Interfaces, LeaseSlot, LeaseSlots, NetworkInterface};
+use crate::health::Monitors;
 use crate::io::bpf::{Dataplane, OpenOptions};
 use crate::io::control::ControlSocket;
 use crate::io::limits;
 use crate::io::netlink::{Events, Link, Netlink, Resolver, Topic};
+use crate::model::RealServerId;
 use channel::Assignment;
 use director_loop::DirectorLoop;
 use forwarding::Forwarding;
-use monitors::Monitors;
 use pace::Pace;
+use probes::Probes;
 use signals::OtherSignals;
 use vrrp_loop::VrrpLoop;
 
@@ -119,12 +121,13 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
     let lease_slots =
         LeaseSlots::default().assign(forwarding.plane(), &configuration.vrrp_instances, &interfaces)?;
     // What an earlier daemon held for virtual routers that are configured no more is nobody's.
-    let assigned: Vec<u32> = configuration
+    let assigned: Vec<LeaseSlot> = configuration
         .vrrp_instances
         .iter()
         .filter_map(|instance| lease_slots.slot(instance))
         .collect();
     for slot in (0..maps::LEASES.capacity)
+        .map(LeaseSlot::new)
         .filter(|slot| lease_slots.fresh().contains(slot) || !assigned.contains(slot))
     {
         leases.vacate(slot);
@@ -132,7 +135,11 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
 
     let (assignment, assigned) = watch::channel(Assignment::new(&configuration, &lease_slots));
     let mut monitors = Monitors::new();
-    monitors.watch(&configuration, &forwarding.plane().seeds(), Instant::now());
+    let seeds = forwarding.plane().seeds();
+    let seed = |id: &RealServerId| seeds.get(id).map(|seed| seed.health);
+    monitors.watch(&configuration, seed, Instant::now());
+    let mut probes = Probes::default();
+    probes.reconfigure(&configuration);
     let (reporter, report) = watch::channel(channel::Report::default());
     let mut director = DirectorLoop {
         config_path,
@@ -147,6 +154,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         interfaces,
         forwarding,
         monitors,
+        probes,
         lease_slots,
         assignment,
         report,

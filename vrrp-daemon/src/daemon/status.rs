@@ -4,15 +4,14 @@ use std::fs;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::channel::{InstanceReport, InterfaceReport, Report};
-use super::monitors::Monitors;
 use crate::api::{
     AttachedMode, DataplaneStatus, InstanceState, InstanceStatus, InterfaceStatus, LastCheck,
     RealServerState, RealServerStatus, Status, Timestamp, VirtualServerState, VirtualServerStatus,
 };
-use crate::director::{self, Inputs, Plane, RealServerId, ServiceState, Standing, service_key};
-use crate::health;
+use crate::director::{self, Inputs, Plane, RealHandle, ServiceState, service_key};
+use crate::health::{self, Monitors};
 use crate::io::bpf::{Error, Flows, Tables};
-use crate::model::{Configuration, RealServer, VirtualService};
+use crate::model::{Configuration, RealServer, RealServerId, VirtualService};
 use crate::vrrp::State;
 
 /// All that the status is drawn from.
@@ -29,17 +28,17 @@ pub(super) struct Snapshot<'a> {
 /// A status that lacks the flows, and where each belongs.
 pub(super) struct Draft {
     status: Status,
-    /// The (slot, generation) of each real server, in the order of the status.
-    slots: Vec<Vec<Option<(u32, u32)>>>,
+    /// The handle of each real server, in the order of the status.
+    handles: Vec<Vec<Option<RealHandle>>>,
 }
 
 impl Draft {
     /// The status with what the flow tables hold.
     pub(super) fn with_flows(mut self, flows: &Flows) -> Status {
         self.status.dataplane.flows = flows.total;
-        for (service, slots) in self.status.virtual_servers.iter_mut().zip(&self.slots) {
-            for (real_server, slot) in service.real_servers.iter_mut().zip(slots) {
-                let active = slot.and_then(|slot| flows.active.get(&slot).copied());
+        for (service, handles) in self.status.virtual_servers.iter_mut().zip(&self.handles) {
+            for (real_server, handle) in service.real_servers.iter_mut().zip(handles) {
+                let active = handle.and_then(|handle| flows.active.get(&handle).copied());
                 real_server.active_connections = active.unwrap_or(0);
             }
         }
@@ -53,11 +52,11 @@ impl Snapshot<'_> {
     /// # Errors
     /// If a counter cannot be read.
     pub(super) fn draft(&self) -> Result<Draft, Error> {
-        let known_slots = self.plane.slots();
+        let known = self.plane.handles();
         let mut virtual_servers = Vec::new();
-        let mut slots = Vec::new();
+        let mut handles = Vec::new();
         for service in &self.configuration.virtual_services {
-            let service_slots: Vec<_> = service
+            let service_handles: Vec<_> = service
                 .real_servers
                 .iter()
                 .map(|real_server| {
@@ -65,12 +64,11 @@ impl Snapshot<'_> {
                         service: service.address,
                         address: real_server.address,
                     };
-                    let slot = *known_slots.get(&id)?;
-                    Some((slot, self.plane.real(slot).generation))
+                    known.get(&id).copied()
                 })
                 .collect();
-            virtual_servers.push(self.virtual_server(service, &service_slots)?);
-            slots.push(service_slots);
+            virtual_servers.push(self.virtual_server(service, &service_handles)?);
+            handles.push(service_handles);
         }
         let status = Status {
             node: self
@@ -89,36 +87,36 @@ impl Snapshot<'_> {
             },
             virtual_servers,
         };
-        Ok(Draft { status, slots })
+        Ok(Draft { status, handles })
     }
 
     fn virtual_server(
         &self,
         service: &VirtualService,
-        slots: &[Option<(u32, u32)>],
+        handles: &[Option<RealHandle>],
     ) -> Result<VirtualServerStatus, Error> {
         let key = service_key(service.address);
         let counters = match self.plane.services.get(&key) {
             Some(entry) => self.tables.service_counters(entry.index)?,
             None => lb_common::Counters::default(),
         };
-        let standings = service
+        let shares = service
             .real_servers
             .iter()
-            .map(|real_server| self.inputs.standing(service, real_server));
+            .map(|real_server| self.inputs.view(service, real_server).share);
         let real_servers = service
             .real_servers
             .iter()
-            .zip(slots)
-            .map(|(real_server, slot)| self.real_server(service, real_server, *slot))
+            .zip(handles)
+            .map(|(real_server, handle)| self.real_server(service, real_server, *handle))
             .collect::<Result<_, _>>()?;
         Ok(VirtualServerStatus {
-            address: service.address.address,
+            address: service.address.ip,
             port: service.address.port,
             protocol: service.address.protocol.to_string(),
             scheduler: service.scheduler.name().to_owned(),
             forward: "dr".to_owned(),
-            state: match ServiceState::of(standings, self.plane.schedule(&key)) {
+            state: match ServiceState::of(shares, self.plane.schedule(&key)) {
                 ServiceState::Up => VirtualServerState::Up,
                 ServiceState::Down => VirtualServerState::Down,
             },
@@ -133,36 +131,29 @@ impl Snapshot<'_> {
         &self,
         service: &VirtualService,
         real_server: &RealServer,
-        slot: Option<(u32, u32)>,
+        handle: Option<RealHandle>,
     ) -> Result<RealServerStatus, Error> {
         let id = RealServerId {
             service: service.address,
             address: real_server.address,
         };
-        let counters = match slot {
-            Some((slot, _)) => self.tables.real_counters(slot)?,
+        let counters = match handle {
+            Some(handle) => self.tables.real_counters(handle.slot)?,
             None => lb_common::Counters::default(),
         };
-        let Standing {
-            state,
-            effective_weight,
-        } = self.inputs.standing(service, real_server);
+        let view = self.inputs.view(service, real_server);
         Ok(RealServerStatus {
-            address: real_server.address,
-            port: service.address.port,
+            address: real_server.address.ip(),
+            port: real_server.address.port(),
             weight: real_server.weight.get(),
-            effective_weight: effective_weight.get(),
-            state: match state {
+            effective_weight: view.share.effective_weight.get(),
+            state: match view.share.state {
                 director::RealServerState::Up => RealServerState::Up,
                 director::RealServerState::Down => RealServerState::Down,
                 director::RealServerState::Drained => RealServerState::Drained,
                 director::RealServerState::Unresolved => RealServerState::Unresolved,
             },
-            mac: self
-                .inputs
-                .neighbours
-                .get(&real_server.address)
-                .map(|neighbour| mac(neighbour.destination_mac)),
+            mac: view.neighbour.map(|neighbour| mac(neighbour.destination_mac)),
             active_connections: 0,
             connections: counters.connections,
             packets: counters.packets,

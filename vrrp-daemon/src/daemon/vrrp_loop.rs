@@ -17,6 +17,7 @@ use tracing::{debug, error, info, warn};
 use super::channel::{AssignedInstance, Assignment, InstanceReport, InterfaceReport, Report};
 use super::listeners::{Listeners, Packet};
 use super::programs::Programs;
+use crate::director::LeaseSlot;
 use crate::io::announce::Announcer;
 use crate::io::bpf::{Attachments, Leases, monotonic_now};
 use crate::io::limits;
@@ -47,7 +48,7 @@ enum Event {
 /// A virtual router and what surrounds it.
 struct Router {
     machine: VirtualRouter,
-    lease_slot: u32,
+    lease_slot: LeaseSlot,
     /// It was told to stop, and hands over.
     stopping: bool,
     /// The machine has been told of its interface.
@@ -202,7 +203,7 @@ impl VrrpLoop {
     }
 
     /// A virtual router that is new to this daemon; perhaps not to the node, whose lease may still hold.
-    fn begin(&self, instance: VrrpInstance, lease_slot: u32, now: Instant) -> Router {
+    fn begin(&self, instance: VrrpInstance, lease_slot: LeaseSlot, now: Instant) -> Router {
         let lease = self.leases.read(lease_slot);
         let present = monotonic_now();
         let mut machine = VirtualRouter::new(instance);

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use lb_common::{Address, ServiceKey, VirtualRouterEntry, VirtualRouterKey, protocol};
 
+use super::LeaseSlot;
 use crate::model::{Protocol, ServiceAddress, Version, VrrpInstance};
 
 /// `address` as the maps hold it: IPv4 mapped into IPv6.
@@ -25,7 +26,7 @@ pub const fn ip_address(address: Address) -> IpAddr {
 #[must_use]
 pub const fn service_key(service: ServiceAddress) -> ServiceKey {
     ServiceKey {
-        address: map_address(service.address),
+        address: map_address(service.ip),
         port: service.port,
         protocol: match service.protocol {
             Protocol::Tcp => protocol::TCP,
@@ -45,7 +46,7 @@ pub const fn service_address(key: ServiceKey) -> Option<ServiceAddress> {
         _ => return None,
     };
     Some(ServiceAddress {
-        address: ip_address(key.address),
+        ip: ip_address(key.address),
         port: key.port,
         protocol,
     })
@@ -65,13 +66,13 @@ pub fn virtual_router_key(instance: &VrrpInstance, interface: u32) -> VirtualRou
 /// The value of an instance in [`lb_common::maps::VIRTUAL_ROUTERS`]; `lease` is its slot of
 /// [`lb_common::maps::LEASES`].
 #[must_use]
-pub fn virtual_router_entry(instance: &VrrpInstance, lease: u32) -> VirtualRouterEntry {
+pub fn virtual_router_entry(instance: &VrrpInstance, lease: LeaseSlot) -> VirtualRouterEntry {
     let password = match instance.version {
         Version::V2 => instance.password.as_ref(),
         Version::V3 => None,
     };
     VirtualRouterEntry {
-        lease,
+        lease: lease.get(),
         version: instance.version.number(),
         authentication: password.is_some().into(),
         _reserved: [0; 2],

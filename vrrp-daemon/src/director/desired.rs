@@ -1,20 +1,19 @@
 //! What the maps should hold.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use lb_common::{
     Address, AddressEntry, Interface, NO_LEASE, Real, ServiceKey, VirtualRouterEntry, VirtualRouterKey, maps,
     real_flags,
 };
 
-use super::standing::health_of;
 use super::{
-    Interfaces, LeaseSlots, Neighbour, Neighbours, Plane, RealServerId, Shortage, Standing, map_address,
-    service_key, virtual_router_entry, virtual_router_key,
+    Interfaces, LeaseSlot, LeaseSlots, Neighbour, Neighbours, Plane, RealHandle, RealSlot, Share, Shortage,
+    map_address, service_key, virtual_router_entry, virtual_router_key,
 };
 use crate::health::Health;
-use crate::model::{Configuration, RealServer, ServiceAddress, VirtualService};
+use crate::model::{Configuration, RealServer, RealServerId, VirtualService};
 
 /// All that decides what the maps should hold.
 #[derive(Clone, Copy, Debug)]
@@ -31,24 +30,36 @@ pub struct Inputs<'a> {
     pub leases: &'a LeaseSlots,
 }
 
-impl Inputs<'_> {
-    /// How a real server stands in its service: what the status shows and what the schedule follows.
-    #[must_use]
-    pub fn standing(&self, service: &VirtualService, real_server: &RealServer) -> Standing {
-        Standing::new(
-            service.scheduler,
-            real_server,
-            self.health(service.address, real_server),
-            self.neighbours.contains_key(&real_server.address),
-        )
-    }
+/// All that is known of a real server: what the status shows and what the maps follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RealServerView<'a> {
+    /// What its checks say: without one it is up.
+    pub health: Health,
+    /// How it is reached, if that is known.
+    pub neighbour: Option<&'a Neighbour>,
+    /// What follows.
+    pub share: Share,
+}
 
-    fn health(&self, service: ServiceAddress, real_server: &RealServer) -> Health {
+impl Inputs<'_> {
+    /// What is known of a real server of `service`.
+    #[must_use]
+    pub fn view(&self, service: &VirtualService, real_server: &RealServer) -> RealServerView<'_> {
         let id = RealServerId {
-            service,
+            service: service.address,
             address: real_server.address,
         };
-        health_of(real_server, self.health.get(&id).copied())
+        let health = if real_server.checks.is_empty() {
+            Health::Up
+        } else {
+            self.health.get(&id).copied().unwrap_or_default()
+        };
+        let neighbour = self.neighbours.get(&real_server.address.ip());
+        RealServerView {
+            health,
+            neighbour,
+            share: Share::new(service.scheduler, real_server, health, neighbour.is_some()),
+        }
     }
 }
 
@@ -61,7 +72,7 @@ pub struct DesiredService {
     pub lease: u32,
     /// Who is to be scheduled: slots of real servers and their effective weights, as [`schedule`](super::schedule())
     /// takes them. Unrolling that, and where in the ring array it goes, is the planner's business.
-    pub members: Vec<(u32, u16)>,
+    pub members: Vec<(RealSlot, u16)>,
 }
 
 /// What the maps should hold: the other side of a [`Plane`].
@@ -70,7 +81,7 @@ pub struct Desired {
     /// The virtual services.
     pub services: BTreeMap<ServiceKey, DesiredService>,
     /// The real servers, by slot; all other slots should be free.
-    pub reals: BTreeMap<u32, Real>,
+    pub reals: BTreeMap<RealSlot, Real>,
     /// The virtual addresses: those of virtual routers, and those of services that no virtual router guards.
     pub addresses: BTreeMap<Address, AddressEntry>,
     /// The virtual routers.
@@ -95,16 +106,16 @@ impl Desired {
         let mut slots = Slots::new(actual);
         for service in &inputs.configuration.virtual_services {
             // A service whose virtual router has no lease is not ours to serve; the shortage has been told.
-            let lease = match leases.get(&service.address.address) {
+            let lease = match leases.get(&service.address.ip) {
                 None => NO_LEASE,
-                Some(Some(lease)) => *lease,
+                Some(Some(lease)) => lease.get(),
                 Some(None) => continue,
             };
             // An address that no virtual router guards is among ours only by its services. The program must know it:
             // what is malformed, or a fragment that follows none, has no port to find a service by.
             desired
                 .addresses
-                .entry(map_address(service.address.address))
+                .entry(map_address(service.address.ip))
                 .or_insert(AddressEntry { lease });
             desired.add_service(inputs, service, lease, &mut slots);
         }
@@ -128,7 +139,7 @@ impl Desired {
 
     /// Adds the virtual routers and their addresses. Returns the lease of each address; where two instances have the
     /// same address, the first one's.
-    fn add_virtual_routers(&mut self, inputs: &Inputs<'_>) -> HashMap<IpAddr, Option<u32>> {
+    fn add_virtual_routers(&mut self, inputs: &Inputs<'_>) -> HashMap<IpAddr, Option<LeaseSlot>> {
         let mut leases = HashMap::new();
         for instance in &inputs.configuration.vrrp_instances {
             let lease = inputs.leases.slot(instance);
@@ -149,7 +160,14 @@ impl Desired {
         }
         self.addresses = leases
             .iter()
-            .filter_map(|(address, lease)| Some((map_address(*address), AddressEntry { lease: (*lease)? })))
+            .filter_map(|(address, lease)| {
+                Some((
+                    map_address(*address),
+                    AddressEntry {
+                        lease: (*lease)?.get(),
+                    },
+                ))
+            })
             .collect();
         leases
     }
@@ -171,22 +189,21 @@ impl Desired {
         let mut members = Vec::with_capacity(service.real_servers.len());
         let mut left_out = 0;
         for real_server in &service.real_servers {
-            let address = map_address(real_server.address);
-            let Some((slot, generation)) = slots.real(index, address) else {
+            let Some(RealHandle { slot, generation }) = slots.real(index, real_server.address) else {
                 left_out += 1;
                 continue;
             };
-            let neighbour = inputs.neighbours.get(&real_server.address);
-            let health = inputs.health(service.address, real_server);
+            let view = inputs.view(service, real_server);
             let identity = Real {
-                address,
+                address: map_address(real_server.address.ip()),
+                port: real_server.address.port(),
                 generation,
                 service: index,
                 ..Real::default()
             };
-            self.reals.insert(slot, with_state(identity, health, neighbour));
-            let standing = Standing::new(service.scheduler, real_server, health, neighbour.is_some());
-            members.push((slot, standing.effective_weight.get()));
+            self.reals
+                .insert(slot, with_state(identity, view.health, view.neighbour));
+            members.push((slot, view.share.effective_weight.get()));
         }
         if left_out > 0 {
             self.shortages.push(Shortage::RealServers {
@@ -230,8 +247,8 @@ struct Slots<'a> {
     /// Indices that services of `actual` have been found to have, each by one.
     kept_indices: HashSet<u32>,
     next_index: u32,
-    /// Slots of configured real servers by service index and address.
-    reals: HashMap<(u32, Address), u32>,
+    /// Slots of configured real servers by service index, address and port.
+    reals: HashMap<(u32, Address, u16), RealSlot>,
     next_real: u32,
 }
 
@@ -239,10 +256,12 @@ impl<'a> Slots<'a> {
     fn new(actual: &'a Plane) -> Self {
         let mut taken_indices: HashSet<u32> = actual.services.values().map(|service| service.index).collect();
         let mut reals = HashMap::new();
-        for (slot, real) in (0..).zip(&actual.reals) {
+        for (slot, real) in actual.slots() {
             if is_configured(real) {
                 taken_indices.insert(real.service);
-                reals.entry((real.service, real.address)).or_insert(slot);
+                reals
+                    .entry((real.service, real.address, real.port))
+                    .or_insert(slot);
             }
         }
         Self {
@@ -269,17 +288,20 @@ impl<'a> Slots<'a> {
         Some(index)
     }
 
-    /// The slot and the generation of a real server: those it has, or a free slot's with its generation raised.
-    fn real(&mut self, service: u32, address: Address) -> Option<(u32, u32)> {
-        if let Some(slot) = self.reals.remove(&(service, address)) {
-            return Some((slot, self.actual.real(slot).generation));
+    /// The handle of a real server: the one it has, or a free slot with its generation raised.
+    fn real(&mut self, service: u32, address: SocketAddr) -> Option<RealHandle> {
+        let key = (service, map_address(address.ip()), address.port());
+        if let Some(slot) = self.reals.remove(&key) {
+            let generation = self.actual.real(slot).generation;
+            return Some(RealHandle { slot, generation });
         }
-        let slot =
-            (self.next_real..maps::REALS.capacity).find(|slot| !is_configured(&self.actual.real(*slot)))?;
-        self.next_real = slot + 1;
+        let slot = (self.next_real..maps::REALS.capacity)
+            .map(RealSlot::new)
+            .find(|slot| !is_configured(&self.actual.real(*slot)))?;
+        self.next_real = slot.get() + 1;
         // 0 is the generation of a slot that was never used.
         let generation = self.actual.real(slot).generation.wrapping_add(1).max(1);
-        Some((slot, generation))
+        Some(RealHandle { slot, generation })
     }
 }
 

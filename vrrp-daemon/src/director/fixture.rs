@@ -1,7 +1,7 @@
 //! A small world for tests: maps that operations are carried out on, watched at every step.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use lb_common::{NO_LEASE, real_flags};
 use super::*;
 use crate::health::Health;
 use crate::model::{
-    Attach, Configuration, Dataplane, InitialState, Interval, Node, Priority, Protocol, RealServer,
-    Scheduler, TcpCheck, Version, VirtualAddress, VirtualRouterId, VirtualService, VrrpInstance, Weight,
-    XdpMode,
+    Attach, Check, CheckKind, CheckTiming, Configuration, Dataplane, InitialState, Interval, Node, Priority,
+    Protocol, RealServer, RealServerId, Scheduler, ServiceAddress, Version, VirtualAddress, VirtualRouterId,
+    VirtualService, VrrpInstance, Weight, XdpMode,
 };
 
 /// The address of the service number `number`; odd ones are served under UDP.
 pub(super) fn virtual_address(number: u16) -> ServiceAddress {
     ServiceAddress {
-        address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 3)),
+        ip: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 3)),
         port: 80 + number,
         protocol: if number.is_multiple_of(2) {
             Protocol::Tcp
@@ -34,24 +34,37 @@ pub(super) fn real_address(number: u16) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, 1, high, low))
 }
 
+/// The name of the real server number `real` of the service number `service`.
+pub(super) fn real_server(service: u16, real: u16) -> RealServerId {
+    let service = virtual_address(service);
+    RealServerId {
+        service,
+        address: SocketAddr::new(real_address(real), service.port),
+    }
+}
+
 /// A service whose real servers have these numbers and weights, all with a check.
 pub(super) fn service(number: u16, scheduler: Scheduler, real_servers: &[(u16, u16)]) -> VirtualService {
     VirtualService {
         address: virtual_address(number),
         scheduler,
-        delay_loop: Duration::from_secs(6),
         real_servers: real_servers
             .iter()
             .map(|(real, weight)| RealServer {
-                address: real_address(*real),
+                address: real_server(number, *real).address,
                 weight: Weight::new(*weight),
-                check: Some(TcpCheck {
-                    port: 80,
-                    connect_timeout: Duration::from_secs(1),
-                    retry: 0,
-                    delay_before_retry: Duration::from_secs(1),
-                    rise: 1,
-                }),
+                checks: vec![Check {
+                    timing: CheckTiming {
+                        delay_loop: Duration::from_secs(6),
+                        retry: 0,
+                        delay_before_retry: Duration::from_secs(1),
+                        rise: 1,
+                    },
+                    kind: CheckKind::Tcp {
+                        target: SocketAddr::new(real_address(*real), 80),
+                        connect_timeout: Duration::from_secs(1),
+                    },
+                }],
             })
             .collect(),
     }
@@ -102,7 +115,7 @@ pub(super) struct World {
     pub(super) plane: Plane,
     pub(super) planner: Planner,
     /// Who ever was given a slot under a generation.
-    owners: HashMap<(u32, u32), RealServerId>,
+    owners: HashMap<RealHandle, RealServerId>,
 }
 
 impl World {
@@ -141,7 +154,7 @@ impl World {
                     address: real_server.address,
                 };
                 world.health.insert(id, Health::Up);
-                world.neighbours.insert(real_server.address, neighbour(1));
+                world.neighbours.insert(real_server.address.ip(), neighbour(1));
             }
         }
         world
@@ -165,19 +178,12 @@ impl World {
     }
 
     pub(super) fn set_health(&mut self, service: u16, real: u16, health: Health) {
-        let id = RealServerId {
-            service: virtual_address(service),
-            address: real_address(real),
-        };
-        self.health.insert(id, health);
+        self.health.insert(real_server(service, real), health);
     }
 
-    pub(super) fn slot(&self, service: u16, real: u16) -> Option<u32> {
-        let id = RealServerId {
-            service: virtual_address(service),
-            address: real_address(real),
-        };
-        self.plane.slots().get(&id).copied()
+    pub(super) fn slot(&self, service: u16, real: u16) -> Option<RealSlot> {
+        let handles = self.plane.handles();
+        Some(handles.get(&real_server(service, real))?.slot)
     }
 
     /// The numbers of the real servers in the schedule of a service.
@@ -245,9 +251,13 @@ impl World {
                 .expect("a real server has a service");
             let id = RealServerId {
                 service: service_address(*key).expect("a known protocol"),
-                address: ip_address(real.address),
+                address: SocketAddr::new(ip_address(real.address), real.port),
             };
-            let owner = *self.owners.entry((*slot, real.generation)).or_insert(id);
+            let handle = RealHandle {
+                slot: *slot,
+                generation: real.generation,
+            };
+            let owner = *self.owners.entry(handle).or_insert(id);
             assert_eq!(
                 owner, id,
                 "slot {slot} changed hands in generation {}",
@@ -278,11 +288,11 @@ impl World {
                 );
             }
         }
-        for (id, slot) in self.plane.slots() {
-            let owner = self.owners.get(&(slot, self.plane.real(slot).generation));
+        for (id, handle) in self.plane.handles() {
+            let owner = self.owners.get(&handle);
             assert!(
                 owner.is_none_or(|owner| *owner == id),
-                "slot {slot} passes for {id:?}"
+                "{handle:?} passes for {id:?}"
             );
         }
         slices.sort_unstable();

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use lb_common::{NO_LEASE, maps};
 
-use super::{Interfaces, Plane, Shortage, virtual_router_key};
+use super::{Interfaces, LeaseSlot, Plane, Shortage, virtual_router_key};
 use crate::model::{VirtualRouterName, VrrpInstance};
 
 /// The slots of [`lb_common::maps::LEASES`] that belong to the virtual routers of a configuration.
@@ -13,8 +13,8 @@ use crate::model::{VirtualRouterName, VrrpInstance};
 /// configuration, and both use the same value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaseSlots {
-    slots: HashMap<VirtualRouterName, u32>,
-    fresh: Vec<u32>,
+    slots: HashMap<VirtualRouterName, LeaseSlot>,
+    fresh: Vec<LeaseSlot>,
 }
 
 impl LeaseSlots {
@@ -30,12 +30,12 @@ impl LeaseSlots {
         instances: &[VrrpInstance],
         interfaces: &Interfaces,
     ) -> Result<Self, Shortage> {
-        let held: HashSet<u32> = self.slots.values().copied().collect();
+        let held: HashSet<u32> = self.slots.values().map(|slot| slot.get()).collect();
         let mut slots = HashMap::with_capacity(instances.len());
         let mut given: HashSet<u32> = HashSet::new();
         for instance in instances {
             let name = instance.router_name();
-            let own = self.slots.get(&name).copied().or_else(|| {
+            let own = self.slots.get(&name).map(|slot| slot.get()).or_else(|| {
                 let key = virtual_router_key(instance, interfaces.get(&instance.interface)?.index);
                 let pinned = actual.virtual_routers.get(&key)?.lease;
                 (pinned < maps::LEASES.capacity && !held.contains(&pinned)).then_some(pinned)
@@ -43,7 +43,7 @@ impl LeaseSlots {
             if let Some(slot) = own
                 && given.insert(slot)
             {
-                slots.insert(name, slot);
+                slots.insert(name, LeaseSlot::new(slot));
             }
         }
 
@@ -55,7 +55,9 @@ impl LeaseSlots {
             .filter(|lease| *lease != NO_LEASE)
             .chain(given)
             .collect();
-        let mut free = (0..maps::LEASES.capacity).filter(|slot| !named.contains(slot));
+        let mut free = (0..maps::LEASES.capacity)
+            .filter(|slot| !named.contains(slot))
+            .map(LeaseSlot::new);
         let mut fresh = Vec::new();
         for instance in instances {
             let name = instance.router_name();
@@ -73,14 +75,14 @@ impl LeaseSlots {
 
     /// The slot of an instance of the configuration that the slots were assigned for.
     #[must_use]
-    pub fn slot(&self, instance: &VrrpInstance) -> Option<u32> {
+    pub fn slot(&self, instance: &VrrpInstance) -> Option<LeaseSlot> {
         self.slots.get(&instance.router_name()).copied()
     }
 
     /// The slots that were given to virtual routers which had none before. What they hold is somebody else's: it must
     /// be vacated before a plan names them.
     #[must_use]
-    pub fn fresh(&self) -> &[u32] {
+    pub fn fresh(&self) -> &[LeaseSlot] {
         &self.fresh
     }
 }

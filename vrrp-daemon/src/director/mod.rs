@@ -19,40 +19,31 @@
 
 mod abi;
 mod desired;
+mod handle;
 mod leases;
 mod operation;
 mod plan;
 mod plane;
 mod schedule;
+mod share;
 mod shortage;
 mod slices;
-mod standing;
 
 pub use abi::{
     ip_address, map_address, service_address, service_key, virtual_router_entry, virtual_router_key,
 };
-pub use desired::{Desired, DesiredService, Inputs};
+pub use desired::{Desired, DesiredService, Inputs, RealServerView};
+pub use handle::{LeaseSlot, RealHandle, RealSlot};
 pub use leases::LeaseSlots;
 pub use operation::Operation;
 pub use plan::{Plan, Planner};
 pub use plane::{Plane, Seed};
 pub use schedule::schedule;
+pub use share::{RealServerState, ServiceState, Share};
 pub use shortage::Shortage;
-pub use standing::{RealServerState, ServiceState, Standing};
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-
-use crate::model::ServiceAddress;
-
-/// What names a real server of one virtual service. The same machine behind two services is two real servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RealServerId {
-    /// The virtual service.
-    pub service: ServiceAddress,
-    /// The real server's own address.
-    pub address: IpAddr,
-}
 
 /// How a real server is reached on its link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -6,7 +6,7 @@ use lb_common::{
     Address, AddressEntry, Interface, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
 };
 
-use super::{ip_address, service_address};
+use super::{RealSlot, ip_address, service_address};
 
 /// One write to the maps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub enum Operation {
     /// Replace a slot of [`lb_common::maps::REALS`] in one update.
     PutReal {
         /// The slot.
-        slot: u32,
+        slot: RealSlot,
         /// The value.
         real: Real,
     },
@@ -58,8 +58,8 @@ pub enum Operation {
     WriteRing {
         /// The first slot of the slice.
         offset: u32,
-        /// What to write there: slots of [`lb_common::maps::REALS`].
-        slots: Vec<u32>,
+        /// What to write there.
+        slots: Vec<RealSlot>,
     },
     /// Insert or replace an entry of [`lb_common::maps::SERVICES`] in one update.
     PutService {
@@ -81,7 +81,7 @@ pub enum Operation {
     /// Set a slot of [`lb_common::maps::REAL_STATS`] to zero on all CPUs.
     ClearRealCounters {
         /// The slot.
-        slot: u32,
+        slot: RealSlot,
     },
 }
 

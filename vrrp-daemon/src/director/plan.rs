@@ -6,7 +6,7 @@ use std::ops::Range;
 use lb_common::{Real, Service, ServiceKey, VirtualRouterKey, maps};
 
 use super::slices::{FreeSlices, Halves};
-use super::{Desired, Operation, Plane, Shortage, schedule};
+use super::{Desired, Operation, Plane, RealSlot, Shortage, schedule};
 use crate::model::shares::{self, ScheduleLimit, TURNS_PER_REAL_SERVER};
 
 /// There is a schedule for every service, whatever the configuration: each real server has its turns, and each service
@@ -37,18 +37,22 @@ pub struct Planner {
 /// A schedule that was worked out, and what from.
 #[derive(Clone, Debug, Default)]
 struct Unrolled {
-    members: Vec<(u32, u16)>,
+    members: Vec<(RealSlot, u16)>,
     limit: usize,
-    ring: Vec<u32>,
+    ring: Vec<RealSlot>,
 }
 
 impl Unrolled {
     /// Works the schedule of these members out, unless that is done.
-    fn update(&mut self, members: &[(u32, u16)], limit: usize) {
+    fn update(&mut self, members: &[(RealSlot, u16)], limit: usize) {
         if self.members != members || self.limit != limit {
             self.members = members.to_vec();
             self.limit = limit;
-            self.ring = schedule(members, limit);
+            let members: Vec<_> = members
+                .iter()
+                .map(|(slot, weight)| (slot.get(), *weight))
+                .collect();
+            self.ring = schedule(&members, limit).into_iter().map(RealSlot::new).collect();
         }
     }
 }
@@ -233,7 +237,7 @@ fn slice(service: &Service) -> Option<Range<u32>> {
 }
 
 /// The length of a schedule, which the ring array is longer than.
-fn length(ring: &[u32]) -> u32 {
+fn length(ring: &[RealSlot]) -> u32 {
     u32::try_from(ring.len()).expect("schedules have a limit")
 }
 
@@ -334,7 +338,7 @@ impl Plan {
 
     /// Takes the flags of the slots whose real servers are gone. The generation stays, so that the next owner's differs.
     fn free_reals(&mut self, actual: &Plane, desired: &Desired) {
-        for (slot, present) in (0..).zip(&actual.reals) {
+        for (slot, present) in actual.slots() {
             if present.flags == 0 || desired.reals.contains_key(&slot) {
                 continue;
             }

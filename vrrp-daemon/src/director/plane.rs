@@ -1,14 +1,16 @@
 //! What the maps hold.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 
 use lb_common::{
     Address, AddressEntry, Interface, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
     real_flags,
 };
 
-use super::{Neighbour, Operation, RealServerId, ip_address, service_address};
+use super::{Neighbour, Operation, RealHandle, RealSlot, ip_address, service_address};
 use crate::health::Health;
+use crate::model::RealServerId;
 
 /// The forwarding maps, as the daemon last read or wrote them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,7 +18,7 @@ pub struct Plane {
     /// [`lb_common::maps::SERVICES`].
     pub services: BTreeMap<ServiceKey, Service>,
     /// [`lb_common::maps::RINGS`], perhaps without the slots after the last that was ever written.
-    pub rings: Vec<u32>,
+    pub rings: Vec<RealSlot>,
     /// [`lb_common::maps::REALS`], perhaps without the slots after the last that was ever used.
     pub reals: Vec<Real>,
     /// [`lb_common::maps::ADDRESSES`].
@@ -39,25 +41,35 @@ pub struct Seed {
 impl Plane {
     /// The slot `slot` of the real servers; a slot that was never used is all zeros.
     #[must_use]
-    pub fn real(&self, slot: u32) -> Real {
-        self.reals.get(slot as usize).copied().unwrap_or_default()
+    pub fn real(&self, slot: RealSlot) -> Real {
+        self.reals.get(slot.get() as usize).copied().unwrap_or_default()
     }
 
     /// The schedule of a service: slots of real servers. Nothing if there is no such service, or if it names a slice
     /// that is not there.
     #[must_use]
-    pub fn schedule(&self, key: &ServiceKey) -> Option<&[u32]> {
+    pub fn schedule(&self, key: &ServiceKey) -> Option<&[RealSlot]> {
         let service = self.services.get(key)?;
         let start = service.ring_offset as usize;
         self.rings
             .get(start..start.checked_add(service.ring_length as usize)?)
     }
 
-    /// The slots of the configured real servers: where to find their counters. A slot of a service that is not there
-    /// belongs to nobody.
+    /// The slots of the real servers, in order.
+    pub fn slots(&self) -> impl Iterator<Item = (RealSlot, &Real)> {
+        (0..).map(RealSlot::new).zip(&self.reals)
+    }
+
+    /// The handles of the configured real servers: where to find their counters, and what their flows remember. A slot
+    /// of a service that is not there belongs to nobody.
     #[must_use]
-    pub fn slots(&self) -> HashMap<RealServerId, u32> {
-        self.real_servers().map(|(id, slot, _)| (id, slot)).collect()
+    pub fn handles(&self) -> HashMap<RealServerId, RealHandle> {
+        self.real_servers()
+            .map(|(id, slot, real)| {
+                let generation = real.generation;
+                (id, RealHandle { slot, generation })
+            })
+            .collect()
     }
 
     /// What is known of the real servers from these maps alone. A daemon that starts with the maps of its predecessor
@@ -105,7 +117,7 @@ impl Plane {
                 self.addresses.remove(address);
             }
             Operation::PutReal { slot, real } => {
-                let slot = *slot as usize;
+                let slot = slot.get() as usize;
                 if self.reals.len() <= slot {
                     self.reals.resize(slot + 1, Real::default());
                 }
@@ -115,7 +127,7 @@ impl Plane {
                 let start = *offset as usize;
                 let end = start + slots.len();
                 if self.rings.len() < end {
-                    self.rings.resize(end, 0);
+                    self.rings.resize(end, RealSlot::new(0));
                 }
                 self.rings[start..end].copy_from_slice(slots);
             }
@@ -131,19 +143,19 @@ impl Plane {
     }
 
     /// The configured slots whose service is there, with the names of the real servers in them.
-    fn real_servers(&self) -> impl Iterator<Item = (RealServerId, u32, &Real)> {
+    fn real_servers(&self) -> impl Iterator<Item = (RealServerId, RealSlot, &Real)> {
         let services: HashMap<u32, _> = self
             .services
             .iter()
             .filter_map(|(key, service)| Some((service.index, service_address(*key)?)))
             .collect();
-        (0..).zip(&self.reals).filter_map(move |(slot, real)| {
+        self.slots().filter_map(move |(slot, real)| {
             if real.flags & real_flags::CONFIGURED == 0 {
                 return None;
             }
             let id = RealServerId {
                 service: *services.get(&real.service)?,
-                address: ip_address(real.address),
+                address: SocketAddr::new(ip_address(real.address), real.port),
             };
             Some((id, slot, real))
         })

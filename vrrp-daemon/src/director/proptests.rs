@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::fixture::{ETH0, World, neighbour, real_address, service, virtual_address};
 use super::*;
 use crate::health::Health;
-use crate::model::{Scheduler, VirtualService};
+use crate::model::{RealServerId, Scheduler, VirtualService};
 
 const SERVICES: u16 = 4;
 const REAL_SERVERS: u16 = 5;
@@ -57,7 +57,7 @@ fn virtual_service(number: u16, weights: Range<u16>) -> impl Strategy<Value = Vi
         let mut service = service(number, scheduler, &weights);
         for (real_server, (_, checked)) in service.real_servers.iter_mut().zip(&settings) {
             if !checked {
-                real_server.check = None;
+                real_server.checks.clear();
             }
         }
         service
@@ -136,7 +136,7 @@ fn happen(world: &mut World, event: Event) {
 
 /// The maps say what the inputs mean, judged without the planner's help.
 fn serves_what_is_wanted(world: &World) -> Result<(), TestCaseError> {
-    let slots = world.plane.slots();
+    let handles = world.plane.handles();
     let mut configured = 0;
     prop_assert_eq!(
         world.plane.services.len(),
@@ -154,10 +154,10 @@ fn serves_what_is_wanted(world: &World) -> Result<(), TestCaseError> {
                 service: service.address,
                 address: real_server.address,
             };
-            let slot = slots[&id];
+            let slot = handles[&id].slot;
             let count = schedule.iter().filter(|named| **named == slot).count();
-            let up = real_server.check.is_none() || world.health.get(&id) == Some(&Health::Up);
-            let known = world.neighbours.get(&real_server.address);
+            let up = real_server.checks.is_empty() || world.health.get(&id) == Some(&Health::Up);
+            let known = world.neighbours.get(&real_server.address.ip());
             let seed = world.plane.seeds()[&id];
             prop_assert_eq!(seed.health == Health::Up, up);
             prop_assert_eq!(seed.neighbour.as_ref(), known);
@@ -178,7 +178,7 @@ fn serves_what_is_wanted(world: &World) -> Result<(), TestCaseError> {
             }
         }
     }
-    prop_assert_eq!(slots.len(), configured, "no slot is left over");
+    prop_assert_eq!(handles.len(), configured, "no slot is left over");
     Ok(())
 }
 

@@ -8,6 +8,8 @@ use crate::health::Health;
 use crate::model::Scheduler::{RoundRobin, WeightedRoundRobin};
 use crate::model::{Password, Version, VrrpInstance, Weight};
 
+const SLOT_1: RealSlot = RealSlot::new(1);
+
 fn three_servers() -> World {
     let mut world = World::new(vec![service(0, WeightedRoundRobin, &[(1, 3), (2, 2), (3, 1)])]);
     world.settle();
@@ -38,7 +40,7 @@ fn a_server_that_fails_leaves_the_schedule_before_it_loses_its_flags() {
             [
                 Operation::WriteRing { .. },
                 Operation::PutService { .. },
-                Operation::PutReal { slot: 1, real }
+                Operation::PutReal { slot: SLOT_1, real }
             ] if real.flags == real_flags::CONFIGURED | real_flags::RESOLVED
         ),
         "{operations:#?}"
@@ -57,7 +59,7 @@ fn a_server_that_comes_back_has_its_flags_before_it_is_in_the_schedule() {
         matches!(
             operations.as_slice(),
             [
-                Operation::PutReal { slot: 1, .. },
+                Operation::PutReal { slot: SLOT_1, .. },
                 Operation::WriteRing { .. },
                 Operation::PutService { .. }
             ]
@@ -72,7 +74,7 @@ fn a_new_link_layer_address_is_one_write() {
     world.neighbours.insert(real_address(2), neighbour(9));
     let operations = world.settle();
     assert!(
-        matches!(operations.as_slice(), [Operation::PutReal { slot: 1, real }]
+        matches!(operations.as_slice(), [Operation::PutReal { slot: SLOT_1, real }]
             if real.destination_mac == neighbour(9).destination_mac),
         "{operations:#?}"
     );
@@ -106,7 +108,9 @@ fn a_drained_server_keeps_its_flows_and_gets_no_new_ones() {
 fn a_server_without_a_check_is_up_and_one_whose_check_has_not_ended_is_not() {
     let mut world = World::new(vec![service(0, WeightedRoundRobin, &[(1, 1), (2, 1)])]);
     world.health.clear();
-    world.configuration.virtual_services[0].real_servers[0].check = None;
+    world.configuration.virtual_services[0].real_servers[0]
+        .checks
+        .clear();
     world.settle();
     assert_eq!(world.schedule(0), [1]);
 }
@@ -173,7 +177,7 @@ fn a_restart_with_what_the_maps_tell_changes_nothing() {
     restarted.health = seeds.iter().map(|(id, seed)| (*id, seed.health)).collect();
     restarted.neighbours = seeds
         .iter()
-        .filter_map(|(id, seed)| Some((id.address, seed.neighbour?)))
+        .filter_map(|(id, seed)| Some((id.address.ip(), seed.neighbour?)))
         .collect();
     restarted.assign_leases();
     assert_eq!(restarted.advance(usize::MAX), Plan::default());
@@ -186,8 +190,8 @@ fn a_restart_with_what_the_maps_tell_changes_nothing() {
 fn an_address_without_an_instance_has_no_lease() {
     let mut world = three_servers();
     let key = service_key(virtual_address(0));
-    let lease = world.plane.services[&key].lease;
-    assert_eq!(world.plane.addresses[&key.address].lease, lease);
+    let lease = LeaseSlot::new(world.plane.services[&key].lease);
+    assert_eq!(world.plane.addresses[&key.address].lease, lease.get());
     assert_eq!(
         Some(lease),
         world.leases.slot(&world.configuration.vrrp_instances[0])
@@ -220,8 +224,8 @@ fn a_lease_keeps_its_slot_over_reload_and_restart_and_new_ones_take_slots_that_n
     world.configuration.vrrp_instances = vec![instance(4, 4), instance(3, 3), instance(2, 2)];
     world.assign_leases();
     assert_eq!(world.leases.slot(&instance(3, 3)), third);
-    assert_eq!(world.leases.fresh(), [3]);
-    assert_eq!(world.leases.slot(&instance(4, 4)), Some(3));
+    assert_eq!(world.leases.fresh(), [LeaseSlot::new(3)]);
+    assert_eq!(world.leases.slot(&instance(4, 4)), Some(LeaseSlot::new(3)));
     world.settle();
 
     // Restart: the maps are all that is left, and eth0's index finds the slots again.
@@ -232,7 +236,7 @@ fn a_lease_keeps_its_slot_over_reload_and_restart_and_new_ones_take_slots_that_n
     for instance in &world.configuration.vrrp_instances[..3] {
         assert_eq!(world.leases.slot(instance), reloaded.slot(instance));
     }
-    assert_eq!(world.leases.fresh(), [0]);
+    assert_eq!(world.leases.fresh(), [LeaseSlot::new(0)]);
 }
 
 #[test]
@@ -310,7 +314,7 @@ fn a_virtual_router_whose_interface_is_away_keeps_its_lease() {
     assert!(world.plane.virtual_routers.is_empty());
     assert_eq!(
         Some(world.plane.services[&service_key(virtual_address(0))].lease),
-        slot,
+        slot.map(LeaseSlot::get),
         "its services are not free for all"
     );
 }
@@ -323,9 +327,9 @@ fn real_servers_whose_service_is_gone_are_freed_and_adopted_by_nobody() {
     world.configuration.virtual_services = vec![service(1, WeightedRoundRobin, &[(1, 1)])];
     world.set_health(1, 1, Health::Up);
     world.settle();
-    assert_eq!(world.slot(1, 1), Some(3));
+    assert_eq!(world.slot(1, 1), Some(RealSlot::new(3)));
     for slot in 0..3 {
-        assert_eq!(world.plane.real(slot).flags, 0);
+        assert_eq!(world.plane.real(RealSlot::new(slot)).flags, 0);
     }
 }
 
@@ -525,20 +529,20 @@ fn the_gravest_reason_to_get_no_connections_is_told() {
     let [serving, drained] = world.configuration.virtual_services[0].real_servers.as_slice() else {
         panic!("two real servers");
     };
-    let standing = |real_server, health, resolved| {
-        let standing = Standing::new(WeightedRoundRobin, real_server, health, resolved);
-        (standing.state.name(), standing.effective_weight.get())
+    let share = |real_server, health, resolved| {
+        let share = Share::new(WeightedRoundRobin, real_server, health, resolved);
+        (share.state.name(), share.effective_weight.get())
     };
-    assert_eq!(standing(serving, Health::Up, true), ("up", 3));
-    assert_eq!(standing(serving, Health::Up, false), ("unresolved", 0));
-    assert_eq!(standing(serving, Health::Down, false), ("down", 0));
-    assert_eq!(standing(serving, Health::Unknown, true), ("down", 0));
-    assert_eq!(standing(drained, Health::Up, false), ("drained", 0));
-    assert_eq!(standing(drained, Health::Down, true), ("down", 0));
-    let rr = Standing::new(RoundRobin, serving, Health::Up, true);
+    assert_eq!(share(serving, Health::Up, true), ("up", 3));
+    assert_eq!(share(serving, Health::Up, false), ("unresolved", 0));
+    assert_eq!(share(serving, Health::Down, false), ("down", 0));
+    assert_eq!(share(serving, Health::Unknown, true), ("down", 0));
+    assert_eq!(share(drained, Health::Up, false), ("drained", 0));
+    assert_eq!(share(drained, Health::Down, true), ("down", 0));
+    let rr = Share::new(RoundRobin, serving, Health::Up, true);
     assert_eq!(rr.effective_weight.get(), 1);
-    assert_eq!(ServiceState::of([rr], Some(&[0])).name(), "up");
-    assert_eq!(ServiceState::of([], Some(&[0])).name(), "down");
+    assert_eq!(ServiceState::of([rr], Some(&[SLOT_1])).name(), "up");
+    assert_eq!(ServiceState::of([], Some(&[SLOT_1])).name(), "down");
     assert_eq!(ServiceState::of([rr], Some(&[])).name(), "down");
     assert_eq!(ServiceState::of([rr], None).name(), "down");
 }

@@ -1,11 +1,12 @@
-//! The state machine behind the checks of one real server.
+//! The state machine behind one check of a real server: when to try, and what outcomes mean. It knows the timing of the
+//! check only; what is tried is nothing to it.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::Health;
-use crate::model::TcpCheck;
+use crate::model::CheckTiming;
 
 /// After a start, every real server is probed within this time (or within `delay_loop`, where that is shorter).
 const FIRST_PROBES_WITHIN: Duration = Duration::from_secs(1);
@@ -26,14 +27,9 @@ pub fn phase(position: usize, count: usize, delay_loop: Duration) -> Duration {
 /// What a monitor wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Open a TCP connection to the real server, and say how it went with [`Monitor::probed`].
-    Probe {
-        /// The port to connect to.
-        port: u16,
-        /// How long to wait for the connection.
-        connect_timeout: Duration,
-    },
-    /// The health of the real server has changed.
+    /// Make the check, and say how it went with [`Monitor::probed`].
+    Probe,
+    /// What the check says of the real server has changed.
     Changed {
         /// What it was.
         from: Health,
@@ -77,7 +73,7 @@ impl fmt::Display for Reason {
 /// How the latest check went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastCheck {
-    /// Nothing if the connection opened, else what went wrong.
+    /// Nothing if the check passed, else what went wrong.
     pub outcome: Result<(), String>,
     /// When the outcome was known.
     pub at: Instant,
@@ -92,7 +88,7 @@ enum Activity {
     Probing { stale: bool },
 }
 
-/// The checks of one real server: Keepalived's `TCP_CHECK`, with `rise`.
+/// One check of one real server, with the timing of Keepalived's `TCP_CHECK`, and `rise`.
 ///
 /// * Up: `1 + retry` attempts that fail in a row, `delay_before_retry` apart, bring it down. A success between them
 ///   forgets the failures.
@@ -103,8 +99,7 @@ enum Activity {
 /// time passes while a probe is under way is left out.
 #[derive(Clone, Debug)]
 pub struct Monitor {
-    check: TcpCheck,
-    delay_loop: Duration,
+    timing: CheckTiming,
     health: Health,
     activity: Activity,
     /// A moment in the past of the grid, or the next regular check.
@@ -122,13 +117,8 @@ impl Monitor {
     /// maps say: after a restart and for a check that a reload brings, [`Plane::seeds`](crate::director::Plane::seeds)
     /// knows whether connections are being sent to the server, and they go on until a check fails.
     #[must_use]
-    pub fn new(
-        check: TcpCheck,
-        delay_loop: Duration,
-        phase: Duration,
-        initial: Option<Health>,
-        now: Instant,
-    ) -> Self {
+    pub fn new(timing: CheckTiming, phase: Duration, initial: Option<Health>, now: Instant) -> Self {
+        let CheckTiming { delay_loop, .. } = timing;
         // The first probes keep their order, pressed into a shorter time.
         let first_within = delay_loop.min(FIRST_PROBES_WITHIN);
         let share = if delay_loop.is_zero() {
@@ -143,8 +133,7 @@ impl Monitor {
             regular += delay_loop;
         }
         Self {
-            check,
-            delay_loop,
+            timing,
             health: initial.unwrap_or_default(),
             activity: Activity::Waiting { probe_at: first },
             regular,
@@ -179,7 +168,7 @@ impl Monitor {
                 self.failed(message);
                 // Failures are counted on towards the fall only while it is up.
                 if self.health == Health::Up {
-                    now + self.check.delay_before_retry
+                    now + self.timing.delay_before_retry
                 } else {
                     self.next_regular(now)
                 }
@@ -193,7 +182,7 @@ impl Monitor {
     pub fn not_probed(&mut self, now: Instant) {
         if let Activity::Probing { .. } = self.activity {
             self.activity = Activity::Waiting {
-                probe_at: now + self.check.delay_before_retry.max(NOT_PROBED_PAUSE),
+                probe_at: now + self.timing.delay_before_retry.max(NOT_PROBED_PAUSE),
             };
         }
     }
@@ -204,15 +193,12 @@ impl Monitor {
             && now >= probe_at
         {
             self.activity = Activity::Probing { stale: false };
-            self.effects.push_back(Effect::Probe {
-                port: self.check.port,
-                connect_timeout: self.check.connect_timeout,
-            });
+            self.effects.push_back(Effect::Probe);
         }
     }
 
     /// When [`Self::timeout`] wants to be called; nothing while a probe is under way, which ends by itself after its
-    /// `connect_timeout`.
+    /// timeout.
     #[must_use]
     pub const fn deadline(&self) -> Option<Instant> {
         match self.activity {
@@ -226,7 +212,7 @@ impl Monitor {
         self.effects.pop_front()
     }
 
-    /// What is known of the real server.
+    /// What the check says of the real server.
     #[must_use]
     pub const fn state(&self) -> Health {
         self.health
@@ -238,16 +224,16 @@ impl Monitor {
         self.last_check.as_ref()
     }
 
-    /// Checks go on as configured now. What is known stays, until a check made the new way says otherwise; if the way
-    /// of checking changed, the next one is made at once.
-    pub fn reconfigure(&mut self, check: TcpCheck, delay_loop: Duration, now: Instant) {
-        let another_way =
-            check.port != self.check.port || check.connect_timeout != self.check.connect_timeout;
+    /// The check goes on with this timing. What is known stays, until a check says otherwise; if what is tried is another
+    /// thing from now on (`another_way`), the next one is made at once, and one under way says nothing.
+    pub fn reconfigure(&mut self, timing: CheckTiming, another_way: bool, now: Instant) {
+        let CheckTiming { delay_loop, .. } = timing;
+        let other_interval = delay_loop != self.timing.delay_loop;
         if another_way {
             self.failures = 0;
             self.successes = 0;
         }
-        self.check = check;
+        self.timing = timing;
         self.activity = match self.activity {
             Activity::Waiting { .. } if another_way => Activity::Waiting { probe_at: now },
             Activity::Waiting { probe_at } => Activity::Waiting {
@@ -257,8 +243,7 @@ impl Monitor {
                 stale: stale || another_way,
             },
         };
-        if delay_loop != self.delay_loop {
-            self.delay_loop = delay_loop;
+        if other_interval {
             self.regular = self.deadline().unwrap_or(now);
         }
     }
@@ -269,7 +254,7 @@ impl Monitor {
         let needed = match self.health {
             Health::Up => return,
             Health::Unknown => 1,
-            Health::Down => self.check.rise,
+            Health::Down => self.timing.rise,
         };
         if self.successes >= needed {
             let checks = self.successes;
@@ -283,7 +268,7 @@ impl Monitor {
         let tolerated = match self.health {
             Health::Down => return,
             Health::Unknown => 0,
-            Health::Up => self.check.retry,
+            Health::Up => self.timing.retry,
         };
         if self.failures > tolerated {
             let attempts = self.failures;
@@ -300,17 +285,18 @@ impl Monitor {
 
     /// The first regular check after `now`.
     fn next_regular(&mut self, now: Instant) -> Instant {
-        if self.delay_loop.is_zero() {
+        let CheckTiming { delay_loop, .. } = self.timing;
+        if delay_loop.is_zero() {
             return now;
         }
         if self.regular <= now {
-            let missed = (now - self.regular).as_nanos() / self.delay_loop.as_nanos() + 1;
+            let missed = (now - self.regular).as_nanos() / delay_loop.as_nanos() + 1;
             // More intervals than fit in 32 bits have passed only if the clock is broken: begin a new grid.
             self.regular = u32::try_from(missed)
                 .ok()
-                .and_then(|missed| self.delay_loop.checked_mul(missed))
+                .and_then(|missed| delay_loop.checked_mul(missed))
                 .and_then(|time| self.regular.checked_add(time))
-                .unwrap_or(now + self.delay_loop);
+                .unwrap_or(now + delay_loop);
         }
         self.regular
     }

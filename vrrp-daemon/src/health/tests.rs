@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use super::monitor::Effect;
 use super::*;
-use crate::model::TcpCheck;
+use crate::model::CheckTiming;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn check() -> TcpCheck {
-    TcpCheck {
-        port: 80,
-        connect_timeout: 3 * SECOND,
+fn check() -> CheckTiming {
+    CheckTiming {
+        delay_loop: 6 * SECOND,
         retry: 2,
         delay_before_retry: SECOND,
         rise: 1,
@@ -25,11 +25,11 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(check: TcpCheck, phase: Duration, initial: Option<Health>) -> Self {
+    fn new(timing: CheckTiming, phase: Duration, initial: Option<Health>) -> Self {
         #[expect(clippy::disallowed_methods, reason = "any moment will do")]
         let start = Instant::now();
         Self {
-            monitor: Monitor::new(check, 6 * SECOND, phase, initial, start),
+            monitor: Monitor::new(timing, phase, initial, start),
             start,
             now: start,
         }
@@ -40,7 +40,7 @@ impl Bench {
         self.now = self.monitor.deadline().expect("a monitor at rest has a deadline");
         self.monitor.timeout(self.now);
         let effect = self.monitor.next_effect();
-        assert!(matches!(effect, Some(Effect::Probe { .. })), "{effect:?}");
+        assert!(matches!(effect, Some(Effect::Probe)), "{effect:?}");
         assert_eq!(self.monitor.deadline(), None);
         self.now - self.start
     }
@@ -51,7 +51,7 @@ impl Bench {
         self.monitor.probed(outcome.map_err(ToOwned::to_owned), self.now);
         let change = self.monitor.next_effect().map(|effect| match effect {
             Effect::Changed { from, to, reason } => format!("{from} -> {to}: {reason}"),
-            Effect::Probe { .. } => panic!("only a deadline starts a probe"),
+            Effect::Probe => panic!("only a deadline starts a probe"),
         });
         assert_eq!(self.monitor.next_effect(), None);
         change
@@ -67,7 +67,7 @@ const REFUSED: Result<(), &str> = Err("connection refused");
 
 #[test]
 fn the_first_outcome_decides() {
-    let mut bench = Bench::new(TcpCheck { rise: 3, ..check() }, Duration::ZERO, None);
+    let mut bench = Bench::new(CheckTiming { rise: 3, ..check() }, Duration::ZERO, None);
     assert_eq!(bench.monitor.state(), Health::Unknown);
     assert_eq!(
         bench.check(Ok(())).as_deref(),
@@ -108,7 +108,11 @@ fn a_success_between_failures_forgets_them() {
 
 #[test]
 fn without_retries_one_failure_is_enough() {
-    let mut bench = Bench::new(TcpCheck { retry: 0, ..check() }, Duration::ZERO, Some(Health::Up));
+    let mut bench = Bench::new(
+        CheckTiming { retry: 0, ..check() },
+        Duration::ZERO,
+        Some(Health::Up),
+    );
     assert_eq!(
         bench.check(REFUSED).as_deref(),
         Some("up -> down: check failed: connection refused")
@@ -118,7 +122,7 @@ fn without_retries_one_failure_is_enough() {
 #[test]
 fn a_server_rises_after_successes_in_a_row() {
     let mut bench = Bench::new(
-        TcpCheck { rise: 2, ..check() },
+        CheckTiming { rise: 2, ..check() },
         Duration::ZERO,
         Some(Health::Down),
     );
@@ -224,26 +228,20 @@ fn the_last_check_is_told() {
 }
 
 #[test]
-fn another_port_is_probed_at_once_and_the_answer_of_the_old_one_says_nothing() {
-    let mut bench = Bench::new(TcpCheck { retry: 0, ..check() }, Duration::ZERO, Some(Health::Up));
+fn another_thing_is_tried_at_once_and_the_answer_of_the_old_one_says_nothing() {
+    let mut bench = Bench::new(
+        CheckTiming { retry: 0, ..check() },
+        Duration::ZERO,
+        Some(Health::Up),
+    );
     bench.probe();
-    let moved = TcpCheck {
-        port: 81,
-        retry: 0,
-        ..check()
-    };
-    bench.monitor.reconfigure(moved, 6 * SECOND, bench.now);
+    let timing = CheckTiming { retry: 0, ..check() };
+    bench.monitor.reconfigure(timing, true, bench.now);
     assert_eq!(bench.ends(REFUSED, SECOND), None);
     assert_eq!(bench.monitor.state(), Health::Up);
     assert_eq!(bench.monitor.deadline(), Some(bench.now));
     bench.monitor.timeout(bench.now);
-    assert_eq!(
-        bench.monitor.next_effect(),
-        Some(Effect::Probe {
-            port: 81,
-            connect_timeout: 3 * SECOND,
-        })
-    );
+    assert_eq!(bench.monitor.next_effect(), Some(Effect::Probe));
 }
 
 #[test]
@@ -251,9 +249,13 @@ fn a_shorter_interval_takes_effect_at_once_and_an_equal_configuration_changes_no
     let mut bench = Bench::new(check(), Duration::ZERO, Some(Health::Up));
     bench.check(Ok(()));
     let due = bench.monitor.deadline();
-    bench.monitor.reconfigure(check(), 6 * SECOND, bench.now);
+    bench.monitor.reconfigure(check(), false, bench.now);
     assert_eq!(bench.monitor.deadline(), due);
-    bench.monitor.reconfigure(check(), 2 * SECOND, bench.now);
+    let shorter = CheckTiming {
+        delay_loop: 2 * SECOND,
+        ..check()
+    };
+    bench.monitor.reconfigure(shorter, false, bench.now);
     let at = bench.probe();
     assert_eq!(at, 2 * SECOND);
     bench.ends(Ok(()), Duration::ZERO);
@@ -261,14 +263,13 @@ fn a_shorter_interval_takes_effect_at_once_and_an_equal_configuration_changes_no
 }
 
 #[test]
-fn a_monitor_at_rest_probes_another_port_at_once_and_counts_anew() {
+fn a_monitor_at_rest_tries_another_thing_at_once_and_counts_anew() {
     let mut bench = Bench::new(check(), Duration::ZERO, Some(Health::Up));
     bench.check(REFUSED);
     bench.check(REFUSED);
-    let moved = TcpCheck { port: 81, ..check() };
-    bench.monitor.reconfigure(moved, 6 * SECOND, bench.now);
+    bench.monitor.reconfigure(check(), true, bench.now);
     assert_eq!(bench.monitor.deadline(), Some(bench.now));
-    assert_eq!(bench.check(REFUSED), None, "the failures were the old port's");
+    assert_eq!(bench.check(REFUSED), None, "the failures were the old thing's");
     assert_eq!(bench.check(REFUSED), None);
     assert!(bench.check(REFUSED).is_some());
 }

@@ -9,7 +9,10 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-pub use service::{Protocol, RealServer, Scheduler, ServiceAddress, TcpCheck, VirtualService, Weight};
+pub use service::{
+    Check, CheckKind, CheckTiming, Protocol, RealServer, RealServerId, Scheduler, ServiceAddress,
+    VirtualService, Weight,
+};
 pub use vrrp::{
     AddressFamily, InitialState, Interval, OutOfRange, Password, Priority, Version, VirtualAddress,
     VirtualRouterId, VirtualRouterName, VrrpInstance,
@@ -53,10 +56,7 @@ impl Configuration {
             let addresses = instance.virtual_addresses.iter();
             addresses.map(|address| address.address.addr())
         });
-        let of_services = self
-            .virtual_services
-            .iter()
-            .map(|service| service.address.address);
+        let of_services = self.virtual_services.iter().map(|service| service.address.ip);
         of_routers.chain(of_services).collect()
     }
 
@@ -92,7 +92,7 @@ impl Configuration {
         let served: Vec<_> = previous
             .virtual_services
             .iter()
-            .filter(|service| both.instance_of(service.address.address).is_some())
+            .filter(|service| both.instance_of(service.address.ip).is_some())
             .filter(|service| {
                 !self
                     .virtual_services
@@ -198,7 +198,7 @@ mod tests {
         let addresses: Vec<_> = both
             .virtual_services
             .iter()
-            .map(|service| service.address.address.to_string())
+            .map(|service| service.address.ip.to_string())
             .collect();
         assert_eq!(addresses, ["10.0.0.3", "10.0.0.4"]);
     }

@@ -26,7 +26,7 @@ impl fmt::Display for Protocol {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServiceAddress {
     /// The virtual IP address.
-    pub address: IpAddr,
+    pub ip: IpAddr,
     /// The port, never 0.
     pub port: u16,
     /// The transport protocol.
@@ -38,7 +38,7 @@ impl fmt::Display for ServiceAddress {
         write!(
             formatter,
             "{}/{}",
-            SocketAddr::new(self.address, self.port),
+            SocketAddr::new(self.ip, self.port),
             self.protocol
         )
     }
@@ -51,9 +51,7 @@ pub struct VirtualService {
     pub address: ServiceAddress,
     /// Who picks the real server of a new connection.
     pub scheduler: Scheduler,
-    /// The interval between two health checks of a real server.
-    pub delay_loop: Duration,
-    /// The real servers, in the order of the configuration. No two share an address.
+    /// The real servers, in the order of the configuration. No two share address and port.
     pub real_servers: Vec<RealServer>,
 }
 
@@ -115,28 +113,68 @@ impl Weight {
     }
 }
 
+/// What names a real server of one virtual service. The same machine behind two services is two real servers, and so
+/// are two ports of it behind one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RealServerId {
+    /// The virtual service.
+    pub service: ServiceAddress,
+    /// The real server's own address and port.
+    pub address: SocketAddr,
+}
+
 /// A real server of one virtual service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RealServer {
-    /// Its own address, of the same family as the service's, on a network that the director is connected to.
-    pub address: IpAddr,
+    /// Its own address, of the same family as the service's, on a network that the director is connected to, and its
+    /// port: with direct routing the service's.
+    pub address: SocketAddr,
     /// Its share of new connections.
     pub weight: Weight,
-    /// How its health is checked; a server without a check is up.
-    pub check: Option<TcpCheck>,
+    /// How its health is checked: it is up while all of them pass. A server without a check is up.
+    pub checks: Vec<Check>,
 }
 
-/// A health check that passes when a TCP connection to the real server opens (Keepalived's `TCP_CHECK`).
+/// A health check of a real server: when it is made, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// When it is made, and how many outcomes decide.
+    pub timing: CheckTiming,
+    /// What is tried.
+    pub kind: CheckKind,
+}
+
+/// When a check is made, and how many outcomes decide: the same for every kind of check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcpCheck {
-    /// The port to connect to: the service's, unless configured.
-    pub port: u16,
-    /// How long to wait for the connection.
-    pub connect_timeout: Duration,
+pub struct CheckTiming {
+    /// The interval between two regular checks.
+    pub delay_loop: Duration,
     /// How many more attempts follow a failed one before the server is down.
     pub retry: u32,
     /// The pause before each of them.
     pub delay_before_retry: Duration,
     /// How many successes in a row bring a server that is down back up; at least 1.
     pub rise: u32,
+}
+
+/// What a check tries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckKind {
+    /// It passes when a TCP connection opens (Keepalived's `TCP_CHECK`).
+    Tcp {
+        /// Where to connect to: the real server's address and port, unless configured.
+        target: SocketAddr,
+        /// How long to wait for the connection.
+        connect_timeout: Duration,
+    },
+}
+
+impl CheckKind {
+    /// The name of its table in the configuration.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Tcp { .. } => "tcp_check",
+        }
+    }
 }

@@ -10,14 +10,15 @@ use lb_common::{Flow, maps};
 use super::error::{Error, in_map};
 use super::leases::monotonic_now;
 use super::pins::map_path;
+use crate::director::{RealHandle, RealSlot};
 
 /// What the flow tables hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flows {
     /// Connections that are remembered, nascent ones not counted.
     pub total: u64,
-    /// The active ones of each (slot of a real server, generation): established and alive ([`Flow::is_alive`]).
-    pub active: Counts<(u32, u32), u64>,
+    /// The active ones of each real server: established and alive ([`Flow::is_alive`]).
+    pub active: Counts<RealHandle, u64>,
 }
 
 impl Flows {
@@ -49,7 +50,11 @@ impl Flows {
             let Ok((key, flow)) = entry else { continue };
             self.total += 1;
             if flow.is_alive(protocol_of(&key), now) {
-                *self.active.entry((flow.real, flow.generation)).or_default() += 1;
+                let handle = RealHandle {
+                    slot: RealSlot::new(flow.real),
+                    generation: flow.generation,
+                };
+                *self.active.entry(handle).or_default() += 1;
             }
         }
         Ok(())

@@ -13,6 +13,7 @@ use lb_common::{Lease, lease_state, maps};
 
 use super::mapped::MappedArray;
 use super::{Error, tables::fd_of};
+use crate::director::LeaseSlot;
 
 /// The table of leases, mapped into this process: renewing one is a store.
 pub struct Leases {
@@ -43,18 +44,24 @@ impl Leases {
 
     /// What `slot` holds.
     #[must_use]
-    pub fn read(&self, slot: u32) -> Lease {
-        self.slots.get(slot)
+    pub fn read(&self, slot: LeaseSlot) -> Lease {
+        self.slots.get(slot.get())
     }
 
     /// Whether this node answers or forwards by the lease in `slot`, or would if it had not run out.
     #[must_use]
-    pub fn is_held(&self, slot: u32) -> bool {
-        self.slots.get(slot).state != lease_state::VACANT
+    pub fn is_held(&self, slot: LeaseSlot) -> bool {
+        self.slots.get(slot.get()).state != lease_state::VACANT
     }
 
     /// Gives the lease of a virtual router to this node from now on. Without an `interval` it never runs out.
-    pub fn grant(&mut self, slot: u32, interface: u32, virtual_router_id: u8, interval: Option<Duration>) {
+    pub fn grant(
+        &mut self,
+        slot: LeaseSlot,
+        interface: u32,
+        virtual_router_id: u8,
+        interval: Option<Duration>,
+    ) {
         let interval = interval.map_or(0, |interval| {
             u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX)
         });
@@ -67,31 +74,31 @@ impl Leases {
             virtual_router_id: u32::from(virtual_router_id),
             _reserved: 0,
         };
-        self.slots.set(slot, lease);
+        self.slots.set(slot.get(), lease);
         self.set_state(slot, lease_state::HELD);
     }
 
     /// Renews the lease: our advertisement went out just now.
-    pub fn renew(&mut self, slot: u32) {
+    pub fn renew(&mut self, slot: LeaseSlot) {
         let renewed_at = monotonic_now();
         // SAFETY: `element` points to a mapped, aligned `Lease`; writing one of its integers leaves it valid.
-        unsafe { (&raw mut (*self.slots.element(slot)).renewed_at).write_volatile(renewed_at) }
+        unsafe { (&raw mut (*self.slots.element(slot.get())).renewed_at).write_volatile(renewed_at) }
     }
 
     /// Forwards on, and leaves answering to a successor.
-    pub fn hand_over(&mut self, slot: u32) {
+    pub fn hand_over(&mut self, slot: LeaseSlot) {
         self.set_state(slot, lease_state::HANDING_OVER);
     }
 
     /// Gives the lease up.
-    pub fn vacate(&mut self, slot: u32) {
+    pub fn vacate(&mut self, slot: LeaseSlot) {
         self.set_state(slot, lease_state::VACANT);
     }
 
-    fn set_state(&mut self, slot: u32, state: u32) {
+    fn set_state(&mut self, slot: LeaseSlot, state: u32) {
         // What the state speaks for is in memory before it: the program on another CPU sees no half-written lease.
         fence(Ordering::Release);
         // SAFETY: as in `renew`.
-        unsafe { (&raw mut (*self.slots.element(slot)).state).write_volatile(state) }
+        unsafe { (&raw mut (*self.slots.element(slot.get())).state).write_volatile(state) }
     }
 }

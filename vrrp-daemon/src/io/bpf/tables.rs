@@ -12,7 +12,7 @@ use lb_common::{
 use super::error::in_map;
 use super::mapped::MappedArray;
 use super::{Error, take};
-use crate::director::{Operation, Plane};
+use crate::director::{Operation, Plane, RealSlot};
 
 /// The forwarding maps: what the director loop, and nobody else, writes.
 pub struct Tables {
@@ -97,7 +97,7 @@ impl Tables {
             .map(|service| service.ring_offset.saturating_add(service.ring_length))
             .max();
         let end = end.unwrap_or(0).min(self.rings.length());
-        plane.rings = (0..end).map(|slot| self.rings.get(slot)).collect();
+        plane.rings = (0..end).map(|slot| RealSlot::new(self.rings.get(slot))).collect();
         Ok(plane)
     }
 
@@ -128,10 +128,12 @@ impl Tables {
             Operation::RemoveAddress { address } => {
                 absent_is_fine(self.addresses.remove(address)).map_err(in_map(maps::ADDRESSES))
             }
-            Operation::PutReal { slot, real } => self.reals.set(*slot, real, 0).map_err(in_map(maps::REALS)),
+            Operation::PutReal { slot, real } => {
+                self.reals.set(slot.get(), real, 0).map_err(in_map(maps::REALS))
+            }
             Operation::WriteRing { offset, slots } => {
                 for (slot, real) in (*offset..).zip(slots) {
-                    self.rings.set(slot, *real);
+                    self.rings.set(slot, real.get());
                 }
                 Ok(())
             }
@@ -146,7 +148,7 @@ impl Tables {
                 clear(&mut self.service_stats, *index, self.processors).map_err(in_map(maps::SERVICE_STATS))
             }
             Operation::ClearRealCounters { slot } => {
-                clear(&mut self.real_stats, *slot, self.processors).map_err(in_map(maps::REAL_STATS))
+                clear(&mut self.real_stats, slot.get(), self.processors).map_err(in_map(maps::REAL_STATS))
             }
         }
     }
@@ -163,8 +165,8 @@ impl Tables {
     ///
     /// # Errors
     /// If the map cannot be read.
-    pub fn real_counters(&self, slot: u32) -> Result<Counters, Error> {
-        sum(&self.real_stats, slot).map_err(in_map(maps::REAL_STATS))
+    pub fn real_counters(&self, slot: RealSlot) -> Result<Counters, Error> {
+        sum(&self.real_stats, slot.get()).map_err(in_map(maps::REAL_STATS))
     }
 }
 

@@ -1,7 +1,8 @@
-//! How a real server stands: one answer for the schedule and for the status.
+//! What a real server gets of new connections, and why: one answer for the schedule and for the status.
 
 use std::fmt;
 
+use super::RealSlot;
 use crate::health::Health;
 use crate::model::{RealServer, Scheduler, Weight};
 
@@ -47,11 +48,11 @@ pub enum ServiceState {
 }
 
 impl ServiceState {
-    /// The state of a service whose real servers stand so, and which has this schedule in the maps: without a turn of
-    /// it, nobody gets a connection.
-    pub fn of(standings: impl IntoIterator<Item = Standing>, schedule: Option<&[u32]>) -> Self {
+    /// The state of a service whose real servers have these shares, and which has this schedule in the maps: without a
+    /// turn of it, nobody gets a connection.
+    pub fn of(shares: impl IntoIterator<Item = Share>, schedule: Option<&[RealSlot]>) -> Self {
         let has_turns = schedule.is_some_and(|schedule| !schedule.is_empty());
-        if has_turns && standings.into_iter().any(Standing::is_scheduled) {
+        if has_turns && shares.into_iter().any(Share::is_scheduled) {
             Self::Up
         } else {
             Self::Down
@@ -74,17 +75,17 @@ impl fmt::Display for ServiceState {
     }
 }
 
-/// How a real server stands in its service.
+/// What a real server gets of its service's new connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Its state.
+pub struct Share {
+    /// Whether it gets any, and if not, why.
     pub state: RealServerState,
     /// Its share of new connections now: 0 unless it is up; under `rr`, which gives equal shares, 1.
     pub effective_weight: Weight,
 }
 
-impl Standing {
-    /// How `real_server` stands. `health` is what its check says, and up without a check; `resolved`, whether
+impl Share {
+    /// The share of `real_server`. `health` is what its check says, and up without a check; `resolved`, whether
     /// its link-layer address is known. Of several reasons to get no connections, the gravest is told: down, then
     /// drained, then unresolved.
     #[must_use]
@@ -109,14 +110,5 @@ impl Standing {
     #[must_use]
     pub const fn is_scheduled(self) -> bool {
         self.effective_weight.get() > 0
-    }
-}
-
-/// The health of a real server whose monitor, if it has one, says `monitored`: without a check it is up.
-pub(super) const fn health_of(real_server: &RealServer, monitored: Option<Health>) -> Health {
-    match (real_server.check, monitored) {
-        (None, _) => Health::Up,
-        (Some(_), None) => Health::Unknown,
-        (Some(_), Some(health)) => health,
     }
 }
