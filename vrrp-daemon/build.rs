@@ -6,7 +6,11 @@ use std::{env, fs};
 fn main() {
     println!("cargo::rerun-if-env-changed=LBD_EBPF_OBJECT");
     let object = env::var_os("LBD_EBPF_OBJECT").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bpf/lb-ebpf.o"),
+        || {
+            // Not the one that this script was compiled in: a copy of the target directory has that one's script.
+            let package = env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it");
+            Path::new(&package).join("../target/bpf/lb-ebpf.o")
+        },
         PathBuf::from,
     );
     println!("cargo::rerun-if-changed={}", object.display());
