@@ -3,14 +3,8 @@
 //! ARP has no sequence numbers. Each request asks in the name of another address of a pool instead, to which its
 //! replies are directed, so that a request answered by two nodes is told from two requests answered by one.
 
-#![allow(
-    unsafe_code,
-    reason = "packet sockets take a sockaddr_ll, which the standard library doesn't know"
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::mem::MaybeUninit;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,9 +12,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
 
-use crate::{Client, Node, wait};
+use crate::{Node, Wire, wait};
 
 /// The addresses asked for in turn are 10.0.0.128 to 10.0.0.191: nobody has them.
 const POOL_START: u8 = 128;
@@ -62,17 +55,14 @@ impl ArpWatch {
     ///
     /// # Errors
     /// There is no packet socket to be had.
-    pub fn start(client: &Client, address: Ipv4Addr, period: Duration) -> Result<Self> {
+    pub fn start(from: &impl AsRef<Node>, address: Ipv4Addr, period: Duration) -> Result<Self> {
         let shared = Arc::new(Shared::default());
-        let own = client.node.mac;
-        let socket = client
-            .node
-            .namespace
-            .run(open)
-            .context("cannot open a packet socket")?;
+        let node = from.as_ref();
+        let own = node.mac;
+        let wire = Wire::open(node, "eth0", libc::ETH_P_ARP)?;
         let thread = std::thread::spawn({
             let shared = Arc::clone(&shared);
-            move || watch(&socket, own, address, period, &shared)
+            move || watch(&wire, own, address, period, &shared)
         });
         Ok(Self {
             shared,
@@ -121,41 +111,7 @@ impl Drop for ArpWatch {
     }
 }
 
-/// A packet socket that sends and receives ARP on the `eth0` of the calling thread's namespace.
-fn open() -> io::Result<Socket> {
-    let protocol = (libc::ETH_P_ARP as u16).to_be();
-    let socket = Socket::new(
-        Domain::PACKET,
-        Type::RAW,
-        Some(Protocol::from(i32::from(protocol))),
-    )?;
-    // SAFETY: the name is a C string.
-    let index = unsafe { libc::if_nametoindex(c"eth0".as_ptr()) };
-    let address = libc::sockaddr_ll {
-        sll_family: libc::AF_PACKET as u16,
-        sll_protocol: protocol,
-        sll_ifindex: index.cast_signed(),
-        sll_hatype: 0,
-        sll_pkttype: 0,
-        sll_halen: 0,
-        sll_addr: [0; 8],
-    };
-    let mut storage = SockAddrStorage::zeroed();
-    // SAFETY: a storage is at least as large and as aligned as any socket address.
-    unsafe { *storage.view_as::<libc::sockaddr_ll>() = address };
-    // SAFETY: the storage holds a sockaddr_ll, of which this is the length.
-    let address = unsafe { SockAddr::new(storage, size_of::<libc::sockaddr_ll>() as libc::socklen_t) };
-    socket.bind(&address)?;
-    Ok(socket)
-}
-
-fn watch(
-    socket: &Socket,
-    own: [u8; 6],
-    address: Ipv4Addr,
-    period: Duration,
-    shared: &Shared,
-) -> io::Result<()> {
+fn watch(wire: &Wire, own: [u8; 6], address: Ipv4Addr, period: Duration, shared: &Shared) -> io::Result<()> {
     let mut answered: Vec<BTreeSet<[u8; 6]>> = vec![BTreeSet::new(); POOL_SIZE];
     let mut next = Instant::now();
     while !shared.stop.load(Ordering::Relaxed) {
@@ -167,14 +123,10 @@ fn watch(
                 report.requests += 1;
                 slot
             };
-            socket.send(&request(own, address, slot))?;
+            wire.send(&request(own, address, slot))?;
             next += period;
         }
-        let patience = next
-            .saturating_duration_since(Instant::now())
-            .max(Duration::from_micros(50));
-        socket.set_read_timeout(Some(patience))?;
-        if let Some((slot, mac)) = receive(socket, address) {
+        if let Some((slot, mac)) = wire.next(next).and_then(|frame| reply(&frame, address)) {
             *locked(&shared.report).replies.entry(mac).or_default() += 1;
             answered[slot].insert(mac);
             let mut streak = locked(&shared.streak);
@@ -233,15 +185,8 @@ fn pool_address(slot: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 0, 0, host)
 }
 
-/// Takes one frame; if it is a reply about `address` to the pool: to which slot, and from which MAC address.
-fn receive(socket: &Socket, address: Ipv4Addr) -> Option<(usize, [u8; 6])> {
-    let mut buffer = [MaybeUninit::<u8>::uninit(); 128];
-    let length = socket.recv(&mut buffer).ok()?;
-    // SAFETY: recv has initialised that many bytes.
-    let frame: Vec<u8> = buffer[..length]
-        .iter()
-        .map(|byte| unsafe { byte.assume_init() })
-        .collect();
+/// If `frame` is a reply about `address` to the pool: to which slot, and from which MAC address.
+fn reply(frame: &[u8], address: Ipv4Addr) -> Option<(usize, [u8; 6])> {
     // operation, sender's MAC and IP address, target's IP address
     let (operation, mac, sender, target) = (
         frame.get(20..22)?,

@@ -52,6 +52,12 @@ impl Fetched {
     }
 }
 
+impl AsRef<Node> for Client {
+    fn as_ref(&self) -> &Node {
+        &self.node
+    }
+}
+
 impl Client {
     pub(crate) const fn new(node: Node) -> Self {
         Self { node }

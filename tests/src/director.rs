@@ -1,5 +1,6 @@
 //! A director: `lbd` on one node.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
@@ -23,6 +24,8 @@ pub struct Director<'lab> {
     process: Option<Process>,
     /// Arguments of `lbd run` beyond the configuration.
     pub arguments: Vec<&'static str>,
+    /// What it is run by, e.g. `unshare --mount`: a command that becomes the one at its end.
+    pub wrapper: Vec<&'static str>,
     /// Variables of its environment beyond this process's.
     pub environment: Vec<(&'static str, String)>,
     /// Where what it logs goes, from its next start on.
@@ -55,6 +58,7 @@ impl<'lab> Director<'lab> {
             lifetime: lab.lifetime,
             process: None,
             arguments: Vec::new(),
+            wrapper: Vec::new(),
             environment: Vec::new(),
             output: Output::Log,
         };
@@ -89,10 +93,13 @@ impl<'lab> Director<'lab> {
         if let Some(process) = &mut self.process {
             ensure!(process.has_ended(), "lbd on {} is still running", self.node.name);
         }
-        let mut command = self.node.namespace.command(binaries::find("lbd")?);
+        let lbd = binaries::find("lbd")?.into_os_string();
+        let mut words = self.wrapper.iter().map(OsString::from).chain([lbd]);
+        let program = words.next().expect("lbd at least");
+        let mut command = self.node.namespace.command(program);
         command
-            .arg("run")
-            .arg("-c")
+            .args(words)
+            .args(["run", "-c"])
             .arg(self.configuration_path())
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)));

@@ -11,24 +11,29 @@
 //! ```
 //!
 //! [`Lab::new`] lays it out, and [`Topology`] what differs from it; [`Director`] runs `lbd`, [`Keepalived`] what it is compared with; [`Client`], [`Probe`],
-//! [`Session`], [`Load`] and [`ArpWatch`] are how a client sees it all. `lbd` is driven only as its users drive it: by
+//! [`Session`], [`Connections`], [`Load`] and [`ArpWatch`] are how a client sees it all; [`Filter`], [`Claim`] and
+//! [`Wire`] are what gets in the way. `lbd` is driven only as its users drive it: by
 //! its command line, its configuration file, signals and `lbd status --json`.
 //!
 //! Nothing here waits for a fixed time: [`wait::until`] looks at a condition until a deadline.
 
 mod arp;
 mod binaries;
+mod claim;
 mod client;
 mod clients;
 mod configuration;
+mod connections;
 pub mod dataplane;
 mod director;
+mod filter;
 mod keepalived;
 mod keepalived_conf;
 mod layout;
 mod load;
 mod namespace;
 mod node;
+mod notify;
 mod output;
 pub mod packet;
 mod path;
@@ -41,27 +46,33 @@ mod status;
 mod teardown;
 mod topology;
 pub mod wait;
+mod wire;
 
 pub use arp::{ArpReport, ArpWatch};
 pub use binaries::find as find_binary;
+pub use claim::Claim;
 pub use client::{Client, Fetched};
 pub use clients::{Clients, Seen};
 pub use configuration::{Configuration, virtual_server};
+pub use connections::{Connections, Exchanged};
 pub use director::Director;
+pub use filter::{Filter, Hook};
 pub use keepalived::Keepalived;
 pub use layout::Lab;
 pub use load::{Load, LoadReport};
 pub use namespace::{Namespace, run};
 pub use node::{Interface, Node};
+pub use notify::NotifySocket;
 pub use output::Output;
 pub use port::occupy;
-pub use probe::{Probe, ProbeReport};
+pub use probe::{Gap, Probe, ProbeReport};
 pub use process::{Lifetime, Process, Signal};
 pub use real_server::RealServer;
 pub use session::{Session, SessionReport};
 pub use status::{Problem, Status};
 pub use teardown::teardown;
 pub use topology::{Link, SWITCH, Topology};
+pub use wire::Wire;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

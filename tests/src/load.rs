@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use crate::{Client, wait};
+use crate::{Node, wait};
 
 /// How long a request may take. A lost SYN is sent again after one second, and then after two more.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -62,9 +62,9 @@ impl Load {
     ///
     /// # Errors
     /// No request is answered within ten seconds.
-    pub fn start(client: &Client, target: SocketAddr, period: Duration) -> Result<Self> {
+    pub fn start(from: &impl AsRef<Node>, target: SocketAddr, period: Duration) -> Result<Self> {
         let shared = Arc::new(Shared::default());
-        let thread = client.node.namespace.spawn({
+        let thread = from.as_ref().namespace.spawn({
             let shared = Arc::clone(&shared);
             move || shared.run(target, period)
         });

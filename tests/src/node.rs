@@ -55,6 +55,12 @@ pub(crate) enum Kind {
     Macvlan,
 }
 
+impl AsRef<Self> for Node {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl Node {
     /// Creates the machine and plugs its interfaces into the bridges of `switch`.
     pub(crate) fn create(lab: &str, machine: Machine, switch: &Namespace) -> Result<Self> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use crate::{Client, wait};
+use crate::{Node, wait};
 
 /// How long after the last datagram an answer may come.
 const GRACE: Duration = Duration::from_millis(500);
@@ -48,8 +48,25 @@ pub struct ProbeReport {
     pub answered_twice: usize,
     /// The longest time from one answer to the next.
     pub longest_gap: Duration,
+    /// The longest time from one datagram to the next: how far the machine kept the client itself from its work.
+    pub longest_pause: Duration,
+    /// Each run of lost ones.
+    pub gaps: Vec<Gap>,
     /// How many each real server answered.
     pub answered_by: BTreeMap<String, usize>,
+}
+
+/// Datagrams in a row that had no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The sequence number of the first, the first that is counted being 0.
+    pub first: usize,
+    /// How many.
+    pub lost: usize,
+    /// When the first was sent, after the first that is counted.
+    pub began: Duration,
+    /// From the first's sending to that of the next one answered, or of the last one.
+    pub lasted: Duration,
 }
 
 impl Probe {
@@ -57,9 +74,9 @@ impl Probe {
     ///
     /// # Errors
     /// Nobody answers within ten seconds.
-    pub fn start(client: &Client, target: SocketAddr, period: Duration) -> Result<Self> {
+    pub fn start(from: &impl AsRef<Node>, target: SocketAddr, period: Duration) -> Result<Self> {
         let shared = Arc::new(Shared::default());
-        let thread = client.node.namespace.spawn({
+        let thread = from.as_ref().namespace.spawn({
             let shared = Arc::clone(&shared);
             move || shared.run(target, period)
         });
@@ -69,7 +86,8 @@ impl Probe {
         };
         wait::until("a first datagram is answered", Duration::from_secs(10), || {
             probe
-                .datagrams()
+                .shared
+                .lock()
                 .iter()
                 .any(|datagram| !datagram.answers.is_empty())
                 .then_some(())
@@ -86,18 +104,16 @@ impl Probe {
     #[must_use]
     pub fn so_far(&self) -> ProbeReport {
         let now = Instant::now();
-        report(
-            self.datagrams()
-                .iter()
-                .filter(|datagram| datagram.sent + GRACE <= now),
-        )
+        let datagrams = self.shared.lock();
+        report(datagrams.iter().filter(|datagram| datagram.sent + GRACE <= now))
     }
 
     /// What became of the datagrams sent from `start` until `end`.
     #[must_use]
     pub fn between(&self, start: Instant, end: Instant) -> ProbeReport {
+        let datagrams = self.shared.lock();
         report(
-            self.datagrams()
+            datagrams
                 .iter()
                 .filter(|datagram| (start..end).contains(&datagram.sent)),
         )
@@ -113,11 +129,7 @@ impl Probe {
             let result = thread.join();
             ensure!(matches!(result, Ok(Ok(()))), "the probe failed: {result:?}");
         }
-        Ok(report(self.datagrams().iter()))
-    }
-
-    fn datagrams(&self) -> Vec<Datagram> {
-        self.shared.lock().clone()
+        Ok(report(self.shared.lock().iter()))
     }
 }
 
@@ -201,17 +213,35 @@ fn identifier(origin: Instant, sent: Instant) -> String {
 
 fn report<'a>(datagrams: impl Iterator<Item = &'a Datagram>) -> ProbeReport {
     let mut report = ProbeReport::default();
-    let mut run = 0;
+    let mut origin = None;
+    let mut last_sent: Option<Instant> = None;
     let mut last_answer: Option<Instant> = None;
-    for datagram in datagrams {
+    let mut gap: Option<(Instant, Gap)> = None;
+    for (number, datagram) in datagrams.enumerate() {
         report.sent += 1;
+        let sent = datagram.sent;
+        let origin = *origin.get_or_insert(sent);
+        let pause = last_sent.map_or(Duration::ZERO, |last| sent.saturating_duration_since(last));
+        report.longest_pause = report.longest_pause.max(pause);
+        last_sent = Some(sent);
+        if let Some((since, gap)) = &mut gap {
+            gap.lasted = sent - *since;
+        }
         let Some((at, name)) = datagram.answers.first() else {
             report.lost += 1;
-            run += 1;
-            report.longest_run_lost = report.longest_run_lost.max(run);
+            let begin = || {
+                let first = Gap {
+                    first: number,
+                    lost: 0,
+                    began: sent - origin,
+                    lasted: Duration::ZERO,
+                };
+                (sent, first)
+            };
+            gap.get_or_insert_with(begin).1.lost += 1;
             continue;
         };
-        run = 0;
+        report.gaps.extend(gap.take().map(|(_since, gap)| gap));
         report.answered_twice += usize::from(datagram.answers.len() > 1);
         *report.answered_by.entry(name.clone()).or_default() += 1;
         if let Some(last) = last_answer {
@@ -219,5 +249,39 @@ fn report<'a>(datagrams: impl Iterator<Item = &'a Datagram>) -> ProbeReport {
         }
         last_answer = Some(*at);
     }
+    report.gaps.extend(gap.map(|(_since, gap)| gap));
+    report.longest_run_lost = report.gaps.iter().map(|gap| gap.lost).max().unwrap_or(0);
     report
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{Datagram, report};
+
+    #[test]
+    fn gaps_are_counted_and_timed() {
+        let start = Instant::now();
+        let at = |number: u64| start + Duration::from_millis(number);
+        let datagrams: Vec<Datagram> = (0..10)
+            .map(|number| Datagram {
+                sent: at(number),
+                answers: match number {
+                    3..6 | 9 => Vec::new(),
+                    _ => vec![(at(number), "rs1".to_owned())],
+                },
+            })
+            .collect();
+        let report = report(datagrams.iter());
+        assert_eq!((report.sent, report.lost, report.longest_run_lost), (10, 4, 3));
+        assert_eq!(report.longest_gap, Duration::from_millis(4));
+        assert_eq!(report.longest_pause, Duration::from_millis(1));
+        let gaps: Vec<_> = report
+            .gaps
+            .iter()
+            .map(|gap| (gap.first, gap.lost, gap.began.as_millis(), gap.lasted.as_millis()))
+            .collect();
+        assert_eq!(gaps, [(3, 3, 3, 3), (9, 1, 9, 0)]);
+    }
 }

@@ -25,6 +25,14 @@ pub enum Signal {
     Continue,
     /// SIGHUP: read the configuration again.
     HangUp,
+    /// SIGUSR1: to Keepalived, write down what you know.
+    User1,
+    /// SIGUSR2.
+    User2,
+    /// SIGQUIT: Ctrl-\\ in a terminal.
+    Quit,
+    /// SIGALRM.
+    Alarm,
 }
 
 impl Signal {
@@ -35,6 +43,10 @@ impl Signal {
             Self::Stop => libc::SIGSTOP,
             Self::Continue => libc::SIGCONT,
             Self::HangUp => libc::SIGHUP,
+            Self::User1 => libc::SIGUSR1,
+            Self::User2 => libc::SIGUSR2,
+            Self::Quit => libc::SIGQUIT,
+            Self::Alarm => libc::SIGALRM,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{Client, wait};
+use crate::{Node, wait};
 
 /// How long an answer may take before the session counts as lost.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,10 +45,10 @@ impl Session {
     ///
     /// # Errors
     /// There is no first answer within ten seconds.
-    pub fn start(client: &Client, target: SocketAddr, period: Duration) -> Result<Self> {
+    pub fn start(from: &impl AsRef<Node>, target: SocketAddr, period: Duration) -> Result<Self> {
         let shared = Arc::new(Shared::default());
-        let stream = client
-            .node
+        let stream = from
+            .as_ref()
             .namespace
             .run(|| TcpStream::connect_timeout(&target, Duration::from_secs(5)))
             .with_context(|| format!("cannot connect to {target}"))?;

@@ -69,7 +69,7 @@ pub(crate) struct Tool {
 }
 
 /// What the lab consists of besides `lbd`.
-pub(crate) const LAB: [Tool; 8] = [
+pub(crate) const LAB: [Tool; 9] = [
     Tool {
         program: "ip",
         package: "iproute2",
@@ -93,6 +93,10 @@ pub(crate) const LAB: [Tool; 8] = [
     Tool {
         program: "bpftool",
         package: "bpftool",
+    },
+    Tool {
+        program: "nft",
+        package: "nftables",
     },
     Tool {
         program: "umount",
