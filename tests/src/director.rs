@@ -2,14 +2,15 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{self, Command};
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::process::{Lifetime, Process, Signal, tail};
-use crate::{Configuration, Lab, Node, Output, Status, binaries, wait};
+use crate::{Configuration, Lab, Node, Status, binaries, wait};
 
 /// `lbd` on a node of the lab: its files, and the daemon when it runs.
 #[derive(Debug)]
@@ -28,8 +29,8 @@ pub struct Director<'lab> {
     pub wrapper: Vec<&'static str>,
     /// Variables of its environment beyond this process's.
     pub environment: Vec<(&'static str, String)>,
-    /// Where what it logs goes, from its next start on.
-    pub output: Output,
+    /// Where its standard error goes from its next start on, if not to its log: `/dev/full`, a pipe that nobody reads.
+    pub stderr: Option<OwnedFd>,
 }
 
 impl<'lab> Director<'lab> {
@@ -60,7 +61,7 @@ impl<'lab> Director<'lab> {
             arguments: Vec::new(),
             wrapper: Vec::new(),
             environment: Vec::new(),
-            output: Output::Log,
+            stderr: None,
         };
         director.write_configuration()?;
         Ok(director)
@@ -103,7 +104,7 @@ impl<'lab> Director<'lab> {
             .arg(self.configuration_path())
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
-        let mut process = Process::start_with(command, &self.log, self.output, self.lifetime)?;
+        let mut process = Process::start_with(command, &self.log, self.stderr.as_ref(), self.lifetime)?;
         // Its virtual routers are listed some milliseconds after it has begun to answer.
         let routers = self.configuration.length("vrrp_instance");
         let is_complete = |status: Status| status.list("vrrp_instances").len() >= routers;
@@ -159,7 +160,7 @@ impl<'lab> Director<'lab> {
     /// # Errors
     /// It can't be started; its own failures are in the output. One that doesn't end within twenty seconds is ended,
     /// with the exit status 124 of timeout(1).
-    pub fn lbd(&self, arguments: &[&str]) -> Result<process::Output> {
+    pub fn lbd(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = self.node.namespace.command("timeout");
         command.arg("20").arg(binaries::find("lbd")?);
         command.args(arguments).env_remove("RUST_LOG");

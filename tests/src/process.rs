@@ -1,7 +1,8 @@
 //! Programs that run in the lab: started in a namespace, logged to a file, signalled by pid.
 
-use std::fs;
-use std::io::{self, PipeReader};
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -9,7 +10,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::output::Output;
 use crate::wait;
 
 /// The signals that the lab sends.
@@ -25,14 +25,6 @@ pub enum Signal {
     Continue,
     /// SIGHUP: read the configuration again.
     HangUp,
-    /// SIGUSR1: to Keepalived, write down what you know.
-    User1,
-    /// SIGUSR2.
-    User2,
-    /// SIGQUIT: Ctrl-\\ in a terminal.
-    Quit,
-    /// SIGALRM.
-    Alarm,
 }
 
 impl Signal {
@@ -43,10 +35,6 @@ impl Signal {
             Self::Stop => libc::SIGSTOP,
             Self::Continue => libc::SIGCONT,
             Self::HangUp => libc::SIGHUP,
-            Self::User1 => libc::SIGUSR1,
-            Self::User2 => libc::SIGUSR2,
-            Self::Quit => libc::SIGQUIT,
-            Self::Alarm => libc::SIGALRM,
         }
     }
 }
@@ -65,8 +53,6 @@ pub enum Lifetime {
 pub struct Process {
     child: Child,
     log: PathBuf,
-    /// The reading end of its output's pipe, which nobody reads.
-    _unread: Option<PipeReader>,
 }
 
 impl Process {
@@ -75,19 +61,31 @@ impl Process {
     /// # Errors
     /// The log can't be written, or the program not be started.
     pub fn start(command: Command, log: &Path, lifetime: Lifetime) -> Result<Self> {
-        Self::start_with(command, log, Output::Log, lifetime)
+        Self::start_with(command, log, None, lifetime)
     }
 
-    /// Starts `command` with its outputs where `output` says; `log` is the file if it is one.
+    /// Starts `command` with its standard error where `stderr` leads, instead of to the log.
     ///
     /// # Errors
     /// As [`Process::start`].
-    pub fn start_with(mut command: Command, log: &Path, output: Output, lifetime: Lifetime) -> Result<Self> {
-        let (output, unread) = output.open(log)?;
+    pub fn start_with(
+        mut command: Command,
+        log: &Path,
+        stderr: Option<&OwnedFd>,
+        lifetime: Lifetime,
+    ) -> Result<Self> {
+        // So that a restarted program continues its story.
+        let stdout: OwnedFd = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)
+            .with_context(|| format!("cannot write {}", log.display()))?
+            .into();
+        let stderr = stderr.unwrap_or(&stdout).try_clone()?;
         command
             .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
+            .stdout(stdout)
+            .stderr(stderr)
             // Ctrl-C is for whoever started the lab, who then stops its processes in the right order.
             .process_group(0);
         if lifetime == Lifetime::Thread {
@@ -99,7 +97,6 @@ impl Process {
         Ok(Self {
             child,
             log: log.to_owned(),
-            _unread: unread,
         })
     }
 

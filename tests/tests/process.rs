@@ -2,69 +2,33 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use lab::{Configuration, Director, Lab, Signal, VIP, find_binary, run, wait};
+use anyhow::{Context as _, Result};
+use lab::{Configuration, Director, Lab, Signal, VIP, run, wait};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a pipe holds that nobody reads, on Linux.
 const PIPE: usize = 65_536;
 
-/// A daemon whose standard error is not the lab's log file. Dropping it kills it.
-struct Daemon(Child);
-
-impl Daemon {
-    /// Stops `director` and starts it again with this `stderr` and this addition to its environment.
-    fn instead_of(
-        director: &mut Director<'_>,
-        stderr: impl Into<Stdio>,
-        environment: &[(&str, &str)],
-    ) -> Result<Self> {
-        director.stop()?;
-        let mut command = director.node.namespace.command(find_binary("lbd")?);
-        command
-            .args(["run", "-c"])
-            .arg(director.configuration_path())
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(stderr);
-        let mut daemon = Self(command.spawn()?);
-        wait::until("it answers", PATIENCE, || {
-            (director.status().is_ok() || daemon.has_ended()).then_some(())
-        })?;
-        ensure!(!daemon.has_ended(), "it has ended at once");
-        Ok(daemon)
-    }
-
-    fn has_ended(&mut self) -> bool {
-        matches!(self.0.try_wait(), Ok(Some(_)))
-    }
-
-    fn stop(mut self) -> Result<ExitStatus> {
-        run(Command::new("kill").arg(self.0.id().to_string()))?;
-        wait::until("it stops", PATIENCE, || self.0.try_wait().ok().flatten())
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // Both fail if it has ended, and nothing is left to do.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
+/// Stops `director` and starts it again with this standard error, of which no handle remains here.
+fn log_to(director: &mut Director<'_>, stderr: impl Into<OwnedFd>) -> Result<()> {
+    director.stop()?;
+    director.stderr = Some(stderr.into());
+    director.restart()?;
+    director.stderr = None;
+    Ok(())
 }
 
 /// A backup whose log goes to `stderr` takes over from a master that dies, and stops when it is told to.
-fn takes_over_logging_to(stderr: impl Into<Stdio>) -> Result<()> {
+fn takes_over_logging_to(stderr: impl Into<OwnedFd>) -> Result<()> {
     let lab = Lab::new()?;
     let (mut master, mut backup) = Director::pair(&lab, |priority| Configuration::new(&lab, priority))?;
-    let daemon = Daemon::instead_of(&mut backup, stderr, &[])?;
+    log_to(&mut backup, stderr)?;
     backup.wait_for("it is backup, all servers up", PATIENCE, |status| {
         status.is_backup() && status.all_up()
     })?;
@@ -72,8 +36,7 @@ fn takes_over_logging_to(stderr: impl Into<Stdio>) -> Result<()> {
     backup.becomes_master()?;
     let fetched = lab.client.curl((VIP, 80).into(), 6)?;
     assert_eq!(fetched.failed(), 0, "{}", fetched.complaints);
-    assert_eq!(daemon.stop()?.code(), Some(0));
-    Ok(())
+    backup.stop()
 }
 
 #[test]
@@ -113,7 +76,7 @@ fn lines_that_a_full_disk_did_not_take_are_counted_and_said_later() -> Result<()
     let log = disk.join("lbd.log");
     let mut director = Director::start(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;
     let file = File::options().create(true).append(true).open(&log)?;
-    let daemon = Daemon::instead_of(&mut director, file, &[])?;
+    log_to(&mut director, file)?;
     director.becomes_master()?;
 
     let ballast = disk.join("ballast");
@@ -134,8 +97,7 @@ fn lines_that_a_full_disk_did_not_take_are_counted_and_said_later() -> Result<()
     })?;
     assert!(text.len() > before.len());
     assert!(text.contains(" lines were lost here"), "{text}");
-    assert_eq!(daemon.stop()?.code(), Some(0));
-    Ok(())
+    director.stop()
 }
 
 #[test]
@@ -145,12 +107,13 @@ fn the_journal_sees_severities_and_no_times() -> Result<()> {
     let (mut reader, writer) = io::pipe()?;
     let pipe = fs::metadata(format!("/proc/self/fd/{}", writer.as_raw_fd()))?;
     let stream = format!("{}:{}", pipe.dev(), pipe.ino());
-    let daemon = Daemon::instead_of(&mut director, writer, &[("JOURNAL_STREAM", &stream)])?;
+    director.environment = vec![("JOURNAL_STREAM", stream)];
+    log_to(&mut director, writer)?;
     let socket = director.socket().to_string_lossy().into_owned();
     director.write_configuration_text("nonsense\n")?;
     let refused = director.lbd(&["reload", "--socket", &socket])?;
     assert_eq!(refused.status.code(), Some(1));
-    daemon.stop()?;
+    director.stop()?;
     let mut log = String::new();
     reader.read_to_string(&mut log)?;
     assert!(log.contains("<6>started version="), "{log}");
