@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use lab::{Configuration, Director, Lab, Signal, VIP, run, wait};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -181,5 +181,30 @@ fn sigusr1_has_the_status_written_to_a_file() -> Result<()> {
             .then_some(())
     })?;
     assert!(director.status()?.is_master());
+    director.stop()
+}
+
+#[test]
+fn pins_in_a_private_mount_namespace_are_a_problem_that_is_said() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut director = Director::prepare(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;
+    director.wrapper = ["unshare", "--mount", "--propagation", "private"].into();
+    director.restart()?;
+    let problems = director.becomes_master()?.problems();
+    let [problem] = &problems[..] else {
+        bail!("not one problem: {problems:?}");
+    };
+    let pins = lab.directory.join(&director.node.name).join("pins");
+    assert_eq!(problem.code, "pins_private");
+    assert_eq!(problem.subject, pins.display().to_string());
+    let command = format!("nsenter --target 1 --mount mount -t bpf bpf {}`", pins.display());
+    assert!(problem.message.contains(&command), "{problem:?}");
+    assert!(director.log()?.contains(&problem.message), "{}", director.log()?);
+
+    // What the message says helps.
+    director.stop()?;
+    run(Command::new("mount").args(["-t", "bpf", "bpf"]).arg(&pins))?;
+    director.restart()?;
+    assert!(director.becomes_master()?.problems().is_empty());
     director.stop()
 }

@@ -4,11 +4,13 @@
 //! [`Response`] as one line of JSON and closes. These are the only types of the daemon that derive `Serialize`;
 //! `lbd status --json` prints [`Status`] as it is, so its fields may grow in number but never change their names.
 
+mod problem;
 mod status;
 mod timestamp;
 
 use serde::{Deserialize, Serialize};
 
+pub use problem::{Problem, ProblemCode};
 pub use status::{
     AttachedMode, DataplaneStatus, InstanceState, InstanceStatus, InterfaceStatus, LastCheck,
     RealServerState, RealServerStatus, Status, VirtualServerState, VirtualServerStatus,
@@ -53,7 +55,8 @@ mod tests {
  "vrrp_instances":[{"name":"VI_1","interface":"eth0","virtual_router_id":51,"version":2,"state":"master","priority":150,"effective_priority":150,"master_address":"10.0.0.1","virtual_addresses":["10.0.0.3"],"transitions":1,"last_transition":"2026-01-02T03:04:05Z"}],
  "dataplane":{"interfaces":[{"name":"eth0","attached":true,"mode":"native","program_id":7}],"flows":123,"flow_table_size":1048576},
  "virtual_servers":[{"address":"10.0.0.3","port":80,"protocol":"tcp","scheduler":"wrr","forward":"dr","state":"up","connections":10,"packets":100,"bytes":6400,
-   "real_servers":[{"address":"10.0.0.11","port":80,"weight":3,"effective_weight":3,"state":"up","mac":"02:00:00:00:00:0b","active_connections":2,"connections":7,"packets":70,"bytes":4480,"last_check":{"ok":true,"message":"connected","at":"2026-01-02T03:04:05Z"}}]}]}"#;
+   "real_servers":[{"address":"10.0.0.11","port":80,"weight":3,"effective_weight":3,"state":"up","mac":"02:00:00:00:00:0b","active_connections":2,"connections":7,"packets":70,"bytes":4480,"last_check":{"ok":true,"message":"connected","at":"2026-01-02T03:04:05Z"}}]}],
+ "problems":[{"code":"pins_private","subject":"/sys/fs/bpf/lbd","message":"they go when this daemon dies","since":"2026-01-02T03:04:05Z"}]}"#;
 
     #[test]
     fn the_status_has_the_shape_of_the_design() {

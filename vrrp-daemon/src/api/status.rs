@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Timestamp;
+use super::{Problem, Timestamp};
 
 /// What one node is doing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub struct Status {
     pub dataplane: DataplaneStatus,
     /// The virtual services, in the order of the configuration.
     pub virtual_servers: Vec<VirtualServerStatus>,
+    /// What an operator should know now.
+    #[serde(default)]
+    pub problems: Vec<Problem>,
 }
 
 /// One virtual router.

@@ -16,7 +16,7 @@ use super::pace::Pace;
 use super::probes::{Ended, Probes};
 use super::reload::{self, Reloaded};
 use super::{by_name, status};
-use crate::api::{Request, Response};
+use crate::api::{Problem, Request, Response};
 use crate::director::{Inputs, Interfaces, LeaseSlots, Neighbour, Neighbours, NetworkInterface};
 use crate::health::{Effect, Health, Monitors};
 use crate::io::bpf::Flows;
@@ -71,6 +71,8 @@ pub(super) struct DirectorLoop {
     pub(super) assignment: watch::Sender<Assignment>,
     pub(super) report: watch::Receiver<Report>,
     pub(super) control: ControlSocket,
+    /// What was not as it should be at the start, and cannot be mended while the daemon runs.
+    pub(super) problems: Vec<Problem>,
 }
 
 /// The signals that the daemon listens to.
@@ -407,6 +409,7 @@ impl DirectorLoop {
                 interfaces: &self.interfaces,
                 leases: &self.lease_slots,
             },
+            problems: &self.problems,
         };
         let draft = snapshot.draft();
         let pin_dir = self.configuration.node.pin_dir.clone();

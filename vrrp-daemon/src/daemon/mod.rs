@@ -21,7 +21,7 @@ mod status;
 mod vrrp_loop;
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow};
 use lb_common::maps;
@@ -29,6 +29,7 @@ use tokio::runtime;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::api::{Problem, ProblemCode};
 use crate::config::Loaded;
 use crate::director::{Interfaces, LeaseSlot, LeaseSlots, NetworkInterface};
 use crate::health::Monitors;
@@ -101,6 +102,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         tables,
         trace,
         replaced,
+        pins_private,
         lock: _lock,
     } = Dataplane::open(OpenOptions {
         pin_dir: &configuration.node.pin_dir,
@@ -109,6 +111,15 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
     })?;
     if let Some(reason) = replaced {
         warn!(%reason, "replacing the pinned maps of an earlier daemon: their connections are forgotten");
+    }
+    let pins_private = pins_private.map(|reason| Problem {
+        code: ProblemCode::PinsPrivate,
+        subject: reason.pin_dir.display().to_string(),
+        message: reason.to_string(),
+        since: SystemTime::now().into(),
+    });
+    if let Some(problem) = &pins_private {
+        warn!("{}", problem.message);
     }
     if let Some(trace) = trace {
         tokio::spawn(async move {
@@ -159,6 +170,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         assignment,
         report,
         control,
+        problems: pins_private.into_iter().collect(),
     };
     // Before an election is won: the tables are warm when packets come.
     director.prepare().await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::channel::{InstanceReport, InterfaceReport, Report};
 use crate::api::{
-    AttachedMode, DataplaneStatus, InstanceState, InstanceStatus, InterfaceStatus, LastCheck,
+    AttachedMode, DataplaneStatus, InstanceState, InstanceStatus, InterfaceStatus, LastCheck, Problem,
     RealServerState, RealServerStatus, Status, Timestamp, VirtualServerState, VirtualServerStatus,
 };
 use crate::director::{self, Inputs, Plane, RealHandle, ServiceState, service_key};
@@ -23,6 +23,7 @@ pub(super) struct Snapshot<'a> {
     pub(super) tables: &'a Tables,
     pub(super) monitors: &'a Monitors,
     pub(super) inputs: &'a Inputs<'a>,
+    pub(super) problems: &'a [Problem],
 }
 
 /// A status that lacks the flows, and where each belongs.
@@ -86,6 +87,7 @@ impl Snapshot<'_> {
                 flow_table_size: self.configuration.dataplane.flow_table_size,
             },
             virtual_servers,
+            problems: self.problems.to_vec(),
         };
         Ok(Draft { status, handles })
     }

@@ -1,10 +1,9 @@
 //! What the kernel lets this process have: descriptors, memory, time.
-#![allow(
-    unsafe_code,
-    reason = "these system calls have no safe wrapper among our dependencies"
-)]
 
 use std::io;
+
+use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Raises the number of file descriptors to the most that this process may have: each probe under way takes one, and
 /// thousands of real servers may all be slow to answer.
@@ -12,20 +11,8 @@ use std::io;
 /// # Errors
 /// The system call that failed.
 pub fn raise_file_descriptors() -> io::Result<()> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: `limit` is a `rlimit` to write to.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    limit.rlim_cur = limit.rlim_max;
-    // SAFETY: `limit` is a `rlimit` to read from.
-    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
 }
 
 /// Keeps the memory of this process in RAM, each page from when it is first touched: an advertisement must not wait for
@@ -34,13 +21,10 @@ pub fn raise_file_descriptors() -> io::Result<()> {
 /// # Errors
 /// The system call that failed; that needs CAP_IPC_LOCK, or a large enough RLIMIT_MEMLOCK.
 pub fn lock_memory() -> io::Result<()> {
-    // SAFETY: the call changes no memory, only where it may be.
-    let result = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    let on_fault = MlockAllFlags::from_bits_retain(libc::MCL_ONFAULT);
+    Ok(mlockall(
+        MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | on_fault,
+    )?)
 }
 
 /// Puts the calling thread ahead of all that is not real-time, at the lowest real-time priority: an advertisement that
@@ -48,6 +32,10 @@ pub fn lock_memory() -> io::Result<()> {
 ///
 /// # Errors
 /// The system call that failed; that needs CAP_SYS_NICE.
+#[allow(
+    unsafe_code,
+    reason = "sched_setscheduler(2) has no safe wrapper among our dependencies"
+)]
 pub fn run_in_real_time() -> io::Result<()> {
     let parameters = libc::sched_param { sched_priority: 1 };
     // SAFETY: 0 is the calling thread, and `parameters` is read only.

@@ -10,6 +10,7 @@ mod flows;
 mod leases;
 mod link;
 mod mapped;
+mod outlook;
 mod pins;
 mod tables;
 mod trace;
@@ -26,6 +27,7 @@ pub use attachments::Attachments;
 pub use error::Error;
 pub use flows::Flows;
 pub use leases::{Leases, monotonic_now};
+pub use outlook::PinsPrivate;
 pub use pins::Replaced;
 pub use tables::Tables;
 pub use trace::PacketTrace;
@@ -47,6 +49,8 @@ pub struct Dataplane {
     pub trace: Option<PacketTrace>,
     /// Why pinned maps of an earlier daemon were not taken over, if there were such.
     pub replaced: Option<Replaced>,
+    /// Why the pins do not outlive this daemon, if they do not.
+    pub pins_private: Option<PinsPrivate>,
     /// Held as long as these pins are this daemon's: the kernel lets go of the lock when the daemon ends, however it
     /// does.
     pub lock: File,
@@ -78,16 +82,15 @@ impl Dataplane {
             flow_table_size,
             trace_packets,
         } = options;
-        bpffs::ensure(pin_dir).map_err(|source| Error::PinDirectory {
+        let unusable = |source| Error::PinDirectory {
             path: pin_dir.to_owned(),
             source,
-        })?;
+        };
+        let mounted = bpffs::ensure(pin_dir).map_err(unusable)?;
         let lock = lock(pin_dir)?;
+        let pins_private = outlook::of(pin_dir, mounted);
         let layout = pins::layout(flow_table_size);
-        let replaced = pins::remove_foreign(pin_dir, &layout).map_err(|source| Error::PinDirectory {
-            path: pin_dir.to_owned(),
-            source,
-        })?;
+        let replaced = pins::remove_foreign(pin_dir, &layout).map_err(unusable)?;
 
         let trace = u32::from(trace_packets);
         let mut loader = EbpfLoader::new();
@@ -122,6 +125,7 @@ impl Dataplane {
             tables,
             trace,
             replaced,
+            pins_private,
             lock,
         })
     }
