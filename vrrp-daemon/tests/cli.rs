@@ -285,13 +285,22 @@ fn a_missing_file_is_one_sentence() {
 #[test]
 fn a_file_that_is_no_text_is_one_sentence() {
     let node = Node::new("");
-    fs::write(node.file(), b"\xff\xfe").unwrap();
-    let outcome = lbd(&["check-config", "-c", &node.file()]);
-    assert_eq!(outcome.status, 1);
-    assert_eq!(
-        outcome.stderr,
-        format!("lbd: {} is not a text file in UTF-8\n", node.file())
-    );
+    for (bytes, complaint) in [
+        (&b"\xff\xfe[\0n\0"[..], "is in UTF-16: save it as UTF-8"),
+        (
+            b"# caf\xe9",
+            "is not in UTF-8: line 1, column 6 has the byte 0xE9 (`\u{e9}` in Latin-1)",
+        ),
+    ] {
+        fs::write(node.file(), bytes).unwrap();
+        for verb in ["check-config", "run", "status"] {
+            let outcome = lbd(&[verb, "-c", &node.file()]);
+            assert_eq!(outcome.status, 1);
+            assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
+            let sentence = format!("{} {complaint}", node.file());
+            assert!(outcome.stderr.contains(&sentence), "{}", outcome.stderr);
+        }
+    }
 }
 
 #[test]

@@ -20,18 +20,25 @@ pub(super) enum MissingInterfaces {
 
 /// Reads the text of `path`.
 pub(super) fn read(path: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+    read_if_there(path)?.ok_or_else(|| {
+        anyhow::anyhow!(
+            "there is no configuration file {}: name it with `-c FILE`",
+            path.display()
+        )
+    })
 }
 
-/// Why `path` was not read, and what to do.
-pub(super) fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
-    let path = path.display();
-    if error.kind() == io::ErrorKind::NotFound {
-        anyhow::anyhow!("there is no configuration file {path}: name it with `-c FILE`")
-    } else if error.kind() == io::ErrorKind::InvalidData {
-        anyhow::anyhow!("{path} is not a text file in UTF-8")
-    } else {
-        anyhow::anyhow!("cannot read the configuration file {path}: {error}")
+/// Reads the text of `path`, if there is such a file.
+pub(super) fn read_if_there(path: &Path) -> anyhow::Result<Option<String>> {
+    let name = path.display();
+    match fs::read(path) {
+        Ok(bytes) => config::decode(bytes)
+            .map(Some)
+            .map_err(|error| anyhow::anyhow!("{name} {error}")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(anyhow::anyhow!(
+            "cannot read the configuration file {name}: {error}"
+        )),
     }
 }
 
@@ -59,8 +66,8 @@ pub(super) fn load(
         }
     };
     let mut absent = config::missing_interfaces(&text, interface_exists()?);
-    if missing == MissingInterfaces::Warn {
-        absent = absent.into_iter().map(Diagnostic::into_warning).collect();
+    if missing == MissingInterfaces::Refuse {
+        absent = absent.into_iter().map(Diagnostic::into_error).collect();
     }
     let loaded = match config::parse(&text) {
         Ok(loaded) => loaded,

@@ -11,7 +11,6 @@ mod sample_config;
 mod status;
 mod table;
 
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -71,14 +70,13 @@ impl Daemon {
         if let Some(socket) = &self.socket {
             return Ok(socket.clone());
         }
-        match &self.config {
-            Some(path) => Ok(config::control_socket(&file::read(path)?)),
-            None => match std::fs::read_to_string(config::DEFAULT_PATH) {
-                Ok(text) => Ok(config::control_socket(&text)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(config::default_control_socket()),
-                Err(error) => Err(file::unreadable(config::DEFAULT_PATH.as_ref(), &error)),
-            },
-        }
+        let text = match &self.config {
+            Some(path) => Some(file::read(path)?),
+            None => file::read_if_there(config::DEFAULT_PATH.as_ref())?,
+        };
+        Ok(text.map_or_else(config::default_control_socket, |text| {
+            config::control_socket(&text)
+        }))
     }
 }
 

@@ -175,7 +175,8 @@ pub(super) fn services(
                 seen.insert(service, address.span());
             }
         }
-        if !may_cover(instances, *address.get_ref()) {
+        // What is wrong elsewhere may be why.
+        if !may_cover(instances, *address.get_ref()) && !problems.any_error() {
             let message = format!("{} is in no vrrp_instance", address.get_ref());
             let diagnostic = Diagnostic::warning(address.span(), message, "not highly available")
                 .note("lbd forwards its packets, but neither adds the address nor announces it nor moves it")

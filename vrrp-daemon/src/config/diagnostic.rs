@@ -93,11 +93,11 @@ impl Diagnostic {
         self.primary.span.clone()
     }
 
-    /// The same problem, to be lived with.
+    /// The same problem, for one who cannot live with it.
     #[must_use]
-    pub fn into_warning(self) -> Self {
+    pub fn into_error(self) -> Self {
         Self {
-            severity: Severity::Warning,
+            severity: Severity::Error,
             ..self
         }
     }

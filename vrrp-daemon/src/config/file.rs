@@ -57,7 +57,8 @@ impl RawFile {
         };
         let headers = self.virtual_server.iter().flatten().map(|server| &server.place);
         checks::weights(configuration.virtual_services.iter().zip(headers), problems);
-        if configuration.interfaces().is_empty() {
+        // What is wrong elsewhere may be why.
+        if configuration.interfaces().is_empty() && !problems.any_error() {
             let first = self.virtual_server.iter().flatten().next();
             let diagnostic = Diagnostic::error(
                 first.map_or(NOWHERE, |server| server.place.clone()),

@@ -9,8 +9,10 @@
 
 mod checks;
 mod diagnostic;
+mod encoding;
 mod file;
 mod instance;
+mod keepalived;
 mod node;
 mod sample;
 mod section;
@@ -29,12 +31,13 @@ use toml::de::DeTable;
 use crate::model::Configuration;
 
 pub use diagnostic::{Diagnostic, Severity, render};
+pub use encoding::{NotText, decode};
 pub use sample::sample;
 
 use file::RawFile;
 use section::{Problems, Reported, Section};
 use syntax::SyntaxErrors;
-use table::NOWHERE;
+use table::{NOWHERE, Table as _};
 use value::InterfaceName;
 
 /// Where the configuration file is unless the command line says otherwise.
@@ -55,7 +58,7 @@ pub struct Loaded {
 /// All problems that were found, warnings among them, in the order of the text. At least one is an error.
 pub fn parse(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
     let (document, errors) = DeTable::parse_recoverable(text);
-    let mut problems = Problems::new(SyntaxErrors::new(&errors, text));
+    let mut problems = problems_of(&errors, text);
     let file: RawFile = table::read(Section::new(document.get_ref(), NOWHERE, "", &mut problems));
     match file.model(&mut problems) {
         Ok(configuration) if !problems.any_error() => Ok(Loaded {
@@ -66,24 +69,24 @@ pub fn parse(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
     }
 }
 
-/// An error for each interface that is named in the text and does not exist, at its first place. It is told of a text
-/// with other errors too.
+/// A warning for each interface that is named in the text and does not exist, at its first place. It is told of a text
+/// with errors too.
 pub fn missing_interfaces(text: &str, exists: impl Fn(&str) -> bool) -> Vec<Diagnostic> {
     let (document, errors) = DeTable::parse_recoverable(text);
     // `parse` tells of these.
-    let mut told = Problems::new(SyntaxErrors::new(&errors, text));
+    let mut told = problems_of(&errors, text);
     let file: RawFile = table::read(Section::new(document.get_ref(), NOWHERE, "", &mut told));
 
     let mut missing: Vec<&str> = Vec::new();
     let mut diagnostics = Vec::new();
     for interface in file.interfaces() {
         let InterfaceName(name) = interface.get_ref();
-        if missing.contains(&name.as_str()) || exists(name) {
+        if missing.contains(&name.as_str()) || exists(name) || !told.can_trust(interface.span().start) {
             continue;
         }
         missing.push(name);
         let message = format!("there is no interface `{name}` on this host");
-        let diagnostic = Diagnostic::error(interface.span(), message, "no such interface");
+        let diagnostic = Diagnostic::warning(interface.span(), message, "no such interface");
         diagnostics.push(diagnostic.help("`ip -brief link` lists those that there are"));
     }
     diagnostics
@@ -107,4 +110,12 @@ pub fn control_socket(text: &str) -> PathBuf {
 #[must_use]
 pub fn default_control_socket() -> PathBuf {
     node::CONTROL_SOCKET.into()
+}
+
+/// What the parser has found in `text`.
+fn problems_of(errors: &[toml::de::Error], text: &str) -> Problems {
+    Problems::new(
+        SyntaxErrors::new(errors, text, RawFile::list_keys),
+        RawFile::list_keys,
+    )
 }

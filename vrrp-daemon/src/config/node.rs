@@ -6,7 +6,7 @@ use crate::model::{Attach, Dataplane, Node, XdpMode};
 
 use super::section::{Field, Reported};
 use super::table::{Optional, TableCheck, default, optional, table};
-use super::value::{AbsolutePath, FlowTableSize, InterfaceName, List, Name};
+use super::value::{AbsolutePath, FlowTableSize, InterfaceName, List, Name, SocketPath};
 
 /// Where the daemon listens unless configured otherwise.
 pub(super) const CONTROL_SOCKET: &str = "/run/lbd/lbd.sock";
@@ -17,7 +17,7 @@ table! {
         /// The name of this node in status and logs; by default the host's name.
         router_id: Optional<Name> = optional(r#""lb1""#).shown(),
         /// Where the daemon listens for the commands `lbd status`, `lbd reload` and so on.
-        control_socket: Field<AbsolutePath> = default(AbsolutePath(CONTROL_SOCKET.into())),
+        control_socket: Field<SocketPath> = default(SocketPath(CONTROL_SOCKET.into())),
         /// Where BPF maps and links are pinned. Elsewhere than on a bpffs, the daemon mounts one there.
         pin_dir: Field<AbsolutePath> = default(AbsolutePath("/sys/fs/bpf/lbd".into())),
         /// Where the daemon keeps files of its own: SIGUSR1 has it write its status there, to status.json.

@@ -9,8 +9,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Severity};
+use super::keepalived::{self, Meaning};
 use super::suggest;
 use super::syntax::SyntaxErrors;
+use super::table::Key;
 
 /// A value of the file with its place.
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
@@ -24,9 +26,11 @@ pub(super) struct Reported;
 pub(super) type Field<T> = Result<Spanned<T>, Reported>;
 
 /// The problems found so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Problems {
     diagnostics: Vec<Diagnostic>,
+    /// All keys that a file can have.
+    vocabulary: fn() -> Vec<Key>,
     /// Where the file's structure was lost to a syntax error: what follows was guessed by the parser, and is not
     /// reported.
     trusted_until: Option<usize>,
@@ -36,10 +40,11 @@ pub(super) struct Problems {
 }
 
 impl Problems {
-    /// What the parser has found.
-    pub(super) fn new(syntax: SyntaxErrors) -> Self {
+    /// What the parser has found in a file that can have the keys of `vocabulary`.
+    pub(super) fn new(syntax: SyntaxErrors, vocabulary: fn() -> Vec<Key>) -> Self {
         Self {
             diagnostics: syntax.diagnostics,
+            vocabulary,
             trusted_until: syntax.trusted_until,
             damaged: syntax.damaged,
         }
@@ -47,13 +52,16 @@ impl Problems {
 
     /// Takes note of a problem.
     pub(super) fn report(&mut self, diagnostic: Diagnostic) -> Reported {
-        let start = diagnostic.span().start;
-        let guessed = self.trusted_until.is_some_and(|position| start >= position)
-            || self.damaged.iter().any(|line| line.contains(&start));
-        if !guessed {
+        if self.can_trust(diagnostic.span().start) {
             self.diagnostics.push(diagnostic);
         }
         Reported
+    }
+
+    /// Whether what the parser made of the text at `position` is what its author meant.
+    pub(super) fn can_trust(&self, position: usize) -> bool {
+        self.trusted_until.is_none_or(|until| position < until)
+            && !self.damaged.iter().any(|line| line.contains(&position))
     }
 
     /// Whether anything makes the configuration unusable.
@@ -190,16 +198,7 @@ impl<'a, 'i> Section<'a, 'i> {
             if self.known.contains(&name) {
                 continue;
             }
-            let message = format!("{} has no key `{}`", self.title(), name.escape_debug());
-            let diagnostic = Diagnostic::error(key.span(), message, "unknown key");
-            let diagnostic =
-                match suggest::closest(name, &absent).or_else(|| suggest::closest(name, &self.known)) {
-                    Some(meant) => {
-                        self.missing.retain(|(missing, _)| *missing != meant);
-                        diagnostic.help(format!("did you mean `{meant}`?"))
-                    }
-                    None => diagnostic.help(format!("its keys are {}", suggest::list(&self.known, "and"))),
-                };
+            let diagnostic = self.unknown_key(name, key.span(), &absent);
             self.problems.report(diagnostic);
         }
         // What could not be read may be what is missing.
@@ -217,6 +216,35 @@ impl<'a, 'i> Section<'a, 'i> {
         self.problems
             .report(diagnostic.help(format!("for example {}", examples.join(", "))));
         self.problems
+    }
+
+    /// What there is to say about the key `name`, which the table does not have; `absent` are those of its keys that are
+    /// not there.
+    fn unknown_key(&mut self, name: &str, span: Range<usize>, absent: &[&'static str]) -> Diagnostic {
+        let message = format!("{} has no key `{}`", self.title(), name.escape_debug());
+        let foreign = keepalived::meaning(name);
+        if let Some(Meaning::Other(help)) = foreign {
+            return Diagnostic::error(span, message, "Keepalived's word").help(help);
+        }
+        let closest = suggest::closest(name, absent).or_else(|| suggest::closest(name, &self.known));
+        let is_missing = |meant: &str| self.missing.iter().any(|(missing, _)| *missing == meant);
+        let place = suggest::place(name, &(self.problems.vocabulary)());
+        let unknown = |span, message| Diagnostic::error(span, message, "unknown key");
+        match (closest, place, foreign) {
+            (Some(meant), place, _) if place.is_none() || is_missing(meant) => {
+                self.missing.retain(|(missing, _)| *missing != meant);
+                unknown(span, message).help(format!("did you mean `{meant}`?"))
+            }
+            (_, Some(place), _) => unknown(span, message).help(place),
+            (_, None, Some(_)) => {
+                let label = "a word of Keepalived that this version of lbd does not know";
+                Diagnostic::error(span, message, label)
+            }
+            (_, None, None) => {
+                let keys = suggest::list(&self.known, "and");
+                unknown(span, message).help(format!("its keys are {keys}"))
+            }
+        }
     }
 
     /// What people call the table.

@@ -152,7 +152,7 @@ impl RawCheck {
 
 /// Checks what concerns one service: its real servers among each other and against the service.
 pub(super) fn check_real_servers(server: &RawServer, problems: &mut Problems) {
-    if server.real_server.is_empty() {
+    if server.real_server.is_empty() && !problems.any_error() {
         let diagnostic = Diagnostic::warning(
             server.place.clone(),
             "a virtual server without a real server answers nobody",

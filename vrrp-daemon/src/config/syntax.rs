@@ -1,10 +1,13 @@
 //! The parser's own errors, as diagnostics.
 
+mod slips;
+
 use std::ops::Range;
 
 use toml::de::Error;
 
 use super::diagnostic::Diagnostic;
+use super::table::Key;
 
 /// What is wrong with a text as TOML, and how far what the parser made of it can be trusted.
 ///
@@ -21,24 +24,41 @@ pub(super) struct SyntaxErrors {
 }
 
 impl SyntaxErrors {
-    /// Judges the errors that the parser found in `text`.
-    pub(super) fn new(errors: &[Error], text: &str) -> Self {
-        let mut errors: Vec<(Range<usize>, &Error)> = errors
-            .iter()
-            .map(|error| (error.span().unwrap_or_default(), error))
-            .collect();
-        errors.sort_by_key(|(span, _)| span.start);
+    /// Judges the errors that the parser found in `text`, in which one expects `keys`.
+    pub(super) fn new(errors: &[Error], text: &str, keys: impl FnOnce() -> Vec<Key>) -> Self {
         let mut judged = Self {
             diagnostics: Vec::new(),
             trusted_until: None,
             damaged: Vec::new(),
         };
+        if errors.is_empty() {
+            return judged;
+        }
+        if let Some(diagnostic) = slips::other_language(text) {
+            judged.diagnostics.push(diagnostic);
+            judged.trusted_until = Some(0);
+            return judged;
+        }
+        let mut errors: Vec<(Range<usize>, &Error)> = errors
+            .iter()
+            .map(|error| (error.span().unwrap_or_default(), error))
+            .collect();
+        errors.sort_by_key(|(span, _)| span.start);
+        let duplicates: Vec<usize> = errors
+            .iter()
+            .filter(|(_, error)| error.message() == DUPLICATE)
+            .map(|(span, _)| span.start)
+            .collect();
+        (judged.diagnostics, judged.damaged) = slips::find(text, &keys(), &duplicates);
         for (span, error) in errors {
-            let line = line(text, span.start);
-            if judged.damaged.last() == Some(&line) {
+            if judged.damaged.iter().any(|line| line.contains(&span.start)) {
+                if loses_structure(error.message()) {
+                    judged.trusted_until = Some(span.start);
+                    break;
+                }
                 continue;
             }
-            judged.damaged.push(line);
+            judged.damaged.push(line(text, span.start));
             let diagnostic = diagnostic(error, span.clone(), text);
             if loses_structure(error.message()) {
                 let note = "what follows was not checked";
@@ -51,6 +71,9 @@ impl SyntaxErrors {
         judged
     }
 }
+
+/// The parser's words for a key that is there twice.
+const DUPLICATE: &str = "duplicate key";
 
 /// The line of `text` that the byte at `position` is in, to the beginning of the next one.
 fn line(text: &str, position: usize) -> Range<usize> {
@@ -82,7 +105,7 @@ fn diagnostic(error: &Error, span: Range<usize>, text: &str) -> Diagnostic {
         | "invalid datetime"
         | "invalid float"
         | "invalid integer" => unquoted(word(text, span.start), text),
-        "duplicate key" => {
+        DUPLICATE => {
             let is_header = text.get(..span.start).is_some_and(|before| before.ends_with('['));
             let help = if is_header {
                 "a table is written once; one of several has its name in double brackets, `[[…]]`"
@@ -92,15 +115,30 @@ fn diagnostic(error: &Error, span: Range<usize>, text: &str) -> Diagnostic {
             Diagnostic::error(span, "this key is there twice", "second definition").help(help)
         }
         _ => {
+            let span_start = span.start;
             let label = expected.map_or_else(|| "here".to_owned(), |expected| format!("expected {expected}"));
             let diagnostic = Diagnostic::error(span, format!("not TOML: {what}"), label);
             if what.starts_with("missing comma") {
                 diagnostic.help("a comma or a closing bracket is missing before this")
+            } else if is_named_header(text, span_start) {
+                diagnostic
+                    .help("a header stands alone in its line; a name is a key below it: `name = \"VI_1\"`")
             } else {
                 diagnostic
             }
         }
     }
+}
+
+/// Whether the line around `position` is a header of a table and a name, as Keepalived's blocks have one.
+fn is_named_header(text: &str, position: usize) -> bool {
+    let line = text.get(line(text, position)).unwrap_or_default();
+    let line = line.split('#').next().unwrap_or_default();
+    let mut words = line
+        .split(['[', ']', ' ', '\t', '\r', '\n', '"'])
+        .filter(|word| !word.is_empty());
+    let is_word = |word: &str| word.starts_with(|first: char| first.is_ascii_alphanumeric());
+    line.trim_start().starts_with('[') && words.clone().count() == 2 && words.all(is_word)
 }
 
 /// The word around `position`: what lies between blanks and the punctuation of TOML.
@@ -123,6 +161,12 @@ fn unquoted(span: Range<usize>, text: &str) -> Diagnostic {
         "strings are put in quotes",
         "neither a number nor a boolean",
     );
+    if let Some(value) = value.strip_suffix(';') {
+        return diagnostic.help(format!(
+            "lines do not end with `;`: write `{}`",
+            value.escape_debug()
+        ));
+    }
     let lower = value.to_lowercase();
     if matches!(lower.as_str(), "true" | "false") {
         diagnostic.help(format!("booleans are written small: `{lower}`"))

@@ -19,7 +19,7 @@ use super::table::Key;
 pub(super) use address::NetworkAddress;
 pub(super) use duration::Timeout;
 pub(super) use number::{FlowTableSize, Port, Retries, Rise};
-pub(super) use text::{AbsolutePath, InterfaceName, Label, Name};
+pub(super) use text::{AbsolutePath, InterfaceName, Label, Name, SocketPath, code_point, is_invisible};
 pub(super) use word::{AuthType, Forwarding, Switch};
 
 /// The key whose value is read.
@@ -66,6 +66,15 @@ pub(super) fn wrong_type(value: &Value<'_>, wanted: &str, problems: &mut Problem
     problems.report(match (wanted, found) {
         ("an integer", DeValue::String(text)) if text.trim().parse::<i64>().is_ok() => {
             diagnostic.help(format!("write it without quotes: `{}`", text.trim()))
+        }
+        ("an integer", DeValue::Float(number)) if number.as_str().ends_with(".0") => {
+            diagnostic.help(format!(
+                "write it without a fraction: `{}`",
+                number.as_str().trim_end_matches(".0")
+            ))
+        }
+        ("an array", DeValue::String(text)) => {
+            diagnostic.help(format!("put it in brackets: `[\"{}\"]`", text.escape_debug()))
         }
         ("a boolean", DeValue::String(text)) if matches!(&**text, "true" | "false") => {
             diagnostic.help(format!("write it without quotes: `{text}`"))

@@ -11,7 +11,6 @@
 mod channel;
 mod director_loop;
 mod forwarding;
-mod host;
 mod listeners;
 mod pace;
 mod probes;
@@ -170,7 +169,6 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         lease_slots,
         assignment,
         report,
-        exits: channel::Exits::default(),
         control,
         problems: pins_private.into_iter().collect(),
     };

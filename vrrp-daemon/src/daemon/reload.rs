@@ -24,11 +24,12 @@ pub(super) fn read(
     present: &Configuration,
     exists: impl Fn(&str) -> bool,
 ) -> Result<Reloaded, String> {
-    let text =
-        fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let name = path.display().to_string();
+    let bytes = fs::read(path).map_err(|error| format!("cannot read {name}: {error}"))?;
+    let text = config::decode(bytes).map_err(|error| format!("{name} {error}"))?;
     let render = |diagnostics: &[Diagnostic]| config::render(diagnostics, &name, &text, false);
-    let missing = config::missing_interfaces(&text, exists);
+    let missing = config::missing_interfaces(&text, exists).into_iter();
+    let missing: Vec<Diagnostic> = missing.map(Diagnostic::into_error).collect();
     let loaded = match config::parse(&text) {
         Ok(loaded) if missing.is_empty() => loaded,
         Ok(_) => return Err(render(&missing)),

@@ -1,7 +1,7 @@
 //! The diagnostics of broken configurations, as people see them.
 
-use super::super::{parse, render};
-use super::{edited, extended};
+use super::super::{missing_interfaces, parse, render};
+use super::{EXAMPLE, edited, extended};
 
 /// What people see about `text`, errors or warnings.
 fn diagnosed(text: &str) -> String {
@@ -28,6 +28,19 @@ fn many_services(count: usize, weights: [u16; 2]) -> String {
         })
         .collect();
     extended(&services)
+}
+
+/// The example as word processors and web pages would have it.
+fn with_typographic_quotes() -> String {
+    let mut opens = false;
+    let quotes = |character: char| match character {
+        '"' => {
+            opens = !opens;
+            if opens { '“' } else { '”' }
+        }
+        other => other,
+    };
+    EXAMPLE.chars().map(quotes).collect()
 }
 
 /// One test for each problem: the configuration that has it, and a snapshot of what people see.
@@ -119,10 +132,77 @@ diagnostics! {
     no_interface_at_all: "[[virtual_server]]\naddress = \"10.0.0.3\"\nport = 80\n[[virtual_server.real_server]]\naddress = \"10.0.0.11\"\n";
     empty_file: "";
 
+    broadcast_address_as_virtual_address: edited(&[("10.0.0.3/24", "10.0.0.255/24")]);
+    network_address_as_virtual_address: edited(&[("10.0.0.3/24", "10.0.0.0/24")]);
+    addresses_of_no_host: edited(&[("[\"10.0.0.3/24\"", "[\"0.0.0.0/24\", \"255.255.255.255\", \"224.0.0.18\", \"127.0.0.1/8\", \"0.1.2.3/8\", \"240.0.0.1/24\", \"10.0.0.3/0\"")]);
+    addresses_of_no_host_in_ipv6: edited(&[("\"10.0.0.3\"", "\"::\""), ("weight = 3", "\n[[virtual_server]]\naddress = \"::1\"\nport = 80\n[[virtual_server]]\naddress = \"2001:db8::3\"\nport = 80\n[[virtual_server.real_server]]\naddress = \"fe80::1\"")]);
+    control_characters_in_names: edited(&[("\"lb1\"", "\"lb\\u001b[31m1\""), ("\"VI_1\"", "\"VI\\n1\""), ("\"eth0\"]", "\"eth\\t0\"]"), ("[dataplane]", "pin_dir = \"/sys/fs/bpf/\\u0000lbd\"\n[dataplane]")]);
+    invisible_characters_in_values: edited(&[("\"10.0.0.11\"", "\"10.0.0.11\u{200b}\""), ("\"10.0.0.3/24\"", "\"10.0.0.3/24\u{a0}\"")]);
+    interface_names_that_the_kernel_refuses: edited(&[("[\"eth0\"]", "[\"eth/0\", \"eth 0\", \"..\", \"eth0:1\"]")]);
+    socket_path_too_long: edited(&[("router_id = \"lb1\"", &format!("control_socket = \"/{}\"", "a".repeat(107)))]);
+
+    typographic_quotes: with_typographic_quotes();
+    typographic_quotes_in_one_place: edited(&[("\"VI_1\"", "‘VI_1’"), ("port = 80", "port = 0")]);
+    no_break_spaces: edited(&[("name = ", "name\u{a0}= "), ("port = ", "port =\u{a0}"), ("priority", "\u{a0}\u{a0}priority")]);
+    zero_width_space: edited(&[("name = ", "name\u{200b} = ")]);
+    byte_order_mark_in_the_middle: format!("\u{feff}# a\n\u{feff}{EXAMPLE}");
+    addresses_with_ports: edited(&[("\"10.0.0.11\"", "\"10.0.0.11:80\""), ("\"10.0.0.3/24\"", "\"10.0.0.3:80\""), ("address = \"10.0.0.3\"", "address = \"[2001:db8::3]:80\"")]);
+    address_with_leading_zeros: edited(&[("\"10.0.0.11\"", "\"10.0.0.011\"")]);
+    prefix_length_as_a_mask: edited(&[("10.0.0.3/24", "10.0.0.3/255.255.255.0"), ("10.0.0.4/32", "10.0.0.4/32 ")]);
+    single_brackets_below: edited(&[("[[virtual_server.real_server]]", "[virtual_server.real_server]")]);
+    single_brackets_twice: format!("{}\n[virtual_server.real_server]\naddress = \"10.0.0.12\"\n", edited(&[("[[virtual_server.real_server]]", "[virtual_server.real_server]")]));
+    single_brackets_everywhere: format!("{}\n[virtual_server]\naddress = \"10.0.0.4\"\nport = 80\n[virtual_server.real_server]\naddress = \"10.0.0.12\"\n", EXAMPLE.replace("[[", "[").replace("]]", "]"));
+    header_with_a_name: edited(&[("[[vrrp_instance]]", "[[vrrp_instance]] VI_1")]);
+    header_with_a_name_inside: edited(&[("[[vrrp_instance]]", "[vrrp_instance VI_1]")]);
+    table_in_the_wrong_place: edited(&[("[[virtual_server.real_server]]", "[[real_server]]")]);
+    keys_in_the_wrong_table: edited(&[("weight = 3", "lb_algo = \"rr\""), ("port = 80", "port = 80\nweight = 3"), ("authentication = { auth_type = \"pass\", auth_pass = \"1111\" }", "auth_pass = \"1111\"")]);
+    words_of_keepalived: edited(&[("nopreempt = false", "preempt = true\nunicast_peer = [\"10.0.0.2\"]"), ("weight = 3", "HTTP_GET = {}"), ("[node]", "[global_defs]")]);
+    configuration_of_keepalived: include_str!("keepalived.conf");
+    yaml: EXAMPLE.replace(" = ", ": ").replace("[[vrrp_instance]]", "vrrp_instance:");
+    json: "{\"node\": {\"router_id\": \"lb1\"}}\n";
+    keys_without_equals_signs: EXAMPLE.replace(" = ", " ");
+    merge_conflict: edited(&[("priority = 150\n", "<<<<<<< HEAD\npriority = 150\n=======\npriority = 100\n>>>>>>> theirs\n")]);
+    semicolon: edited(&[("port = 80", "port = 80;")]);
+    string_where_an_array_is_expected: edited(&[("interfaces = [\"eth0\"]", "interfaces = \"eth0\"")]);
+    whole_number_with_a_fraction: edited(&[("weight = 3", "weight = 3.0")]);
+    master_by_state: edited(&[("\"backup\"", "\"master\""), ("priority = 150\n", ""), ("nopreempt = false", "nopreempt = true")]);
+
     syntax_errors_beside_others: edited(&[("name = \"VI_1\"", "name = \"VI_1"), ("priority = 150", "priority ="), ("port = 80", "port = 0")]);
     boolean_written_large: edited(&[("nopreempt = false", "nopreempt = False")]);
     table_that_is_there_twice: extended("[node]\nstate_dir = \"/tmp\"\n");
     key_that_is_there_twice: edited(&[("delay_loop", "port = 443\ndelay_loop")]);
     array_that_is_not_closed: edited(&[("[\"eth0\"]  ", "[\"eth0\"  "), ("port = 80", "port = 0")]);
     header_that_is_not_closed: edited(&[("[[virtual_server]]", "[[virtual_server]")]);
+}
+
+/// A person who made one mistake in many places is told once.
+#[test]
+fn a_mistake_is_one_sentence_however_often_it_was_made() {
+    for text in [
+        with_typographic_quotes(),
+        EXAMPLE.replace(" = ", "\u{a0}= "),
+        EXAMPLE.replace(" = ", ": "),
+        EXAMPLE.replace(" = ", " "),
+        EXAMPLE.replace("[[", "[").replace("]]", "]")
+            + "[virtual_server]\naddress = \"10.0.0.4\"\nport = 80\n",
+        include_str!("keepalived.conf").to_owned(),
+    ] {
+        let diagnostics = parse(&text).expect_err("it is no TOML, or has single brackets");
+        assert_eq!(
+            diagnostics.len(),
+            1,
+            "{}",
+            render(&diagnostics, "lbd.toml", &text, false)
+        );
+    }
+}
+
+#[test]
+fn no_interface_is_missed_that_was_guessed() {
+    for text in [
+        with_typographic_quotes(),
+        include_str!("keepalived.conf").to_owned(),
+    ] {
+        assert_eq!(missing_interfaces(&text, |_| false), []);
+    }
 }

@@ -1,6 +1,6 @@
 //! IP addresses.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
@@ -18,23 +18,57 @@ impl ConfigValue for IpAddr {
 
     fn read(_: &Asked<'_>, value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
         let text = text(value, problems)?;
-        match text.parse::<Self>() {
-            Ok(address) => {
-                unicast(address, value, problems)?;
-                Ok(address)
-            }
-            Err(_) => {
-                let diagnostic =
-                    Diagnostic::error(value.span(), "this is no IP address", "expected an IP address");
-                Err(problems.report(match text.split_once('/') {
-                    Some((address, _)) if address.parse::<Self>().is_ok() => {
-                        diagnostic.help(format!("without the prefix length: `\"{address}\"`"))
-                    }
-                    _ => diagnostic.help("for example `\"10.0.0.3\"`; names are not looked up"),
-                }))
-            }
+        let Ok(address) = text.parse::<Self>() else {
+            let help = match text.split_once('/') {
+                Some((address, _)) if address.parse::<Self>().is_ok() => {
+                    format!("without the prefix length: `\"{address}\"`")
+                }
+                _ => meant(&text, true)
+                    .unwrap_or_else(|| "for example `\"10.0.0.3\"`; names are not looked up".to_owned()),
+            };
+            return Err(problems.report(no_address(value).help(help)));
+        };
+        unicast(address, value, problems)?;
+        if let Self::V6(address) = address
+            && address.is_unicast_link_local()
+        {
+            let message = format!("`{address}` cannot be used here");
+            let diagnostic = Diagnostic::error(value.span(), message, "a link-local address")
+                .note("it means another host on each interface, and there is no way to say on which")
+                .help("use an address that holds on all interfaces, such as a unique local one (`fd00::/8`)");
+            return Err(problems.report(diagnostic));
         }
+        Ok(address)
     }
+}
+
+/// That `value` is no address.
+fn no_address(value: &Value<'_>) -> Diagnostic {
+    Diagnostic::error(value.span(), "this is no IP address", "expected an IP address")
+}
+
+/// What was meant by `text`, which is no address, in a sentence; `port_key` says whether there is a key for a port.
+fn meant(text: &str, port_key: bool) -> Option<String> {
+    let trimmed = text.trim();
+    if trimmed != text && trimmed.parse::<IpAddr>().is_ok() {
+        return Some(format!("without blanks: `\"{trimmed}\"`"));
+    }
+    if let Ok(address) = text.parse::<std::net::SocketAddr>() {
+        let (address, port) = (address.ip(), address.port());
+        return Some(if port_key {
+            format!("the port has a key of its own: `address = \"{address}\"` and `port = {port}`")
+        } else {
+            format!("without the port, which is a matter of the virtual server: `\"{address}\"`")
+        });
+    }
+    let decimal: Option<Vec<u8>> = text.split('.').map(|number| number.parse().ok()).collect();
+    if let Some([a, b, c, d]) = decimal.as_deref() {
+        let address = Ipv4Addr::new(*a, *b, *c, *d);
+        return Some(format!(
+            "without leading zeros, which make numbers octal elsewhere: `\"{address}\"`"
+        ));
+    }
+    None
 }
 
 /// Refuses an address that no single host can have.
@@ -44,6 +78,10 @@ fn unicast(address: IpAddr, value: &Value<'_>, problems: &mut Problems) -> Resul
         _ if address.is_unspecified() => "the unspecified address",
         _ if address.is_loopback() => "a loopback address, which never leaves its host",
         IpAddr::V4(address) if address.is_broadcast() => "the broadcast address",
+        IpAddr::V4(address) if address.octets()[0] == 0 => {
+            "an address of \"this network\", which no host has"
+        }
+        IpAddr::V4(address) if address.octets()[0] >= 240 => "a reserved address, which no host has",
         IpAddr::V6(address) if address.to_ipv4_mapped().is_some() => "an IPv4 address in the form of IPv6",
         IpAddr::V4(_) | IpAddr::V6(_) => return Ok(()),
     };
@@ -67,9 +105,8 @@ impl ConfigValue for NetworkAddress {
             None => (text.as_str(), None),
         };
         let Ok(address) = host.parse::<IpAddr>() else {
-            let diagnostic =
-                Diagnostic::error(value.span(), "this is no IP address", "expected an IP address");
-            return Err(problems.report(diagnostic.help("for example `\"10.0.0.3/24\"`")));
+            let help = meant(host, false).unwrap_or_else(|| "for example `\"10.0.0.3/24\"`".to_owned());
+            return Err(problems.report(no_address(value).help(help)));
         };
         unicast(address, value, problems)?;
         if address.is_ipv6() {
@@ -81,22 +118,61 @@ impl ConfigValue for NetworkAddress {
             let help = "services with IPv6 addresses work, if something else brings their packets here";
             return Err(problems.report(diagnostic.help(help)));
         }
-        let host_length = 32;
-        let length = match length {
-            None => host_length,
-            Some(length) => match length.parse::<u8>() {
-                Ok(length) if length <= host_length => length,
-                Ok(_) | Err(_) => {
-                    let diagnostic = Diagnostic::error(
-                        value.span(),
-                        "the prefix length is out of range",
-                        format!("must be 0 to {host_length}"),
-                    );
-                    return Err(problems.report(diagnostic));
-                }
-            },
-        };
+        let length = prefix_length(address, length, value, problems)?;
         // Never out of range, as was just seen.
-        IpNet::new(address, length).map(Self).map_err(|_| Reported)
+        let network = IpNet::new(address, length).map_err(|_| Reported)?;
+        not_of_the_network(network, value, problems)?;
+        Ok(Self(network))
     }
+}
+
+/// The prefix length of `address`, if what is `written` behind its slash is one.
+fn prefix_length(
+    address: IpAddr,
+    written: Option<&str>,
+    value: &Value<'_>,
+    problems: &mut Problems,
+) -> Result<u8, Reported> {
+    let longest = 32;
+    let Some(written) = written else {
+        return Ok(longest);
+    };
+    if let Ok(length) = written.parse::<u8>()
+        && (1..=longest).contains(&length)
+    {
+        return Ok(length);
+    }
+    let diagnostic = Diagnostic::error(
+        value.span(),
+        "the prefix length is out of range",
+        format!("must be 1 to {longest}"),
+    );
+    let mask = written.parse().map(ipnet::ip_mask_to_prefix);
+    Err(problems.report(match (mask, written.trim().parse::<u8>()) {
+        (Ok(Ok(length)), _) => diagnostic.help(format!("as a number of bits: `\"{address}/{length}\"`")),
+        (_, Ok(length)) if (1..=longest).contains(&length) => {
+            diagnostic.help(format!("without blanks: `\"{address}/{length}\"`"))
+        }
+        _ => diagnostic,
+    }))
+}
+
+/// Refuses what names a whole network, or all of its hosts.
+fn not_of_the_network(network: IpNet, value: &Value<'_>, problems: &mut Problems) -> Result<(), Reported> {
+    let (address, length) = (network.addr(), network.prefix_len());
+    // With one bit or none for the host, each address is a host's (RFC 3021).
+    if length + 2 > network.max_prefix_len() {
+        return Ok(());
+    }
+    let label = if address == network.broadcast() {
+        "stands for all hosts of its network"
+    } else if address == network.network() {
+        "stands for its network"
+    } else {
+        return Ok(());
+    };
+    let message = format!("`{address}` is no address of a host in a network of prefix length {length}");
+    let diagnostic = Diagnostic::error(value.span(), message, label);
+    Err(problems
+        .report(diagnostic.help("check the address, or write the prefix length that its network has")))
 }

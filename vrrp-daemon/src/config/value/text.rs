@@ -13,7 +13,22 @@ use super::{Asked, ConfigValue, WriteToml, wrong_type};
 /// the final zero).
 const DEVICE_NAME_MAXIMUM: usize = 15;
 
-/// Any string but the empty one.
+/// Whether `character` looks like a blank but is none, or is not seen at all, or turns what is beside it around.
+pub(in crate::config) const fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        '\u{a0}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{1680}' | '\u{180e}'
+            | '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}' | '\u{3000}'
+            | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+    )
+}
+
+/// What Unicode calls `character` by number.
+pub(in crate::config) fn code_point(character: char) -> String {
+    format!("U+{:04X}", u32::from(character))
+}
+
+/// Any string but the empty one, and those with characters that nobody sees.
 pub(super) fn text(value: &Value<'_>, problems: &mut Problems) -> Result<String, Reported> {
     let DeValue::String(text) = value.get_ref() else {
         return Err(wrong_type(value, "a string", problems));
@@ -24,6 +39,21 @@ pub(super) fn text(value: &Value<'_>, problems: &mut Problems) -> Result<String,
             "an empty string names nothing",
             "empty",
         )));
+    }
+    if let Some(character) = text
+        .chars()
+        .find(|character| character.is_control() || is_invisible(*character))
+    {
+        let diagnostic = Diagnostic::error(
+            value.span(),
+            "a character in this cannot be seen",
+            format!("contains {}", code_point(character)),
+        );
+        let seen: String = text
+            .chars()
+            .filter(|character| !character.is_control() && !is_invisible(*character))
+            .collect();
+        return Err(problems.report(diagnostic.help(format!("without it: `\"{}\"`", seen.escape_debug()))));
     }
     Ok(text.clone().into_owned())
 }
@@ -65,7 +95,13 @@ impl ConfigValue for InterfaceName {
             return Ok(Self(name));
         };
         let message = format!("`{}` cannot be the name of an interface", name.escape_debug());
-        Err(problems.report(Diagnostic::error(value.span(), message, label)))
+        let diagnostic = Diagnostic::error(value.span(), message, label);
+        Err(problems.report(match name.split_once(':') {
+            Some((device, _)) => diagnostic.help(format!(
+                "name the interface, `\"{device}\"`; what follows the colon is the `label` of an address"
+            )),
+            None => diagnostic,
+        }))
     }
 }
 
@@ -88,6 +124,9 @@ impl ConfigValue for Label {
     }
 }
 
+/// The longest path that a Unix socket can have, in bytes (`sun_path` of `sys/un.h`, less the final zero).
+const SOCKET_PATH_MAXIMUM: usize = 107;
+
 /// An absolute path.
 #[derive(Clone)]
 pub(in crate::config) struct AbsolutePath(pub(in crate::config) PathBuf);
@@ -109,6 +148,33 @@ impl ConfigValue for AbsolutePath {
 }
 
 impl WriteToml for AbsolutePath {
+    fn to_toml(&self) -> String {
+        format!("\"{}\"", self.0.display())
+    }
+}
+
+/// The absolute path of a Unix socket.
+#[derive(Clone)]
+pub(in crate::config) struct SocketPath(pub(in crate::config) PathBuf);
+
+impl ConfigValue for SocketPath {
+    fn accepts() -> String {
+        String::new()
+    }
+
+    fn read(asked: &Asked<'_>, value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
+        let AbsolutePath(path) = AbsolutePath::read(asked, value, problems)?;
+        let length = path.as_os_str().len();
+        if length > SOCKET_PATH_MAXIMUM {
+            let message = format!("the path of a socket has at most {SOCKET_PATH_MAXIMUM} bytes");
+            let diagnostic = Diagnostic::error(value.span(), message, format!("{length} bytes"));
+            return Err(problems.report(diagnostic));
+        }
+        Ok(Self(path))
+    }
+}
+
+impl WriteToml for SocketPath {
     fn to_toml(&self) -> String {
         format!("\"{}\"", self.0.display())
     }

@@ -135,11 +135,23 @@ impl VrrpLoop {
             .routers
             .values()
             .any(|router| self.leases.is_held(router.lease_slot));
-        let wanted = {
+        let (wanted, mode) = {
             let assignment = self.assignment.borrow();
-            holds || assignment.attach_always && !assignment.stopping
+            let wanted = holds || assignment.attach_always && !assignment.stopping;
+            (
+                if wanted {
+                    assignment.interfaces.clone()
+                } else {
+                    Vec::new()
+                },
+                assignment.xdp_mode,
+            )
         };
-        for refused in self.programs.keep(wanted, &self.netlink).await {
+        for refused in self
+            .programs
+            .keep(&wanted, &self.links, mode, &self.netlink)
+            .await
+        {
             for (name, router) in &mut self.routers {
                 if name.interface == refused {
                     router.machine.lease_refused();

@@ -1,27 +1,27 @@
 //! Which interfaces the program is attached to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::os::fd::AsFd as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use aya::Ebpf;
-use aya::programs::links::FdLink;
-use aya::programs::xdp::XdpMode;
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::xdp::{XdpLink, XdpMode as Mode};
 use aya::programs::{ProgramError, Xdp};
 use tracing::{info, warn};
 
-use super::link::PinnedLink;
+use super::link::detach_pinned;
 use super::{Error, PROGRAM};
-use crate::interfaces::Mode;
+use crate::model::XdpMode;
 
-/// The program's links by the index of their interface, pinned at `links/INTERFACE` (see [`pin_name`]), so that they
-/// outlive the daemon.
+/// The program's links, pinned at `links/INTERFACE` (see [`pin_name`]), so that they outlive the daemon.
 pub struct Attachments {
     ebpf: Ebpf,
     directory: PathBuf,
-    links: BTreeMap<u32, PinnedLink>,
+    links: BTreeMap<String, PinnedLink>,
+    /// The interfaces of which it was told that they are slower than one may expect: once is enough.
+    generic: BTreeSet<String>,
 }
 
 impl Attachments {
@@ -30,6 +30,7 @@ impl Attachments {
             ebpf,
             directory,
             links: BTreeMap::new(),
+            generic: BTreeSet::new(),
         }
     }
 
@@ -49,9 +50,9 @@ impl Attachments {
                 continue;
             };
             match self.take_over(&path) {
-                Ok((index, link)) => {
+                Ok(link) => {
                     info!(interface, "taking over the XDP link of an earlier daemon");
-                    self.links.insert(index, link);
+                    self.links.insert(interface, link);
                 }
                 Err(error) => {
                     warn!(
@@ -66,107 +67,91 @@ impl Attachments {
         Ok(())
     }
 
-    fn take_over(&mut self, path: &Path) -> anyhow::Result<(u32, PinnedLink)> {
-        let link = PinnedLink::open(path.to_owned())?;
-        let index = link
-            .interface()?
-            .ok_or_else(|| anyhow::anyhow!("its interface is gone, or it was detached"))?;
-        link.update(self.program().fd()?.as_fd())?;
-        Ok((index, link))
+    fn take_over(&mut self, path: &PathBuf) -> anyhow::Result<PinnedLink> {
+        let link = FdLink::from(PinnedLink::from_pin(path)?);
+        let program = self.program();
+        let id = program.attach_to_link(XdpLink::try_from(link)?)?;
+        // `attach_to_link` hands the link to the program, which would detach it when dropped.
+        drop(program.take_link(id)?);
+        Ok(PinnedLink::from_pin(path)?)
     }
 
     /// The interfaces that the program is attached to.
-    pub fn interfaces(&self) -> impl Iterator<Item = u32> {
-        self.links.keys().copied()
+    pub fn interfaces(&self) -> impl Iterator<Item = &str> {
+        self.links.keys().map(String::as_str)
     }
 
-    /// Whether the program is attached to the interface with the index `index`.
+    /// Whether the program is attached to `interface`.
     #[must_use]
-    pub fn contains(&self, index: u32) -> bool {
-        self.links.contains_key(&index)
+    pub fn contains(&self, interface: &str) -> bool {
+        self.links.contains_key(interface)
     }
 
-    /// Attaches the program to the interface with the index `index`, called `name`, if it is not there, and pins the
-    /// link.
+    /// Attaches the program to `interface`, if it is not there, and pins the link.
     ///
     /// # Errors
     /// If the interface does not exist, another XDP program is on it, or its driver has no native mode and `mode`
     /// asks for it.
-    pub fn attach(&mut self, index: u32, name: &str, mode: Mode) -> Result<(), Error> {
-        if self.contains(index) {
+    pub fn attach(&mut self, interface: &str, mode: XdpMode) -> Result<(), Error> {
+        if self.contains(interface) {
             return Ok(());
         }
-        let path = self.directory.join(pin_name(name));
+        let link = match mode {
+            XdpMode::Native => self.attach_as(interface, Mode::Driver)?,
+            XdpMode::Generic => self.attach_as(interface, Mode::Skb)?,
+            XdpMode::Auto => match self.attach_as(interface, Mode::Driver) {
+                Ok(link) => link,
+                Err(native) => {
+                    let link = self.attach_as(interface, Mode::Skb)?;
+                    if self.generic.insert(interface.to_owned()) {
+                        warn!(
+                            interface,
+                            error = cause(&native),
+                            "the driver runs no XDP program here: attached in generic mode, which is slower"
+                        );
+                    }
+                    link
+                }
+            },
+        };
+        self.links.insert(interface.to_owned(), link);
+        Ok(())
+    }
+
+    /// Takes the program off `interface`, if it is there.
+    pub fn detach(&mut self, interface: &str) {
+        let Some(link) = self.links.remove(interface) else {
+            return;
+        };
+        let path = self.directory.join(pin_name(interface));
+        if let Err(error) = detach_pinned(&path).and_then(|()| link.unpin()) {
+            warn!(interface, %error, "cannot take the XDP program off");
+        }
+    }
+
+    fn attach_as(&mut self, interface: &str, mode: Mode) -> Result<PinnedLink, Error> {
+        let path = self.directory.join(pin_name(interface));
         let program = self.program();
         let link = program
-            .attach_to_if_index(
-                index,
-                match mode {
-                    Mode::Native => XdpMode::Driver,
-                    Mode::Generic => XdpMode::Skb,
-                },
-            )
+            .attach(interface, mode)
             .and_then(|id| program.take_link(id))
             .map_err(|source| Error::Attach {
-                interface: name.to_owned(),
-                mode: match mode {
-                    Mode::Native => "native",
-                    Mode::Generic => "generic",
+                interface: interface.to_owned(),
+                mode: if matches!(mode, Mode::Skb) {
+                    "generic"
+                } else {
+                    "native"
                 },
                 hint: hint(&source),
                 source: Box::new(source),
             })?;
         let pin_error = |reason: String| Error::PinLink {
-            interface: name.to_owned(),
+            interface: interface.to_owned(),
             path: path.clone(),
             reason,
         };
         let link = FdLink::try_from(link).map_err(|error| pin_error(error.to_string()))?;
-        let pinned = link.pin(&path).map_err(|error| pin_error(cause(&error)))?;
-        let ours = PinnedLink::open(path.clone()).map_err(|error| pin_error(error.to_string()))?;
-        drop(pinned);
-        self.links.insert(index, ours);
-        Ok(())
-    }
-
-    /// Takes the program off the interface with the index `index`, if it is there.
-    pub fn detach(&mut self, index: u32) {
-        let Some(link) = self.links.remove(&index) else {
-            return;
-        };
-        let pin = link.path().to_owned();
-        if let Err(error) = link.detach() {
-            warn!(pin = %pin.display(), %error, "cannot take the XDP program off");
-        }
-    }
-
-    /// Forgets the links that hold nothing any more, because their interface is gone or because somebody has detached
-    /// them, and returns the interfaces' indices.
-    pub fn forget_lost(&mut self) -> Vec<u32> {
-        let lost = self.links.iter().filter(|(index, link)| {
-            // What cannot be told is taken as it was.
-            !matches!(link.interface(), Ok(Some(now)) if now == **index)
-        });
-        let lost: Vec<u32> = lost.map(|(index, _)| *index).collect();
-        for index in &lost {
-            self.detach(*index);
-        }
-        lost
-    }
-
-    /// Has the link on the interface with the index `index` pinned under the name that it has now.
-    pub fn keep_pinned(&mut self, index: u32, name: &str) {
-        let path = self.directory.join(pin_name(name));
-        let Some(link) = self.links.get_mut(&index) else {
-            return;
-        };
-        if link.path() == path && path.exists() {
-            return;
-        }
-        match link.pin_at(path) {
-            Ok(()) => info!(interface = name, "pinned the XDP link again"),
-            Err(error) => warn!(interface = name, %error, "cannot pin the XDP link"),
-        }
+        link.pin(&path).map_err(|error| pin_error(cause(&error)))
     }
 
     fn program(&mut self) -> &mut Xdp {
