@@ -7,15 +7,15 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::model::{
-    AddressFamily, InitialState, Interval, Password, Priority, Version, VirtualAddress, VirtualRouterId,
-    VrrpInstance,
+    AddressFamily, Interval, Password, Priority, Version, VirtualAddress, VirtualRouterId, VrrpInstance,
 };
 
 use super::diagnostic::Diagnostic;
 use super::section::{Field, Problems, Reported, Value};
 use super::table::{Key, Optional, TableCheck, default, optional, required, table};
 use super::value::{
-    Asked, AuthType, ConfigValue, InterfaceName, Label, List, Name, NetworkAddress, Switch, wrong_type,
+    Asked, AuthType, ConfigValue, InitialState, InterfaceName, Label, List, Name, NetworkAddress, Switch,
+    wrong_type,
 };
 
 /// How many addresses an advertisement can carry: its count has eight bits.
@@ -33,7 +33,8 @@ table! {
         virtual_router_id: Field<VirtualRouterId> = required("51"),
         /// The protocol: 2 (RFC 3768, Keepalived's default) or 3 (RFC 9568).
         version: Field<Version> = default(Version::V2),
-        /// The state to start in: "backup", or "master", which counts at priority 255 only. The election decides.
+        /// Kept from Keepalived, and as there, who is master is decided by priority: "master" means only that this node
+        /// takes over from a master of lower priority, whatever nopreempt says.
         state: Field<InitialState> = default(InitialState::Backup),
         /// The highest is elected; 255 is master from the start, and takes the addresses back whatever nopreempt says.
         priority: Field<Priority> = default(Priority::DEFAULT).shown("150"),
@@ -150,6 +151,7 @@ impl RawAddress {
 
 impl TableCheck for RawInstance {
     fn check(&mut self, problems: &mut Problems) {
+        self.check_state(problems);
         if let (Ok(version), Ok(advert_int)) = (&self.version, &self.advert_int)
             && let Err(reported) = check_interval(advert_int, version, problems)
         {
@@ -170,6 +172,38 @@ impl TableCheck for RawInstance {
 }
 
 impl RawInstance {
+    /// Warns of a master that is none, or that does not do what is written beside it.
+    fn check_state(&self, problems: &mut Problems) {
+        let (Ok(state), Ok(nopreempt), Ok(priority)) = (&self.state, &self.nopreempt, &self.priority) else {
+            return;
+        };
+        if *state.get_ref() != InitialState::Master {
+            return;
+        }
+        if *nopreempt.get_ref() {
+            let diagnostic = Diagnostic::warning(
+                nopreempt.span(),
+                "nopreempt does not hold where `state` is `\"master\"`",
+                "without effect",
+            )
+            .beside(state.span(), "takes over from a master of lower priority")
+            .note("Keepalived drops it in the same way")
+            .help("to leave a living master alone, write `state = \"backup\"` on all routers");
+            problems.report(diagnostic);
+        }
+        // A key that is not written has the place of its table.
+        if priority.span() == self.place {
+            let diagnostic = Diagnostic::warning(
+                state.span(),
+                "nobody becomes master by `state`",
+                format!("has the default priority, {}", priority.get_ref()),
+            )
+            .note("the election goes by priority (Keepalived takes 255 here, the priority of an owner of addresses)")
+            .help("write a `priority` that is higher than the other routers', such as `priority = 150`");
+            problems.report(diagnostic);
+        }
+    }
+
     /// The virtual addresses that could be read, with their places.
     pub(super) fn addresses(&self) -> impl Iterator<Item = &Spanned<RawAddress>> {
         let addresses = self.virtual_ipaddress.iter();
@@ -221,11 +255,10 @@ impl RawInstance {
             interface,
             virtual_router_id: own(&self.virtual_router_id)?,
             version,
-            initial_state: own(&self.state)?,
             priority: own(&self.priority)?,
             // In range, or it was reported.
             advert_int: interval(own(&self.advert_int)?, version).ok_or(Reported)?,
-            preempt: !own(&self.nopreempt)?,
+            preempt: !own(&self.nopreempt)? || own(&self.state)? == InitialState::Master,
             password,
             lease: own(&self.lease)? == Switch::On,
             virtual_addresses: virtual_addresses?,

@@ -8,9 +8,7 @@ use proptest::prelude::*;
 
 use super::table::Table;
 use super::*;
-use crate::model::{
-    Attach, Check, CheckKind, CheckTiming, InitialState, Protocol, Scheduler, Version, XdpMode,
-};
+use crate::model::{Attach, Check, CheckKind, CheckTiming, Protocol, Scheduler, Version, XdpMode};
 
 /// The example of the design, and of the README.
 const EXAMPLE: &str = r#"
@@ -79,7 +77,6 @@ fn the_example_means_what_it_says() {
     assert_eq!(instance.name, "VI_1");
     assert_eq!(instance.virtual_router_id.get(), 51);
     assert_eq!(instance.version, Version::V2);
-    assert_eq!(instance.initial_state, InitialState::Backup);
     assert_eq!(instance.priority.get(), 150);
     assert_eq!(instance.advert_int.seconds(), Some(1));
     assert!(instance.preempt);
@@ -260,6 +257,39 @@ fn what_is_not_written_has_a_default() {
             },
         }]
     );
+}
+
+/// As in Keepalived.
+#[test]
+fn a_master_by_state_preempts() {
+    for (state, nopreempt, preempt) in [
+        ("backup", false, true),
+        ("backup", true, false),
+        ("master", false, true),
+        ("master", true, true),
+    ] {
+        let text = edited(&[
+            ("\"backup\"", &format!("\"{state}\"")),
+            ("nopreempt = false", &format!("nopreempt = {nopreempt}")),
+        ]);
+        let loaded = parse(&text).expect("no errors");
+        assert_eq!(loaded.configuration.vrrp_instances[0].preempt, preempt, "{text}");
+    }
+}
+
+/// With one bit or none for the host, each address is a host's.
+#[test]
+fn an_address_in_a_network_of_two_is_a_hosts() {
+    for address in [
+        "10.0.0.0/31",
+        "10.0.0.1/31",
+        "10.0.0.0/32",
+        "10.0.0.255/32",
+        "10.0.0.255/23",
+    ] {
+        let text = edited(&[("10.0.0.4/32", address)]);
+        assert!(parse(&text).is_ok(), "{address}");
+    }
 }
 
 #[test]

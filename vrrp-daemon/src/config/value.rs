@@ -20,7 +20,7 @@ pub(super) use address::NetworkAddress;
 pub(super) use duration::Timeout;
 pub(super) use number::{FlowTableSize, Port, Retries, Rise};
 pub(super) use text::{AbsolutePath, InterfaceName, Label, Name, SocketPath, code_point, is_invisible};
-pub(super) use word::{AuthType, Forwarding, Switch};
+pub(super) use word::{AuthType, Forwarding, InitialState, Switch};
 
 /// The key whose value is read.
 #[derive(Clone, Copy)]

@@ -10,8 +10,8 @@ use lb_common::{NO_LEASE, real_flags};
 use super::*;
 use crate::health::Health;
 use crate::model::{
-    Attach, Check, CheckKind, CheckTiming, Configuration, Dataplane, InitialState, Interval, Node, Priority,
-    Protocol, RealServer, RealServerId, Scheduler, ServiceAddress, Version, VirtualAddress, VirtualRouterId,
+    Attach, Check, CheckKind, CheckTiming, Configuration, Dataplane, Interval, Node, Priority, Protocol,
+    RealServer, RealServerId, Scheduler, ServiceAddress, Version, VirtualAddress, VirtualRouterId,
     VirtualService, VrrpInstance, Weight, XdpMode,
 };
 
@@ -77,7 +77,6 @@ pub(super) fn instance(virtual_router_id: u8, last: u8) -> VrrpInstance {
         interface: "eth0".to_owned(),
         virtual_router_id: VirtualRouterId::new(virtual_router_id).expect("not 0"),
         version: Version::V2,
-        initial_state: InitialState::Backup,
         priority: Priority::DEFAULT,
         advert_int: Interval::from_seconds(1).expect("not 0"),
         preempt: true,

@@ -14,8 +14,8 @@ pub use service::{
     VirtualService, Weight,
 };
 pub use vrrp::{
-    AddressFamily, InitialState, Interval, OutOfRange, Password, Priority, Version, VirtualAddress,
-    VirtualRouterId, VirtualRouterName, VrrpInstance,
+    AddressFamily, Interval, OutOfRange, Password, Priority, Version, VirtualAddress, VirtualRouterId,
+    VirtualRouterName, VrrpInstance,
 };
 
 /// Everything that one node is configured to do.

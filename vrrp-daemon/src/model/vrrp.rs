@@ -215,16 +215,6 @@ pub struct VirtualAddress {
     pub label: Option<String>,
 }
 
-/// The state that an instance is configured to start in. As in Keepalived, it moves nothing but the start: the
-/// election decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InitialState {
-    /// Starts as master only with priority 255; with a lower one it waits like a backup.
-    Master,
-    /// Waits for a master.
-    Backup,
-}
-
 /// A password of version 2 as it travels: eight bytes, filled up with zeros (RFC 2338, section 5.3.6.2).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Password([u8; 8]);
@@ -270,8 +260,6 @@ pub struct VrrpInstance {
     pub virtual_router_id: VirtualRouterId,
     /// The version of the protocol.
     pub version: Version,
-    /// How the instance starts.
-    pub initial_state: InitialState,
     /// The configured priority, never 0.
     pub priority: Priority,
     /// The advertisement interval; whole seconds in version 2, at most [`Interval::V3_MAXIMUM`] in version 3.

@@ -13,9 +13,7 @@ use lb_common::lease_state;
 use super::effect::State;
 use super::router::VirtualRouter;
 use super::wire::{Advertisement, Received};
-use crate::model::{
-    InitialState, Interval, Priority, Version, VirtualAddress, VirtualRouterId, VrrpInstance,
-};
+use crate::model::{Interval, Priority, Version, VirtualAddress, VirtualRouterId, VrrpInstance};
 
 mod node;
 mod scenarios;
@@ -32,7 +30,6 @@ pub(super) fn instance(priority: u8) -> VrrpInstance {
         interface: "eth0".to_owned(),
         virtual_router_id: VirtualRouterId::new(51).unwrap(),
         version: Version::V2,
-        initial_state: InitialState::Backup,
         priority: Priority::new(priority),
         advert_int: Interval::from_seconds(1).unwrap(),
         preempt: true,

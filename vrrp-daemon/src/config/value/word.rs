@@ -5,7 +5,7 @@ use toml::de::DeValue;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::section::{Problems, Reported, Value};
 use crate::config::suggest;
-use crate::model::{Attach, InitialState, Protocol, Scheduler, XdpMode};
+use crate::model::{Attach, Protocol, Scheduler, XdpMode};
 
 use super::{Asked, ConfigValue, WriteToml, wrong_type};
 
@@ -14,6 +14,13 @@ use super::{Asked, ConfigValue, WriteToml, wrong_type};
 pub(in crate::config) enum Switch {
     On,
     Off,
+}
+
+/// The state that an instance is written to start in, which decides nothing in an election.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum InitialState {
+    Master,
+    Backup,
 }
 
 /// How packets reach the real servers.

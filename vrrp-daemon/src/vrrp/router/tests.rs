@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::model::{InitialState, Interval, Password, Version};
+use crate::model::{Interval, Password, Version};
 use crate::vrrp::effect::Discrepancy;
 use crate::vrrp::fixtures;
 use crate::vrrp::simulation::{instance, origin, virtual_address};
