@@ -155,6 +155,12 @@ impl<'lab> Director<'lab> {
         self.directory.join("pins/maps").join(name)
     }
 
+    /// Where the link of an interface is pinned.
+    #[must_use]
+    pub fn pinned_link(&self, name: &str) -> PathBuf {
+        self.directory.join("pins/links").join(name)
+    }
+
     /// Runs `lbd` with these arguments, as its administrator would on this node.
     ///
     /// # Errors

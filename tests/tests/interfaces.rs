@@ -1,57 +1,67 @@
-//! Interfaces as hosts have them: names with dots, programs that others take off, several of them.
+//! Interfaces as hosts have them: names with dots, programs that others take off, several of them, some of which take
+//! nothing from XDP.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
-use lab::{Configuration, Director, Lab, Node, VIP, VIP6};
+use anyhow::{Result, ensure};
+use lab::{Configuration, Director, Lab, Link, Node, Session, Topology, VIP, VIP6, run, wait};
+use toml::Value;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Gives the interface of `node` another name. A change of the name needs it down, which takes its IPv6 addresses.
-fn rename(node: &Node, to: &str) -> Result<()> {
-    node.namespace.ip(&format!(
-        "link set eth0 down\n\
-         link set eth0 name {to}\n\
-         link set {to} up\n\
-         address add {}/64 dev {to} nodad\n",
-        node.address6
-    ))
+fn is_ready(status: &lab::Status) -> bool {
+    status.is_master() && status.all_up()
 }
 
-/// Starts `director` again with a configuration that calls its interface `interface`.
-fn restart_on(director: &mut Director<'_>, interface: &str) -> Result<()> {
-    let text = std::fs::read_to_string(director.configuration_path())?;
-    director.write_configuration_text(&text.replace("\"eth0\"", &format!("\"{interface}\"")))?;
-    director.restart()
+/// The configuration of a director whose one interface is `interface`.
+fn on(lab: &Lab, interface: &str) -> Configuration {
+    Configuration::new(lab, 150)
+        .with("dataplane.interfaces", vec![interface])
+        .with("vrrp_instance[0].interface", interface)
+}
+
+/// Requests a page six times, and wants it each time.
+fn serves(lab: &Lab, address: IpAddr) -> Result<()> {
+    let fetched = lab.client.curl((address, 80).into(), 6)?;
+    ensure!(
+        fetched.failed() == 0,
+        "{:?}: {}",
+        fetched.answers,
+        fetched.complaints
+    );
+    Ok(())
+}
+
+/// The complaints of `director` that contain all of these words.
+fn complaints_about(director: &Director<'_>, words: &[&str]) -> Result<Vec<String>> {
+    let mut complaints = director.complaints()?;
+    complaints.retain(|line| words.iter().all(|word| line.contains(word)));
+    Ok(complaints)
 }
 
 #[test]
 fn an_interface_with_a_dot_in_its_name_forwards_and_its_link_is_taken_over() -> Result<()> {
     let lab = Lab::new()?;
     let node = &lab.directors[0];
-    let mut director = Director::start(&lab, node, Configuration::new(&lab, 150))?;
-    director.stop()?;
-    rename(node, "eth0.10")?;
-    restart_on(&mut director, "eth0.10")?;
-    let is_ready = |status: &lab::Status| status.is_master() && status.all_up();
+    // Renamed live, the interface would keep its alternatives; and it is up when it gets the name.
+    node.rename("eth0", "eth0.10")?;
+    let mut director = Director::start(&lab, node, on(&lab, "eth0.10"))?;
     director.wait_for("it is master, all servers up", PATIENCE, is_ready)?;
-    let fetched = lab.client.curl((VIP, 80).into(), 6)?;
-    assert_eq!(fetched.failed(), 0, "{}", fetched.complaints);
+    serves(&lab, VIP.into())?;
 
     director.kill()?;
     director.restart()?;
     director.wait_for("it is master again", PATIENCE, is_ready)?;
-    assert!(
+    ensure!(
         director
             .log()?
             .contains("taking over the XDP link of an earlier daemon interface=\"eth0.10\""),
         "{}",
         director.log()?
     );
-    let fetched = lab.client.curl((VIP, 80).into(), 6)?;
-    assert_eq!(fetched.failed(), 0, "{}", fetched.complaints);
-    Ok(())
+    serves(&lab, VIP.into())
 }
 
 #[test]
@@ -68,13 +78,157 @@ fn a_plain_ipv6_address_on_the_director_leaves_its_servers_up() -> Result<()> {
     }
     node.namespace
         .ip(&format!("address add {address}/128 dev eth0 nodad\n"))?;
-    let mut director = Director::start(&lab, node, Configuration::new(&lab, 150).with_ipv6(&lab))?;
-    director.stop()?;
-    let text = std::fs::read_to_string(director.configuration_path())?;
-    director.write_configuration_text(&text.replace(&VIP6.to_string(), &address.to_string()))?;
-    director.restart()?;
+    let mut configuration = Configuration::new(&lab, 150).with_ipv6(&lab);
+    for service in 0..configuration.length("virtual_server") {
+        let key = format!("virtual_server[{service}].address");
+        if configuration.get(&key) == Some(&Value::from(VIP6.to_string())) {
+            configuration.set(&key, address.to_string());
+        }
+    }
+    let director = Director::start(&lab, node, configuration)?;
     director.wait_for("all servers are up", PATIENCE, lab::Status::all_up)?;
-    let fetched = lab.client.curl((address, 80).into(), 6)?;
-    assert_eq!(fetched.failed(), 0, "{}", fetched.complaints);
+    serves(&lab, address.into())
+}
+
+#[test]
+fn a_link_that_somebody_detaches_is_attached_again_within_a_second() -> Result<()> {
+    let lab = Lab::new()?;
+    let director = Director::start(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;
+    director.wait_for("it is master, all servers up", PATIENCE, is_ready)?;
+    let pin = director.pinned_link("eth0");
+    let identifier = || run(Command::new("bpftool").args(["link", "show", "pinned"]).arg(&pin));
+    let before = identifier()?;
+    run(Command::new("bpftool")
+        .args(["link", "detach", "pinned"])
+        .arg(&pin))?;
+    let detached = std::time::Instant::now();
+    wait::until("there is another link", PATIENCE, || {
+        identifier()
+            .ok()
+            .filter(|now| *now != before && !now.contains("ifindex 0"))
+    })?;
+    ensure!(
+        detached.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        detached.elapsed()
+    );
+    let told = complaints_about(&director, &["taken the XDP program off", "eth0"])?;
+    ensure!(told.len() == 1, "{told:?}");
+    serves(&lab, VIP.into())?;
+
+    // A pin that is removed by hand comes back, and the program has not been away.
+    let session = Session::start(&lab.client, (VIP, lab::ECHO).into(), Duration::from_millis(10))?;
+    std::fs::remove_file(&pin)?;
+    wait::until("the pin is there again", PATIENCE, || pin.exists().then_some(()))?;
+    session.proceeds(20, PATIENCE)?;
+    ensure!(session.finish()?.ended.is_none());
     Ok(())
+}
+
+/// Two networks: clients on one, real servers on both and reached by the other, `eth1` of the first director.
+fn two_armed() -> Result<Lab> {
+    let mut topology = Topology::new()
+        .directors(1)
+        .switch("back")
+        .link("director1", Link::to("back"));
+    for server in ["rs1", "rs2", "rs3"] {
+        topology = topology.link(server, Link::to("back"));
+    }
+    topology.build()
+}
+
+/// The configuration of [`two_armed`].
+fn two_arms(lab: &Lab, mode: &str) -> Configuration {
+    let mut configuration = Configuration::new(lab, 150).with("dataplane.xdp_mode", mode);
+    for service in 0..configuration.length("virtual_server") {
+        for server in 0..3 {
+            configuration.set(
+                &format!("virtual_server[{service}].real_server[{server}].address"),
+                format!("10.0.1.{}", 11 + server),
+            );
+        }
+    }
+    configuration
+}
+
+/// Takes the program off the switch's side of the director's `eth1`, so that it takes nothing from a native program.
+fn without_transmit(lab: &Lab) -> Result<()> {
+    let port = &lab.directors[0].interface("eth1").port;
+    lab.switch.ip(&format!("link set dev {port} xdp off\n"))
+}
+
+/// Moves the address of `node`'s `eth1` to `device`, which is over it, or which it is a port of.
+fn move_address(node: &Node, device: &str) -> Result<()> {
+    node.namespace.ip(&format!(
+        "address flush dev eth1\n\
+         link set {device} up\n\
+         address add 10.0.1.1/24 dev {device}\n"
+    ))
+}
+
+#[test]
+fn a_native_program_redirects_to_an_interface_that_transmits() -> Result<()> {
+    let lab = two_armed()?;
+    let director = Director::start(&lab, &lab.directors[0], two_arms(&lab, "native"))?;
+    director.wait_for("it is master, all servers up", PATIENCE, is_ready)?;
+    serves(&lab, VIP.into())?;
+    let told = director.complaints()?;
+    ensure!(told.is_empty(), "{told:?}");
+    Ok(())
+}
+
+/// With `xdp_mode = "auto"` the servers that `device` leads to are served all the same, and the log says how.
+fn falls_back(lab: &Lab, device: &str, why: &str) -> Result<()> {
+    let director = Director::start(lab, &lab.directors[0], two_arms(lab, "auto"))?;
+    director.wait_for("it is master, all servers up", PATIENCE, is_ready)?;
+    serves(lab, VIP.into())?;
+    let status = director.status()?;
+    let interface = &status.0["dataplane"]["interfaces"][0];
+    ensure!(interface["mode"] == "generic", "{interface}");
+    let told = complaints_about(&director, &["generic mode", device, why])?;
+    ensure!(told.len() == 1, "{:?}", director.complaints()?);
+    Ok(())
+}
+
+/// With `xdp_mode = "native"` the servers that `device` leads to are not said to be up, and the log says why not.
+fn is_refused(lab: &Lab, device: &str, why: &str) -> Result<()> {
+    let director = Director::start(lab, &lab.directors[0], two_arms(lab, "native"))?;
+    director.wait_for("it is master, its servers out of reach", PATIENCE, |status| {
+        let servers = status.0["virtual_servers"][0]["real_servers"].as_array();
+        let is_unresolved = |server: &serde_json::Value| server["state"] == "unresolved";
+        status.is_master() && servers.is_some_and(|servers| servers.iter().all(is_unresolved))
+    })?;
+    let told = complaints_about(&director, &["no packets", device, why, "xdp_mode"])?;
+    ensure!(told.len() == 1, "{:?}", director.complaints()?);
+    Ok(())
+}
+
+#[test]
+fn servers_behind_a_veth_without_a_program_at_its_other_end() -> Result<()> {
+    let lab = two_armed()?;
+    without_transmit(&lab)?;
+    falls_back(&lab, "eth1", "other end has no XDP program")?;
+    is_refused(&lab, "eth1", "other end has no XDP program")
+}
+
+#[test]
+fn servers_behind_a_bridge() -> Result<()> {
+    let lab = two_armed()?;
+    let node = &lab.directors[0];
+    node.namespace
+        .ip("link add br0 type bridge mcast_snooping 0\nlink set eth1 master br0\n")?;
+    move_address(node, "br0")?;
+    falls_back(&lab, "br0", "does not send for native XDP")?;
+    is_refused(&lab, "br0", "does not send for native XDP")
+}
+
+#[test]
+fn servers_behind_a_macvlan() -> Result<()> {
+    let lab = two_armed()?;
+    let node = &lab.directors[0];
+    node.namespace
+        .ip("link add link eth1 name macvlan1 type macvlan mode bridge\n")?;
+    move_address(node, "macvlan1")?;
+    falls_back(&lab, "macvlan1", "does not send for native XDP")?;
+    is_refused(&lab, "macvlan1", "does not send for native XDP")
 }

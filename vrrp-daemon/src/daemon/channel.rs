@@ -1,9 +1,11 @@
 //! The two facts that the loops share, each a level in a `watch` channel.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::SystemTime;
 
 use crate::director::{LeaseSlot, LeaseSlots};
+use crate::interfaces::Tag;
 use crate::io::netlink::XdpProgram;
 use crate::model::{Attach, Configuration, Priority, VrrpInstance, XdpMode};
 use crate::vrrp::State;
@@ -17,6 +19,8 @@ pub(super) struct Assignment {
     pub(super) instances: Vec<AssignedInstance>,
     /// The interfaces that the program belongs on.
     pub(super) interfaces: Vec<String>,
+    /// The indices of the interfaces that lead to real servers.
+    pub(super) egress: BTreeSet<u32>,
     /// How to attach it.
     pub(super) xdp_mode: XdpMode,
     /// Attach it whether this node is master or not.
@@ -60,6 +64,7 @@ impl Assignment {
                 .into_iter()
                 .map(str::to_owned)
                 .collect(),
+            egress: BTreeSet::new(),
             xdp_mode: configuration.dataplane.xdp_mode,
             attach_always: unguarded || configuration.dataplane.attach == Attach::Always,
             stopping: false,
@@ -78,6 +83,19 @@ pub(super) struct Report {
     pub(super) instances: Vec<InstanceReport>,
     /// The interfaces that the program belongs on.
     pub(super) interfaces: Vec<InterfaceReport>,
+    /// How packets leave.
+    pub(super) exits: Exits,
+}
+
+/// How packets leave by the interfaces that lead to real servers, where it is not simply by those. Interfaces are named
+/// by their index.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Exits {
+    /// Those that packets cannot leave by: why.
+    pub(super) blocked: BTreeMap<u32, String>,
+    /// VLAN devices that the program does the work of: the interface below, and the tags, outermost first, that packets
+    /// have there.
+    pub(super) trunks: BTreeMap<u32, (u32, Vec<Tag>)>,
 }
 
 /// One virtual router.

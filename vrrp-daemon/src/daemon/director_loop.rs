@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::sleep_until;
 use tracing::{error, info, warn};
 
-use super::channel::{Assignment, Report};
+use super::channel::{Assignment, Exits, Report};
 use super::forwarding::Forwarding;
 use super::pace::Pace;
 use super::probes::{Ended, Probes};
@@ -70,6 +70,8 @@ pub(super) struct DirectorLoop {
     pub(super) lease_slots: LeaseSlots,
     pub(super) assignment: watch::Sender<Assignment>,
     pub(super) report: watch::Receiver<Report>,
+    /// How packets leave, as it was last reported.
+    pub(super) exits: Exits,
     pub(super) control: ControlSocket,
     /// What was not as it should be at the start, and cannot be mended while the daemon runs.
     pub(super) problems: Vec<Problem>,
@@ -130,7 +132,7 @@ impl DirectorLoop {
                 }
                 Event::Kernel(event) => self.observe(&event.context("the kernel's notices ended")?).await,
                 Event::Request(request, answer) => self.answer(request, answer).await,
-                Event::Report(Ok(())) => self.end_departure(),
+                Event::Report(Ok(())) => self.end_departure() | self.take_exits(),
                 Event::Report(Err(_)) if stop_by.is_some() => {
                     self.release_neighbours().await;
                     return Ok(());
@@ -247,6 +249,16 @@ impl DirectorLoop {
         true
     }
 
+    /// Takes in how packets leave. Returns whether the maps may have to change.
+    fn take_exits(&mut self) -> bool {
+        let report = self.report.borrow();
+        let changed = report.exits != self.exits;
+        if changed {
+            self.exits = report.exits.clone();
+        }
+        changed
+    }
+
     fn watch_planned(&mut self) {
         let seeds = self.forwarding.plane().seeds();
         let planned = self.departing.as_ref().unwrap_or(&self.configuration);
@@ -294,12 +306,17 @@ impl DirectorLoop {
     }
 
     fn neighbours(&self) -> Neighbours {
+        let exits = &self.exits;
         let resolutions = self.resolver.resolutions().iter();
         resolutions
             .filter_map(|(address, resolution)| {
                 let resolution = resolution.as_ref().ok()?;
+                if exits.blocked.contains_key(&resolution.interface) {
+                    return None;
+                }
+                let trunk = exits.trunks.get(&resolution.interface);
                 let neighbour = Neighbour {
-                    interface: resolution.interface,
+                    interface: trunk.map_or(resolution.interface, |(trunk, _)| *trunk),
                     source_mac: resolution.source_mac,
                     destination_mac: resolution.destination_mac?,
                 };
@@ -367,6 +384,18 @@ impl DirectorLoop {
                 warn!(real_server = %address, reason = %unreachable, "real server cannot be reached");
             }
         }
+        self.assign_egress();
+    }
+
+    /// Has the program fit on the interfaces that lead to the real servers.
+    fn assign_egress(&self) {
+        let resolutions = self.resolver.resolutions().values().flatten();
+        let egress: BTreeSet<u32> = resolutions.map(|resolution| resolution.interface).collect();
+        self.assignment.send_if_modified(|assignment| {
+            let changed = assignment.egress != egress;
+            assignment.egress = egress;
+            changed
+        });
     }
 
     /// Nobody asks for the real servers' link-layer addresses any more.
@@ -466,6 +495,7 @@ impl DirectorLoop {
         self.assignment.send_modify(|current| {
             *current = Assignment {
                 revision: current.revision + 1,
+                egress: std::mem::take(&mut current.egress),
                 stopping: current.stopping,
                 ..assignment
             }

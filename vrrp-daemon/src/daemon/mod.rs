@@ -11,6 +11,7 @@
 mod channel;
 mod director_loop;
 mod forwarding;
+mod host;
 mod listeners;
 mod pace;
 mod probes;
@@ -169,6 +170,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         lease_slots,
         assignment,
         report,
+        exits: channel::Exits::default(),
         control,
         problems: pins_private.into_iter().collect(),
     };

@@ -1,21 +1,47 @@
 //! On which interfaces the XDP program runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
 use tracing::{error, info, warn};
 
 use super::forwarding::Chain;
+use super::host::Host;
+use crate::interfaces::{Fit, Mode, Wish, fit};
 use crate::io::bpf::Attachments;
 use crate::io::netlink::{Link, Netlink, XdpProgram};
 use crate::model::XdpMode;
 
-/// The program's links, kept where they are wanted.
+/// The program's links, kept where they are wanted, and interfaces as the program needs them.
 pub(super) struct Programs {
     attachments: Attachments,
+    host: Host,
+    /// The interfaces that there are.
+    links: Vec<Link>,
+    request: Request,
+    /// How the program fits on them, as they are now.
+    fit: Fit,
     /// Where the program runs on the interfaces that it is attached to, as the kernel says.
-    attached: BTreeMap<String, XdpProgram>,
-    /// The interfaces that were tried, by the index that each had: what they said.
-    tried: BTreeMap<String, (u32, Trial)>,
+    attached: BTreeMap<u32, XdpProgram>,
+    /// The interfaces that were tried, by how: what they said.
+    tried: BTreeMap<(u32, Mode), Trial>,
+    /// The interfaces that do not take a native program, or run a generic one from an earlier daemon.
+    not_native: BTreeSet<u32>,
+    /// What [`Self::keep`] has reached, until something changes.
+    kept: Option<bool>,
+    /// What the operator was told of interfaces: once is enough.
+    told: BTreeMap<u32, String>,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Request {
+    /// The names of the interfaces that packets for the virtual addresses arrive by.
+    pub(super) ingress: Vec<String>,
+    /// The indices of those that lead to real servers.
+    pub(super) egress: BTreeSet<u32>,
+    /// How to attach the program.
+    pub(super) mode: XdpMode,
 }
 
 /// Whether an interface takes the program.
@@ -27,115 +53,283 @@ enum Trial {
 
 impl Programs {
     /// Begins with the links that an earlier daemon left.
-    pub(super) fn new(mut attachments: Attachments) -> std::io::Result<Self> {
+    pub(super) fn new(mut attachments: Attachments) -> io::Result<Self> {
         attachments.adopt()?;
         Ok(Self {
             attachments,
+            host: Host::open()?,
+            links: Vec::new(),
+            request: Request {
+                ingress: Vec::new(),
+                egress: BTreeSet::new(),
+                mode: XdpMode::Auto,
+            },
+            fit: Fit::default(),
             attached: BTreeMap::new(),
             tried: BTreeMap::new(),
+            not_native: BTreeSet::new(),
+            kept: None,
+            told: BTreeMap::new(),
         })
     }
 
     /// The program on `interface`, if it is attached.
     pub(super) fn on(&self, interface: &str) -> Option<XdpProgram> {
-        self.attached.get(interface).copied()
+        self.attached.get(&self.index(interface)?).copied()
     }
 
-    /// Whether `interface` has refused the program: a virtual router on it could not forward.
-    pub(super) fn are_refused_by(&self, interface: &str) -> bool {
-        matches!(self.tried.get(interface), Some((_, Trial::Failed(_))))
-    }
-
-    /// Attaches the program to the `interfaces` that have not taken it yet, to know that they would: not the moment of
-    /// a failover is the one to find out that another program is there. [`Self::keep`] takes it off again where it is
-    /// not wanted.
-    pub(super) fn try_out(&mut self, interfaces: &[String], links: &[Link], mode: XdpMode) {
-        for interface in interfaces {
-            let Some(link) = links.iter().find(|link| link.name == *interface) else {
-                continue;
-            };
-            if self.tried.get(interface) != Some(&(link.index, Trial::Passed)) {
-                self.attach(interface, link.index, mode);
-            }
+    /// Why `interface` has refused the program, if it has: a virtual router on it could not forward.
+    pub(super) fn refusal_of(&self, interface: &str) -> Option<&str> {
+        let index = self.index(interface)?;
+        if let Some(reason) = self.fit.refused.get(&index) {
+            return Some(reason);
+        }
+        let mode = self.fit.programs.get(&index)?;
+        match self.tried.get(&(index, *mode)) {
+            Some(Trial::Failed(reason)) => Some(reason),
+            Some(Trial::Passed) | None => None,
         }
     }
 
-    /// Has the program on the `wanted` interfaces, and on no others. Returns those that do not take it.
-    pub(super) async fn keep(
-        &mut self,
-        wanted: &[String],
-        links: &[Link],
-        mode: XdpMode,
-        netlink: &Netlink,
-    ) -> Vec<String> {
-        let unwanted: Vec<String> = self
+    /// How the program fits on the interfaces.
+    pub(super) fn fit(&self) -> &Fit {
+        &self.fit
+    }
+
+    /// The interfaces that the program belongs on beside those that were asked for.
+    pub(super) fn helpers(&self) -> impl Iterator<Item = &str> {
+        let indices = self.fit.programs.keys();
+        indices
+            .filter_map(|index| Some(self.link(*index)?.name.as_str()))
+            .filter(|name| !self.request.ingress.iter().any(|asked| asked == name))
+    }
+
+    /// Takes in what the interfaces are like now and what is asked for, and attaches the program to those that have not
+    /// taken it yet, to know that they would: not the moment of a failover is the one to find out that another program
+    /// is there. [`Self::keep`] takes it off again where it is not wanted.
+    pub(super) async fn try_out(&mut self, request: Request, links: &[Link], netlink: &Netlink) {
+        self.kept = None;
+        self.replace_links(links);
+        if request.mode != self.request.mode {
+            self.not_native.clear();
+        }
+        self.request = request;
+        self.learn_all(netlink).await;
+        // Each round but the last learns of an interface that takes no native program.
+        for _ in 0..=self.links.len() {
+            self.judge();
+            let wanted: Vec<(u32, Mode)> = self
+                .fit
+                .programs
+                .iter()
+                .map(|(index, mode)| (*index, *mode))
+                .collect();
+            let before = self.not_native.len();
+            for (index, mode) in wanted {
+                if self.tried.get(&(index, mode)) != Some(&Trial::Passed) {
+                    self.attach(index, mode);
+                }
+            }
+            if self.not_native.len() == before {
+                break;
+            }
+        }
+        self.tell();
+    }
+
+    /// Has the program on the interfaces that it belongs on if it is `wanted`, else on none. Returns the names of those
+    /// asked for that do not take it.
+    pub(super) async fn keep(&mut self, wanted: bool, netlink: &Netlink) -> Vec<String> {
+        if self.kept == Some(wanted) {
+            return Vec::new();
+        }
+        let programs = if wanted {
+            self.fit.programs.clone()
+        } else {
+            BTreeMap::new()
+        };
+        let unwanted: Vec<u32> = self
             .attachments
             .interfaces()
-            .filter(|interface| !wanted.iter().any(|name| name == interface))
-            .map(str::to_owned)
+            .filter(|index| self.is_otherwise(*index, programs.get(index)))
             .collect();
-        for interface in unwanted {
-            self.attachments.detach(&interface);
-            if self.attached.remove(&interface).is_some() {
-                info!(interface, "took the XDP program off");
+        for index in unwanted {
+            self.attachments.detach(index);
+            if self.attached.remove(&index).is_some() {
+                info!(interface = self.name(index), "took the XDP program off");
             }
         }
-        let mut refused = Vec::new();
-        for link in links.iter().filter(|link| wanted.contains(&link.name)) {
-            if !self.attachments.contains(&link.name) && !self.attach(&link.name, link.index, mode) {
-                refused.push(link.name.clone());
-            } else if !self.attached.contains_key(&link.name) {
-                self.learn(&link.name, netlink).await;
+        self.host.prepare(&self.fit, wanted, &self.links);
+        for (&index, &mode) in &programs {
+            if (self.attachments.contains(index) || self.attach(index, mode))
+                && !self.attached.contains_key(&index)
+            {
+                self.learn(index, netlink).await;
             }
+        }
+        let asked = self.request.ingress.iter();
+        let refused: Vec<String> = asked
+            .filter(|name| wanted && self.refusal_of(name).is_some())
+            .cloned()
+            .collect();
+        if refused.is_empty() {
+            self.kept = Some(wanted);
         }
         refused
     }
 
-    /// Lets go of links whose interface was made anew or has lost the program: [`Self::keep`] attaches it again.
-    pub(super) async fn look_again(&mut self, netlink: &Netlink) {
-        let interfaces: Vec<String> = self.attachments.interfaces().map(str::to_owned).collect();
-        for interface in interfaces {
-            match netlink.xdp_program(&interface).await {
-                Ok(program) if program == self.on(&interface) => {}
-                Ok(_) | Err(_) => {
-                    warn!(interface, "the XDP program is not on the interface any more");
-                    self.attachments.detach(&interface);
-                    self.attached.remove(&interface);
-                }
-            }
+    /// Whether the program on an interface is not there as `wanted`.
+    fn is_otherwise(&self, index: u32, wanted: Option<&Mode>) -> bool {
+        match (wanted, self.attached.get(&index)) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(mode), Some(program)) => program.native != (*mode == Mode::Native),
         }
     }
 
-    /// Lets go of an interface that is gone, and the program with it.
-    pub(super) fn forget(&mut self, interface: &str) {
-        self.attachments.detach(interface);
-        self.attached.remove(interface);
-        self.tried.remove(interface);
+    /// Whether there is anything to look at again.
+    pub(super) fn are_attached(&self) -> bool {
+        self.attachments.interfaces().next().is_some()
+    }
+
+    /// Notices interfaces that have lost the program: [`Self::keep`] attaches it again. Pins again what was unpinned.
+    pub(super) fn look_again(&mut self) {
+        let lost = self.attachments.forget_lost();
+        for index in &lost {
+            self.kept = None;
+            self.attached.remove(index);
+            if let Some(link) = self.link(*index) {
+                warn!(
+                    interface = link.name,
+                    "something has taken the XDP program off the interface: attaching it again"
+                );
+            }
+        }
+        for link in &self.links {
+            self.attachments.keep_pinned(link.index, &link.name);
+        }
+    }
+
+    /// Takes in the interfaces that there are. What was known of those that are gone is forgotten.
+    fn replace_links(&mut self, links: &[Link]) {
+        if self.links == links {
+            return;
+        }
+        self.links = links.to_vec();
+        for index in self.attachments.forget_lost() {
+            self.attached.remove(&index);
+        }
+        let is_there = |index: &u32| links.iter().any(|link| link.index == *index);
+        self.attached.retain(|index, _| is_there(index));
+        self.tried.retain(|(index, _), _| is_there(index));
+        self.not_native.retain(is_there);
+        self.told.retain(|index, _| is_there(index));
+        for link in links {
+            self.attachments.keep_pinned(link.index, &link.name);
+        }
+    }
+
+    fn judge(&mut self) {
+        let native: BTreeSet<u32> = self
+            .attached
+            .iter()
+            .filter(|(_, program)| program.native)
+            .map(|(index, _)| *index)
+            .collect();
+        let interfaces = self.host.look_at(&self.links, &native);
+        let ingress = self.request.ingress.iter().filter_map(|name| self.index(name));
+        self.fit = fit(&Wish {
+            interfaces: &interfaces,
+            ingress: &ingress.collect(),
+            egress: &self.request.egress,
+            mode: self.request.mode,
+            not_native: &self.not_native,
+        });
+    }
+
+    /// Tells the operator what is new about interfaces.
+    fn tell(&mut self) {
+        let texts = [&self.fit.refused, &self.fit.blocked, &self.fit.remarks];
+        let mut now = BTreeMap::new();
+        for (level, texts) in texts.into_iter().enumerate() {
+            for (index, text) in texts {
+                now.entry(*index).or_insert_with(|| text.clone());
+                if self.told.get(index) == Some(text) {
+                    continue;
+                }
+                let interface = self.name(*index);
+                match level {
+                    0 => error!(
+                        interface,
+                        reason = text,
+                        "cannot forward: out of the election until that is mended"
+                    ),
+                    1 => error!(
+                        interface,
+                        reason = text,
+                        "its real servers get no packets until that is mended"
+                    ),
+                    _ => warn!(interface, "the XDP program runs {text}"),
+                }
+            }
+        }
+        // Native trials have their own, in `attach`.
+        for (index, text) in &self.told {
+            if self.not_native.contains(index) {
+                now.entry(*index).or_insert_with(|| text.clone());
+            }
+        }
+        self.told = now;
     }
 
     /// Attaches the program. Tells of a refusal once, for as long as the interface says the same.
-    fn attach(&mut self, interface: &str, index: u32, mode: XdpMode) -> bool {
-        let trial = match self.attachments.attach(interface, mode) {
+    fn attach(&mut self, index: u32, mode: Mode) -> bool {
+        let Some(interface) = self.link(index).map(|link| link.name.clone()) else {
+            return false;
+        };
+        let trial = match self.attachments.attach(index, &interface, mode) {
             Ok(()) => Trial::Passed,
             Err(error) => Trial::Failed(Chain(&error).to_string()),
         };
-        let news = self.tried.insert(interface.to_owned(), (index, trial.clone()));
-        match trial {
-            Trial::Passed => true,
-            Trial::Failed(reason) => {
-                if news != Some((index, Trial::Failed(reason.clone()))) {
-                    error!(
-                        interface,
-                        reason, "cannot forward: out of the election until the program is attached"
-                    );
-                }
-                false
+        let before = self.tried.insert((index, mode), trial.clone());
+        let Trial::Failed(reason) = trial else {
+            return true;
+        };
+        if mode == Mode::Native && self.request.mode == XdpMode::Auto {
+            if self.not_native.insert(index) {
+                warn!(
+                    interface,
+                    reason,
+                    "the driver runs no XDP program here: attaching it in generic mode, which is slower"
+                );
+            }
+        } else if before != Some(Trial::Failed(reason.clone())) {
+            error!(
+                interface,
+                reason, "cannot forward: out of the election until the program is attached"
+            );
+        }
+        false
+    }
+
+    /// Learns how the links that were taken over run.
+    async fn learn_all(&mut self, netlink: &Netlink) {
+        let unknown: Vec<u32> = self
+            .attachments
+            .interfaces()
+            .filter(|index| !self.attached.contains_key(index))
+            .collect();
+        for index in unknown {
+            self.learn(index, netlink).await;
+            if self.attached.get(&index).is_some_and(|program| !program.native) {
+                self.not_native.insert(index);
             }
         }
     }
 
-    async fn learn(&mut self, interface: &str, netlink: &Netlink) {
-        match netlink.xdp_program(interface).await {
+    async fn learn(&mut self, index: u32, netlink: &Netlink) {
+        let interface = self.name(index).to_owned();
+        match netlink.xdp_program(index).await {
             Ok(Some(program)) => {
                 info!(
                     interface,
@@ -143,10 +337,23 @@ impl Programs {
                     id = program.id,
                     "the XDP program is attached"
                 );
-                self.attached.insert(interface.to_owned(), program);
+                self.attached.insert(index, program);
             }
             Ok(None) => {}
             Err(error) => warn!(interface, %error, "cannot tell whether the XDP program is attached"),
         }
+    }
+
+    fn link(&self, index: u32) -> Option<&Link> {
+        self.links.iter().find(|link| link.index == index)
+    }
+
+    fn name(&self, index: u32) -> &str {
+        self.link(index).map_or("?", |link| &link.name)
+    }
+
+    fn index(&self, name: &str) -> Option<u32> {
+        let link = self.links.iter().find(|link| link.name == name)?;
+        Some(link.index)
     }
 }

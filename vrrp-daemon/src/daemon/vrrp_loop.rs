@@ -14,9 +14,9 @@ use tokio::sync::watch;
 use tokio::time::sleep_until;
 use tracing::{debug, error, info, warn};
 
-use super::channel::{AssignedInstance, Assignment, InstanceReport, InterfaceReport, Report};
+use super::channel::{AssignedInstance, Assignment, Exits, InstanceReport, InterfaceReport, Report};
 use super::listeners::{Listeners, Packet};
-use super::programs::Programs;
+use super::programs::{Programs, Request};
 use crate::director::LeaseSlot;
 use crate::io::announce::Announcer;
 use crate::io::bpf::{Attachments, Leases, monotonic_now};
@@ -26,8 +26,12 @@ use crate::model::{AddressFamily, VirtualRouterName, VrrpInstance};
 use crate::vrrp::{Advertisement, VirtualRouter};
 use interfaces::{Port, port};
 
-/// How often what events may have missed is looked at again: links, addresses, where the program is attached.
+/// How often what events may have missed is looked at again: links, addresses.
 const RESYNC: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether the program is still where it was attached: the kernel does not tell when somebody
+/// detaches a link, and until it is back the local stack resets every connection to the virtual addresses.
+const LOOK_AT_PROGRAMS: Duration = Duration::from_millis(500);
 
 /// How many events are taken in before a deadline that has passed. As many packets as wait in the loop's queue after a
 /// pause, so that they are heard first; not more, or a flood of them would keep a master from advertising.
@@ -109,6 +113,7 @@ impl VrrpLoop {
         self.reassign();
         self.look_at_links().await;
         let mut resync_at = Instant::now() + RESYNC;
+        let mut look_at = Instant::now() + LOOK_AT_PROGRAMS;
         let mut ahead = 0;
         loop {
             self.carry_out_all().await;
@@ -123,7 +128,10 @@ impl VrrpLoop {
                 .values()
                 .filter_map(|router| router.machine.deadline())
                 .min();
-            let deadline = deadline.map_or(resync_at, |deadline| deadline.min(resync_at));
+            let mut deadline = deadline.map_or(resync_at, |deadline| deadline.min(resync_at));
+            if self.programs.are_attached() {
+                deadline = deadline.min(look_at);
+            }
             let event = if ahead < AHEAD_OF_DEADLINE {
                 self.next_event(deadline).await
             } else {
@@ -147,9 +155,12 @@ impl VrrpLoop {
                     for router in self.routers.values_mut() {
                         router.machine.timeout(now);
                     }
+                    if look_at <= now {
+                        look_at = now + LOOK_AT_PROGRAMS;
+                        self.programs.look_again();
+                    }
                     if resync_at <= now {
                         resync_at = now + RESYNC;
-                        self.programs.look_again(&self.netlink).await;
                         self.look_at_links().await;
                         self.hold_addresses().await;
                     }
@@ -227,22 +238,26 @@ impl VrrpLoop {
     /// Tells the virtual routers what their interfaces are like now.
     async fn look_at_links(&mut self) {
         match self.netlink.links().await {
-            Ok(links) => self.replace_links(links),
+            Ok(links) => self.links = links,
             Err(error) => {
                 warn!(%error, "cannot list the interfaces");
                 return;
             }
         }
-        let (interfaces, mode) = {
+        let request = {
             let assignment = self.assignment.borrow();
-            (assignment.interfaces.clone(), assignment.xdp_mode)
+            Request {
+                ingress: assignment.interfaces.clone(),
+                egress: assignment.egress.clone(),
+                mode: assignment.xdp_mode,
+            }
         };
-        self.programs.try_out(&interfaces, &self.links, mode);
+        self.programs.try_out(request, &self.links, &self.netlink).await;
         let now = Instant::now();
         for (VirtualRouterName { interface, .. }, router) in &mut self.routers {
             let link = self.links.iter().find(|link| link.up && link.name == *interface);
             let port = match link {
-                Some(link) if !self.programs.are_refused_by(interface) => {
+                Some(link) if self.programs.refusal_of(interface).is_none() => {
                     port(&self.netlink, link, router.machine.instance()).await
                 }
                 _ => None,
@@ -263,7 +278,7 @@ impl VrrpLoop {
                     router.machine.interface_up(port.primary_address, now);
                 }
                 None => {
-                    if link.is_some() && !self.programs.are_refused_by(interface) {
+                    if link.is_some() && self.programs.refusal_of(interface).is_none() {
                         warn!(
                             interface,
                             "no IPv4 address beside the virtual ones: out of the election until there is one"
@@ -278,20 +293,6 @@ impl VrrpLoop {
         let routers = &self.routers;
         self.listeners
             .keep(|interface| routers.keys().any(|name| name.interface == interface));
-    }
-
-    /// Takes in the interfaces that there are. The program went with those that are gone, even if there is another of the
-    /// same name by now.
-    fn replace_links(&mut self, links: Vec<Link>) {
-        for old in &self.links {
-            if !links
-                .iter()
-                .any(|new| new.index == old.index && new.name == old.name)
-            {
-                self.programs.forget(&old.name);
-            }
-        }
-        self.links = links;
     }
 
     /// Takes in what the kernel told.
@@ -356,15 +357,21 @@ impl VrrpLoop {
                 last_transition: router.last_transition,
             })
         });
-        let interfaces = assignment.interfaces.iter().map(|name| InterfaceReport {
-            name: name.clone(),
+        let names = assignment.interfaces.iter().map(String::as_str);
+        let interfaces = names.chain(self.programs.helpers()).map(|name| InterfaceReport {
+            name: name.to_owned(),
             attached: self.programs.on(name),
         });
+        let fit = self.programs.fit();
         let report = Report {
             revision: assignment.revision,
             handing_over: self.routers.values().any(|router| router.stopping),
             instances: instances.collect(),
             interfaces: interfaces.collect(),
+            exits: Exits {
+                blocked: fit.blocked.clone(),
+                trunks: fit.trunks.clone(),
+            },
         };
         self.report.send_if_modified(|current| {
             let changed = *current != report;

@@ -7,6 +7,7 @@ pub mod announce;
 pub mod bpf;
 pub mod control;
 pub mod dump;
+pub mod ethtool;
 pub mod limits;
 pub mod netlink;
 pub mod probe;

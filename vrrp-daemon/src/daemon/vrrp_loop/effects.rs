@@ -135,23 +135,11 @@ impl VrrpLoop {
             .routers
             .values()
             .any(|router| self.leases.is_held(router.lease_slot));
-        let (wanted, mode) = {
+        let wanted = {
             let assignment = self.assignment.borrow();
-            let wanted = holds || assignment.attach_always && !assignment.stopping;
-            (
-                if wanted {
-                    assignment.interfaces.clone()
-                } else {
-                    Vec::new()
-                },
-                assignment.xdp_mode,
-            )
+            holds || assignment.attach_always && !assignment.stopping
         };
-        for refused in self
-            .programs
-            .keep(&wanted, &self.links, mode, &self.netlink)
-            .await
-        {
+        for refused in self.programs.keep(wanted, &self.netlink).await {
             for (name, router) in &mut self.routers {
                 if name.interface == refused {
                     router.machine.lease_refused();

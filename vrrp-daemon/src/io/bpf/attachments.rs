@@ -1,27 +1,27 @@
 //! Which interfaces the program is attached to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
 
 use aya::Ebpf;
-use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::xdp::{XdpLink, XdpMode as Mode};
+use aya::programs::links::FdLink;
+use aya::programs::xdp::XdpMode;
 use aya::programs::{ProgramError, Xdp};
 use tracing::{info, warn};
 
-use super::link::detach_pinned;
+use super::link::PinnedLink;
 use super::{Error, PROGRAM};
-use crate::model::XdpMode;
+use crate::interfaces::Mode;
 
-/// The program's links, pinned at `links/INTERFACE` (see [`pin_name`]), so that they outlive the daemon.
+/// The program's links by the index of their interface, pinned at `links/INTERFACE` (see [`pin_name`]), so that they
+/// outlive the daemon.
 pub struct Attachments {
     ebpf: Ebpf,
     directory: PathBuf,
-    links: BTreeMap<String, PinnedLink>,
-    /// The interfaces of which it was told that they are slower than one may expect: once is enough.
-    generic: BTreeSet<String>,
+    links: BTreeMap<u32, PinnedLink>,
 }
 
 impl Attachments {
@@ -30,7 +30,6 @@ impl Attachments {
             ebpf,
             directory,
             links: BTreeMap::new(),
-            generic: BTreeSet::new(),
         }
     }
 
@@ -50,9 +49,9 @@ impl Attachments {
                 continue;
             };
             match self.take_over(&path) {
-                Ok(link) => {
+                Ok((index, link)) => {
                     info!(interface, "taking over the XDP link of an earlier daemon");
-                    self.links.insert(interface, link);
+                    self.links.insert(index, link);
                 }
                 Err(error) => {
                     warn!(
@@ -67,91 +66,107 @@ impl Attachments {
         Ok(())
     }
 
-    fn take_over(&mut self, path: &PathBuf) -> anyhow::Result<PinnedLink> {
-        let link = FdLink::from(PinnedLink::from_pin(path)?);
-        let program = self.program();
-        let id = program.attach_to_link(XdpLink::try_from(link)?)?;
-        // `attach_to_link` hands the link to the program, which would detach it when dropped.
-        drop(program.take_link(id)?);
-        Ok(PinnedLink::from_pin(path)?)
+    fn take_over(&mut self, path: &Path) -> anyhow::Result<(u32, PinnedLink)> {
+        let link = PinnedLink::open(path.to_owned())?;
+        let index = link
+            .interface()?
+            .ok_or_else(|| anyhow::anyhow!("its interface is gone, or it was detached"))?;
+        link.update(self.program().fd()?.as_fd())?;
+        Ok((index, link))
     }
 
     /// The interfaces that the program is attached to.
-    pub fn interfaces(&self) -> impl Iterator<Item = &str> {
-        self.links.keys().map(String::as_str)
+    pub fn interfaces(&self) -> impl Iterator<Item = u32> {
+        self.links.keys().copied()
     }
 
-    /// Whether the program is attached to `interface`.
+    /// Whether the program is attached to the interface with the index `index`.
     #[must_use]
-    pub fn contains(&self, interface: &str) -> bool {
-        self.links.contains_key(interface)
+    pub fn contains(&self, index: u32) -> bool {
+        self.links.contains_key(&index)
     }
 
-    /// Attaches the program to `interface`, if it is not there, and pins the link.
+    /// Attaches the program to the interface with the index `index`, called `name`, if it is not there, and pins the
+    /// link.
     ///
     /// # Errors
     /// If the interface does not exist, another XDP program is on it, or its driver has no native mode and `mode`
     /// asks for it.
-    pub fn attach(&mut self, interface: &str, mode: XdpMode) -> Result<(), Error> {
-        if self.contains(interface) {
+    pub fn attach(&mut self, index: u32, name: &str, mode: Mode) -> Result<(), Error> {
+        if self.contains(index) {
             return Ok(());
         }
-        let link = match mode {
-            XdpMode::Native => self.attach_as(interface, Mode::Driver)?,
-            XdpMode::Generic => self.attach_as(interface, Mode::Skb)?,
-            XdpMode::Auto => match self.attach_as(interface, Mode::Driver) {
-                Ok(link) => link,
-                Err(native) => {
-                    let link = self.attach_as(interface, Mode::Skb)?;
-                    if self.generic.insert(interface.to_owned()) {
-                        warn!(
-                            interface,
-                            error = cause(&native),
-                            "the driver runs no XDP program here: attached in generic mode, which is slower"
-                        );
-                    }
-                    link
-                }
-            },
-        };
-        self.links.insert(interface.to_owned(), link);
-        Ok(())
-    }
-
-    /// Takes the program off `interface`, if it is there.
-    pub fn detach(&mut self, interface: &str) {
-        let Some(link) = self.links.remove(interface) else {
-            return;
-        };
-        let path = self.directory.join(pin_name(interface));
-        if let Err(error) = detach_pinned(&path).and_then(|()| link.unpin()) {
-            warn!(interface, %error, "cannot take the XDP program off");
-        }
-    }
-
-    fn attach_as(&mut self, interface: &str, mode: Mode) -> Result<PinnedLink, Error> {
-        let path = self.directory.join(pin_name(interface));
+        let path = self.directory.join(pin_name(name));
         let program = self.program();
         let link = program
-            .attach(interface, mode)
+            .attach_to_if_index(
+                index,
+                match mode {
+                    Mode::Native => XdpMode::Driver,
+                    Mode::Generic => XdpMode::Skb,
+                },
+            )
             .and_then(|id| program.take_link(id))
             .map_err(|source| Error::Attach {
-                interface: interface.to_owned(),
-                mode: if matches!(mode, Mode::Skb) {
-                    "generic"
-                } else {
-                    "native"
+                interface: name.to_owned(),
+                mode: match mode {
+                    Mode::Native => "native",
+                    Mode::Generic => "generic",
                 },
                 hint: hint(&source),
                 source: Box::new(source),
             })?;
         let pin_error = |reason: String| Error::PinLink {
-            interface: interface.to_owned(),
+            interface: name.to_owned(),
             path: path.clone(),
             reason,
         };
         let link = FdLink::try_from(link).map_err(|error| pin_error(error.to_string()))?;
-        link.pin(&path).map_err(|error| pin_error(cause(&error)))
+        let pinned = link.pin(&path).map_err(|error| pin_error(cause(&error)))?;
+        let ours = PinnedLink::open(path.clone()).map_err(|error| pin_error(error.to_string()))?;
+        drop(pinned);
+        self.links.insert(index, ours);
+        Ok(())
+    }
+
+    /// Takes the program off the interface with the index `index`, if it is there.
+    pub fn detach(&mut self, index: u32) {
+        let Some(link) = self.links.remove(&index) else {
+            return;
+        };
+        let pin = link.path().to_owned();
+        if let Err(error) = link.detach() {
+            warn!(pin = %pin.display(), %error, "cannot take the XDP program off");
+        }
+    }
+
+    /// Forgets the links that hold nothing any more, because their interface is gone or because somebody has detached
+    /// them, and returns the interfaces' indices.
+    pub fn forget_lost(&mut self) -> Vec<u32> {
+        let lost = self.links.iter().filter(|(index, link)| {
+            // What cannot be told is taken as it was.
+            !matches!(link.interface(), Ok(Some(now)) if now == **index)
+        });
+        let lost: Vec<u32> = lost.map(|(index, _)| *index).collect();
+        for index in &lost {
+            self.detach(*index);
+        }
+        lost
+    }
+
+    /// Has the link on the interface with the index `index` pinned under the name that it has now.
+    pub fn keep_pinned(&mut self, index: u32, name: &str) {
+        let path = self.directory.join(pin_name(name));
+        let Some(link) = self.links.get_mut(&index) else {
+            return;
+        };
+        if link.path() == path && path.exists() {
+            return;
+        }
+        match link.pin_at(path) {
+            Ok(()) => info!(interface = name, "pinned the XDP link again"),
+            Err(error) => warn!(interface = name, %error, "cannot pin the XDP link"),
+        }
     }
 
     fn program(&mut self) -> &mut Xdp {

@@ -2,9 +2,12 @@
 
 use futures_util::TryStreamExt as _;
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
+use netlink_packet_route::link::{
+    InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+};
 
 use super::{Error, Netlink};
+use crate::interfaces::Tag;
 
 /// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +21,62 @@ pub struct Link {
     /// Whether packets can pass: it is set up, its carrier is there and its operational state (RFC 2863) is "up", or
     /// "unknown" with drivers that have no notion of one.
     pub up: bool,
+    /// What it is made of.
+    pub build: Build,
+}
+
+/// What an interface is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Build {
+    /// The name that the kernel has for its kind: `vlan`, `veth`, `bridge`; none of hardware.
+    pub kind: Option<String>,
+    /// It is a device on a bus of the machine.
+    pub is_hardware: bool,
+    /// The index of the interface that it is made of (a VLAN device's, a macvlan's), or of its other end (a veth's).
+    pub lower: Option<u32>,
+    /// The tag that it adds and removes, if it is a VLAN device.
+    pub tag: Option<Tag>,
+    /// The index of the interface that it is a port of (a bridge's, a bond's).
+    pub master: Option<u32>,
+}
+
+impl Build {
+    fn from_message(message: &LinkMessage) -> Self {
+        let mut build = Self::default();
+        for attribute in &message.attributes {
+            match attribute {
+                LinkAttribute::Link(index) => build.lower = Some(*index),
+                LinkAttribute::Controller(index) => build.master = Some(*index),
+                // Linux 5.14.
+                LinkAttribute::ParentDevName(_) => build.is_hardware = true,
+                LinkAttribute::LinkInfo(information) => {
+                    for item in information {
+                        match item {
+                            LinkInfo::Kind(kind) => build.kind = Some(kind.to_string()),
+                            LinkInfo::Data(InfoData::Vlan(data)) => build.tag = tag(data),
+                            _ => {}
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        build
+    }
+}
+
+fn tag(data: &[InfoVlan]) -> Option<Tag> {
+    const CUSTOMER: u16 = 0x8100;
+    let mut id = None;
+    let mut protocol = CUSTOMER;
+    for item in data {
+        match item {
+            InfoVlan::Id(value) => id = Some(*value),
+            InfoVlan::Protocol(value) => protocol = u16::from(*value),
+            _ => {}
+        }
+    }
+    Some(Tag { protocol, id: id? })
 }
 
 impl Link {
@@ -46,6 +105,7 @@ impl Link {
             name: name?,
             mac,
             up: message.header.flags.contains(passing),
+            build: Build::from_message(message),
         })
     }
 }

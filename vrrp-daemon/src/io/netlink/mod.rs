@@ -8,6 +8,7 @@ mod addresses;
 mod events;
 mod links;
 mod neighbours;
+mod netdev;
 mod resolver;
 mod routes;
 mod xdp;
@@ -18,8 +19,9 @@ use rtnetlink::Handle;
 
 pub use addresses::OwnAddress;
 pub use events::{Event, Events, Topic};
-pub use links::Link;
+pub use links::{Build, Link};
 pub use neighbours::Neighbour;
+pub use netdev::{XdpFeatures, xdp_act};
 pub use resolver::{Observed, Resolution, Resolver, Unreachable};
 pub use xdp::XdpProgram;
 

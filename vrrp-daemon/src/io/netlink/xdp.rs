@@ -15,13 +15,13 @@ pub struct XdpProgram {
 }
 
 impl Netlink {
-    /// The XDP program on the interface called `name`, if there is one.
+    /// The XDP program on the interface with the index `index`, if there is one.
     ///
     /// # Errors
     /// The kernel's refusal (there is no such interface), or a closed socket.
-    pub async fn xdp_program(&self, name: &str) -> Result<Option<XdpProgram>, Error> {
-        let failed = |error| Error::of(format!("read the XDP program of {name}"), error);
-        let mut messages = self.handle.link().get().match_name(name.to_owned()).execute();
+    pub async fn xdp_program(&self, index: u32) -> Result<Option<XdpProgram>, Error> {
+        let failed = |error| Error::of("read the XDP program of an interface", error);
+        let mut messages = self.handle.link().get().match_index(index).execute();
         let Some(message) = messages.try_next().await.map_err(failed)? else {
             return Ok(None);
         };

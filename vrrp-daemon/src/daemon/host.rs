@@ -1,0 +1,137 @@
+//! This host's interfaces as the program's fit wants to know them, and what is switched on them for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use tracing::{info, warn};
+
+use crate::interfaces::{Fit, Interface, Stripping, Transmit};
+use crate::io::ethtool::Ethtool;
+use crate::io::netlink::{Link, XdpFeatures, xdp_act};
+
+/// The features that put VLAN tags beside packets: those of 802.1Q and of 802.1ad.
+const STRIPPING: [&str; 2] = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"];
+
+/// The features that merge what is received.
+const MERGING: [&str; 3] = ["rx-gro", "rx-gro-hw", "rx-lro"];
+
+/// The interfaces of this host.
+pub(super) struct Host {
+    ethtool: Ethtool,
+    features: XdpFeatures,
+    /// What was switched off: the features of each interface, by its index.
+    switched_off: BTreeMap<u32, BTreeSet<&'static str>>,
+}
+
+impl Host {
+    pub(super) fn open() -> io::Result<Self> {
+        Ok(Self {
+            ethtool: Ethtool::open()?,
+            features: XdpFeatures::open()?,
+            switched_off: BTreeMap::new(),
+        })
+    }
+
+    /// The facts about the interfaces `links`; on those of `native`, our own program runs natively.
+    pub(super) fn look_at(&mut self, links: &[Link], native: &BTreeSet<u32>) -> Vec<Interface> {
+        links
+            .iter()
+            .map(|link| Interface {
+                index: link.index,
+                name: link.name.clone(),
+                kind: link.build.kind.clone(),
+                is_hardware: link.build.is_hardware,
+                lower: link.build.lower,
+                tag: link.build.tag,
+                master: link.build.master,
+                transmit: self.transmit(link, native.contains(&link.index)),
+                stripping: self.stripping(link),
+            })
+            .collect()
+    }
+
+    fn transmit(&self, link: &Link, is_ours: bool) -> Transmit {
+        let build = &link.build;
+        let Some(told) = self.features.of(link.index) else {
+            let driver = self.ethtool.driver(&link.name).ok();
+            return Transmit::known(driver.as_deref(), build.kind.as_deref());
+        };
+        let sends = told & xdp_act::NDO_XMIT != 0;
+        // A driver that sends because our program is there must not look as if it did not need it.
+        let by_itself = sends && !(is_ours && build.is_hardware);
+        Transmit::told(told & xdp_act::BASIC != 0, by_itself, build.is_hardware)
+    }
+
+    fn stripping(&mut self, link: &Link) -> Stripping {
+        if !link.build.is_hardware {
+            return Stripping::Off;
+        }
+        let Ok(features) = self.ethtool.features(&link.name) else {
+            return Stripping::Off;
+        };
+        let ours = self.switched_off.get(&link.index);
+        let mut stripping = Stripping::Off;
+        for name in STRIPPING {
+            let was_on = ours.is_some_and(|names| names.contains(name));
+            match features.get(name) {
+                Some(feature) if feature.on && !feature.changeable => return Stripping::Fixed,
+                Some(feature) if feature.on || was_on => stripping = Stripping::On,
+                _ => {}
+            }
+        }
+        stripping
+    }
+
+    /// Switches off what the program does not stand while it is `wanted`, and puts back what it stands again.
+    pub(super) fn prepare(&mut self, fit: &Fit, wanted: bool, links: &[Link]) {
+        for link in links {
+            let mut off = BTreeSet::new();
+            if wanted && fit.unmerged.contains(&link.index) {
+                off.extend(MERGING);
+            }
+            if wanted && fit.unstripped.contains(&link.index) {
+                off.extend(STRIPPING);
+            }
+            self.switch(link, &off);
+        }
+        self.switched_off
+            .retain(|index, _| links.iter().any(|link| link.index == *index));
+    }
+
+    fn switch(&mut self, link: &Link, off: &BTreeSet<&'static str>) {
+        let ours = self.switched_off.entry(link.index).or_default();
+        if *ours == *off {
+            return;
+        }
+        let interface = &link.name;
+        let back: Vec<&str> = ours.difference(off).copied().collect();
+        for feature in back {
+            ours.remove(feature);
+            match self.ethtool.set_feature(interface, feature, true) {
+                Ok(()) => info!(interface, feature, "switched on again"),
+                Err(error) => warn!(interface, feature, %error, "cannot switch on again"),
+            }
+        }
+        let Ok(present) = self.ethtool.features(interface) else {
+            return;
+        };
+        for feature in off {
+            if ours.contains(feature) || !present.get(*feature).is_some_and(|feature| feature.on) {
+                continue;
+            }
+            match self.ethtool.set_feature(interface, feature, false) {
+                Ok(()) => {
+                    info!(
+                        interface,
+                        feature,
+                        "switched off, which XDP does not stand here: it comes back with the program's end"
+                    );
+                    ours.insert(feature);
+                }
+                Err(error) => {
+                    warn!(interface, feature, %error, "cannot switch off, which XDP does not stand here")
+                }
+            }
+        }
+    }
+}
