@@ -75,6 +75,16 @@ impl<'lab> Keepalived<'lab> {
         Ok(())
     }
 
+    /// The processes: the parent, and the child that speaks VRRP.
+    ///
+    /// # Errors
+    /// It isn't running, or the child hasn't started yet.
+    pub fn ids(&self) -> Result<[u32; 2]> {
+        let parent = self.process.as_ref().context("keepalived isn't running")?.id();
+        let child = fs::read_to_string(self.file("vrrp.pid"))?;
+        Ok([parent, child.trim().parse().context("no process identifier")?])
+    }
+
     /// Whether the virtual address is on its interface: Keepalived's mark of a master.
     ///
     /// # Errors

@@ -68,7 +68,7 @@ impl Lab {
         Self::lay_out(name, Topology::new(), lifetime)
     }
 
-    fn lay_out(name: &str, topology: Topology, lifetime: Lifetime) -> Result<Self> {
+    pub(crate) fn lay_out(name: &str, topology: Topology, lifetime: Lifetime) -> Result<Self> {
         let plan = topology.plan()?;
         let directory = std::env::temp_dir().join(name);
         fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::Lab;
 use crate::node::{Interface, Kind};
+use crate::process::Lifetime;
 
 /// The switch that every machine is plugged into unless it is said otherwise: 10.0.0.0/24 and fd00:6c62::/64.
 pub const SWITCH: &str = "bridge";
@@ -165,6 +166,14 @@ impl Topology {
     /// The plan contradicts itself, the caller isn't root, or a program is missing.
     pub fn build(self) -> Result<Lab> {
         Lab::of(self)
+    }
+
+    /// Lays it out for something else than a test; the namespaces' names begin with `name`.
+    ///
+    /// # Errors
+    /// As [`Topology::build`].
+    pub fn build_as(self, name: &str) -> Result<Lab> {
+        Lab::lay_out(name, self, Lifetime::Thread)
     }
 
     /// The machines and their interfaces, each with its names and addresses.

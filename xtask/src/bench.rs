@@ -1,20 +1,57 @@
-//! `cargo xtask bench`: what a packet costs, beside what the least programs cost in the same run.
+//! `cargo xtask bench`: what a packet costs, beside what the least programs cost in the same run; and what two hundred
+//! virtual routers cost, beside Keepalived.
 
 use anyhow::Result;
 
 use crate::shell::{self, announce, cargo, run};
 
-/// Measure the XDP program: nanoseconds per packet, beside floor programs.
+/// Measure the XDP program: nanoseconds per packet, beside floor programs. `bench vrrp` measures the daemon instead.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    subject: Option<Subject>,
+}
+
+/// What else there is to measure.
+#[derive(Debug, clap::Subcommand)]
+enum Subject {
+    /// CPU and memory of 200 virtual routers, as master and as backup, beside Keepalived's.
+    Vrrp {
+        /// How many seconds each measurement takes.
+        #[arg(long, default_value_t = 10)]
+        seconds: u32,
+    },
+}
 
 /// Runs the command.
-pub(crate) fn run_bench(_arguments: &Arguments) -> Result<()> {
+pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
     shell::require_root("cargo xtask bench")?;
+    match arguments.subject {
+        None => packets(),
+        Some(Subject::Vrrp { seconds }) => vrrp(seconds),
+    }
+}
+
+fn packets() -> Result<()> {
     shell::build_ebpf()?;
     announce("Building the measurement");
     let bench = ["--release", "--package", "lb-tests", "--bin", "bench"];
     run(cargo(["build"]).args(bench))?;
     announce("Measuring: half a minute, on an idle machine if the figures are to mean anything");
     run(cargo(["run", "--quiet"]).args(bench))
+}
+
+fn vrrp(seconds: u32) -> Result<()> {
+    shell::install(&shell::LAB)?;
+    shell::build_ebpf()?;
+    announce("Building lbd and the measurement");
+    let package = |package, binary| ["--release", "--package", package, "--bin", binary];
+    // The measurement takes the `lbd` beside it.
+    run(cargo(["build"]).args(package("vrrp-daemon", "lbd")))?;
+    run(cargo(["build"]).args(package("lb-tests", "bench-vrrp")))?;
+    announce("Measuring: some minutes, on an idle machine if the figures are to mean anything");
+    let bench = package("lb-tests", "bench-vrrp");
+    run(cargo(["run", "--quiet"])
+        .args(bench)
+        .args(["--", &seconds.to_string()]))
 }
