@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use lab::{ArpWatch, Configuration, Director, Keepalived, Lab, VIP};
+use lab::{ArpWatch, Configuration, Director, Keepalived, Lab, Topology, VIP};
 
 const NOTHING: [&str; 0] = [];
 
@@ -87,4 +87,32 @@ fn keepalived_leads_lbd_in_version_2_with_a_password() -> Result<()> {
 #[test]
 fn keepalived_leads_lbd_in_version_3() -> Result<()> {
     keepalived_leads(Configuration::new)
+}
+
+#[test]
+fn keepalived_is_the_third_router_and_serves_when_both_directors_are_gone() -> Result<()> {
+    let lab = Topology::new().directors(3).build()?;
+    let (mut first, mut second) = Director::pair(&lab, |priority| Configuration::new(&lab, priority))?;
+    let third = lab.node("director3");
+    let keepalived = Keepalived::start(&lab, third, &Configuration::new(&lab, 50))?;
+    keepalived.wait_for_log("Entering BACKUP STATE")?;
+    let watch = ArpWatch::start(&lab.client, VIP, Duration::from_millis(20))?;
+    watch.sees(first.node)?;
+    first.stop()?;
+    second.becomes_master()?;
+    watch.sees(second.node)?;
+    second.stop()?;
+    keepalived.wait_for_mastership(true)?;
+    watch.sees(third)?;
+    second.restart()?;
+    second.becomes_master()?;
+    keepalived.wait_for_mastership(false)?;
+    watch.sees(second.node)?;
+    let report = watch.finish()?;
+    let nodes = [first.node, second.node, third, second.node];
+    assert_eq!(report.succession, nodes.map(|node| node.mac));
+    assert_eq!(first.complaints()?, NOTHING);
+    assert_eq!(second.complaints()?, NOTHING);
+    assert_eq!(keepalived.complaints()?, NOTHING);
+    Ok(())
 }
