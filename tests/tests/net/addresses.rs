@@ -1,6 +1,6 @@
 //! Virtual addresses come and go, and the interface's own address is told from them.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use vrrp_daemon::io::netlink::Netlink;
 use vrrp_daemon::model::VirtualAddress;
@@ -124,29 +124,26 @@ async fn a_refused_address_is_a_sentence() {
 }
 
 #[tokio::test]
-async fn advertisements_come_from_the_interfaces_own_address() {
+async fn the_addresses_of_an_interface_are_known_in_their_order() {
     let ([here, _there], eth0, netlink) = director().await;
-    let own = Some(Ipv4Addr::new(10, 0, 0, 1));
-    let vip = Ipv4Addr::new(10, 0, 0, 3);
-    assert_eq!(netlink.primary_address(eth0, &[]).await.expect("asked"), own);
-
     // A crashed daemon left the virtual address, and then the interface's own came back as the second of its network.
     here.ip("address flush dev eth0");
     here.ip("address add 10.0.0.3/24 dev eth0");
-    assert_eq!(netlink.primary_address(eth0, &[vip]).await.expect("asked"), None);
     here.ip("address add 10.0.0.1/24 dev eth0");
-    assert_eq!(netlink.primary_address(eth0, &[vip]).await.expect("asked"), own);
-}
-
-#[tokio::test]
-async fn a_virtual_address_of_ipv6_is_never_chosen_to_leave_from() {
-    let ([here, _there], eth0, netlink) = director().await;
-    let address = virtual_address("fd00::100/128", None);
-    assert!(netlink.add_address(eth0, &address).await.expect("added"));
-    let shown = here.ip("-6 -o address show dev eth0 to fd00::100");
-    assert!(shown.contains("deprecated"), "{shown}");
-    assert!(shown.contains("valid_lft forever preferred_lft 0sec"), "{shown}");
-    // More of its bits are the destination's than of the interface's own.
-    let route = here.ip("-6 route get fd00::102");
-    assert!(route.contains("src fd00::1 "), "{route}");
+    here.ip("address add fd00::1/64 dev eth0 nodad");
+    let known = netlink.addresses().await.expect("asked");
+    let of_eth0: Vec<(IpAddr, bool)> = known
+        .iter()
+        .filter(|known| known.interface == eth0)
+        .map(|known| (known.address, known.secondary))
+        .collect();
+    let address = |text: &str| text.parse().expect("an address");
+    assert_eq!(
+        of_eth0,
+        [
+            (address("10.0.0.3"), false),
+            (address("10.0.0.1"), true),
+            (address("fd00::1"), false)
+        ]
+    );
 }

@@ -1,14 +1,15 @@
 //! The two facts that the loops share, each a level in a `watch` channel.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::director::{LeaseSlot, LeaseSlots};
+use crate::director::LeaseSlots;
 use crate::interfaces::Tag;
 use crate::io::netlink::XdpProgram;
 use crate::model::{Attach, Configuration, Priority, VrrpInstance, XdpMode};
-use crate::vrrp::State;
+use crate::vrrp::{Counters, Member, Obstacle, State};
 
 /// What the VRRP loop has to do, as the director loop sets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub(super) struct Assignment {
     /// Which assignment it is: the report says what it is about.
     pub(super) revision: u64,
     /// The virtual routers to take part in.
-    pub(super) instances: Vec<AssignedInstance>,
+    pub(super) instances: Vec<Member>,
     /// The interfaces that the program belongs on.
     pub(super) interfaces: Vec<String>,
     /// The indices of the interfaces that lead to real servers.
@@ -29,15 +30,6 @@ pub(super) struct Assignment {
     pub(super) stopping: bool,
 }
 
-/// A virtual router and its lease.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct AssignedInstance {
-    /// The configured instance.
-    pub(super) instance: VrrpInstance,
-    /// The slot of its lease.
-    pub(super) lease_slot: LeaseSlot,
-}
-
 impl Assignment {
     /// What `configuration` asks for, with the lease slots that were assigned for it.
     pub(super) fn new(configuration: &Configuration, lease_slots: &LeaseSlots) -> Self {
@@ -45,8 +37,8 @@ impl Assignment {
             .vrrp_instances
             .iter()
             .filter_map(|instance| {
-                Some(AssignedInstance {
-                    instance: instance.clone(),
+                Some(Member {
+                    instance: Arc::new(instance.clone()),
                     lease_slot: lease_slots.slot(instance)?,
                 })
             })
@@ -80,7 +72,7 @@ pub(super) struct Report {
     /// Virtual routers that are not in the assignment any more still hand over.
     pub(super) handing_over: bool,
     /// The virtual routers, in the order of the assignment.
-    pub(super) instances: Vec<InstanceReport>,
+    pub(super) instances: Vec<Arc<InstanceReport>>,
     /// The interfaces that the program belongs on.
     pub(super) interfaces: Vec<InterfaceReport>,
     /// How packets leave.
@@ -102,17 +94,21 @@ pub(super) struct Exits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct InstanceReport {
     /// The configured instance.
-    pub(super) instance: VrrpInstance,
+    pub(super) instance: Arc<VrrpInstance>,
     /// Its state.
     pub(super) state: State,
+    /// Why it is in `init` or `fault`, if it is.
+    pub(super) obstacles: Vec<Obstacle>,
     /// The priority that it takes part in the election with now.
     pub(super) effective_priority: Priority,
     /// The master that it knows of, itself included.
-    pub(super) master_address: Option<Ipv4Addr>,
+    pub(super) master_address: Option<IpAddr>,
     /// How often the state has changed.
     pub(super) transitions: u64,
     /// When it last changed.
     pub(super) last_transition: Option<SystemTime>,
+    /// What it has sent and heard, up to now: these numbers go on without another report.
+    pub(super) counters: Arc<Counters>,
 }
 
 /// The program on one interface.

@@ -2,49 +2,68 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tracing::warn;
 
-use crate::io::vrrp_socket::{BUFFER, VrrpSocket};
+use crate::io::batch::Batch;
+use crate::io::vrrp_socket::VrrpSocket;
+use crate::vrrp::Datagram;
 
-/// How many packets may wait for the loop; more wait in their sockets.
-const QUEUE: usize = 64;
+/// How many rounds of packets may wait for the loop; more wait in their sockets.
+const QUEUE: usize = 8;
 
-/// A packet of the VRRP protocol, with its IP header.
-pub(super) struct Packet {
-    interface: Arc<str>,
+/// Packets of the VRRP protocol that came in together.
+pub(super) struct Packets {
+    /// The index of the interface that they came in by.
+    pub(super) interface: u32,
+    /// All of them, one after the other, each with its IP header.
     bytes: Vec<u8>,
+    /// Where each ends.
+    ends: Vec<usize>,
 }
 
-impl Packet {
-    /// The name of the interface that it came in by.
-    pub(super) fn interface(&self) -> &str {
-        &self.interface
+impl Packets {
+    fn of(interface: u32, batch: &Batch) -> Self {
+        let mut packets = Self {
+            interface,
+            bytes: Vec::new(),
+            ends: Vec::new(),
+        };
+        for packet in batch.packets() {
+            packets.bytes.extend_from_slice(packet);
+            packets.ends.push(packets.bytes.len());
+        }
+        packets
     }
 
-    /// The packet, from its IP header on.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// What they carry; without those that are not whole.
+    pub(super) fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        starts
+            .zip(&self.ends)
+            .filter_map(|(start, end)| Datagram::of_ipv4(&self.bytes[*start..*end]))
     }
 }
 
 /// The sockets, and the packets that they bring.
 pub(super) struct Listeners {
-    sockets: BTreeMap<String, Listener>,
-    packets: mpsc::Receiver<Packet>,
-    sender: mpsc::Sender<Packet>,
+    sockets: BTreeMap<u32, Listener>,
+    packets: mpsc::Receiver<Packets>,
+    sender: mpsc::Sender<Packets>,
 }
 
 struct Listener {
-    /// The index of the interface: one of the same name that was made anew has another.
-    index: u32,
     socket: Arc<VrrpSocket>,
     reader: AbortHandle,
-    /// What was last wrong with a packet: told when it changes, or a bad neighbour would fill the log.
-    complaint: Option<String>,
 }
 
 impl Drop for Listener {
@@ -63,84 +82,54 @@ impl Listeners {
         }
     }
 
-    /// Listens on `interface`, which has the index `index`, if it does not already.
+    /// Listens on the interface `name`, which has the index `index`.
     ///
     /// # Errors
     /// If the socket cannot be opened.
-    pub(super) fn listen(&mut self, interface: &str, index: u32) -> io::Result<()> {
-        if self
-            .sockets
-            .get(interface)
-            .is_some_and(|listener| listener.index == index)
-        {
-            return Ok(());
-        }
-        let socket = Arc::new(VrrpSocket::open(interface, index)?);
-        let reader =
-            tokio::spawn(read(interface.into(), Arc::clone(&socket), self.sender.clone())).abort_handle();
-        self.sockets.insert(
-            interface.to_owned(),
-            Listener {
-                index,
-                socket,
-                reader,
-                complaint: None,
-            },
-        );
+    pub(super) fn listen(&mut self, name: &str, index: u32) -> io::Result<()> {
+        let socket = Arc::new(VrrpSocket::open(name, index)?);
+        let reader = read(name.to_owned(), index, Arc::clone(&socket), self.sender.clone());
+        let reader = tokio::spawn(reader).abort_handle();
+        self.sockets.insert(index, Listener { socket, reader });
         Ok(())
     }
 
-    /// Closes the sockets of interfaces that are not `used`.
-    pub(super) fn keep(&mut self, used: impl Fn(&str) -> bool) {
-        self.sockets.retain(|interface, _| used(interface));
+    /// Listens no more on the interface with the index `index`.
+    pub(super) fn stop(&mut self, index: u32) {
+        self.sockets.remove(&index);
     }
 
-    /// Sends `packet` from `interface`.
+    /// Sends `message` from `source`, by the interface with the index `index`.
     ///
     /// # Errors
     /// If there is no socket, or it cannot send now.
-    pub(super) fn send(&self, interface: &str, packet: &[u8]) -> io::Result<()> {
+    pub(super) fn send(&self, index: u32, source: IpAddr, message: &[u8]) -> io::Result<()> {
         self.sockets
-            .get(interface)
+            .get(&index)
             .ok_or(io::ErrorKind::NotConnected)?
             .socket
-            .send(packet)
+            .send(source, message)
     }
 
-    /// Waits for the next packet. Nothing is lost if the wait is given up.
-    pub(super) async fn next(&mut self) -> Packet {
+    /// Waits for the next packets. Nothing is lost if the wait is given up.
+    pub(super) async fn next(&mut self) -> Packets {
         self.packets.recv().await.expect("this value holds a sender")
-    }
-
-    /// Tells the operator of a packet that is not as it should be, unless it was told the last time.
-    pub(super) fn complain(&mut self, interface: &str, problem: &str) {
-        let Some(listener) = self.sockets.get_mut(interface) else {
-            return;
-        };
-        if listener.complaint.as_deref() != Some(problem) {
-            warn!(interface, problem, "ignoring VRRP packets like this one");
-            listener.complaint = Some(problem.to_owned());
-        }
     }
 }
 
-async fn read(interface: Arc<str>, socket: Arc<VrrpSocket>, packets: mpsc::Sender<Packet>) {
-    let mut buffer = [0; BUFFER];
+async fn read(name: String, index: u32, socket: Arc<VrrpSocket>, packets: mpsc::Sender<Packets>) {
+    let mut batch = Batch::default();
     loop {
-        match socket.receive(&mut buffer).await {
-            Ok(length) => {
-                let packet = Packet {
-                    interface: Arc::clone(&interface),
-                    bytes: buffer[..length].to_vec(),
-                };
-                if packets.send(packet).await.is_err() {
+        match socket.receive(&mut batch).await {
+            Ok(()) => {
+                if packets.send(Packets::of(index, &batch)).await.is_err() {
                     return;
                 }
             }
             // An interface that goes down says so once; the socket is good again when it comes back.
             Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => {}
             Err(error) => {
-                warn!(interface = &*interface, %error, "cannot read the VRRP socket");
+                warn!(interface = name, %error, "cannot read the VRRP socket");
                 return;
             }
         }

@@ -80,7 +80,12 @@ impl Snapshot<'_> {
                 .unwrap_or_else(host_name),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.uptime.as_secs_f64(),
-            vrrp_instances: self.report.instances.iter().map(instance).collect(),
+            vrrp_instances: self
+                .report
+                .instances
+                .iter()
+                .map(|report| instance(report))
+                .collect(),
             dataplane: DataplaneStatus {
                 interfaces: self.report.interfaces.iter().map(interface).collect(),
                 flows: 0,
@@ -180,7 +185,7 @@ fn instance(report: &InstanceReport) -> InstanceStatus {
         },
         priority: instance.priority.get(),
         effective_priority: report.effective_priority.get(),
-        master_address: report.master_address.map(Into::into),
+        master_address: report.master_address,
         virtual_addresses: instance
             .virtual_addresses
             .iter()

@@ -1,19 +1,16 @@
 //! The socket that VRRP packets are sent and received on.
 
-use std::io::{self, Read as _};
-use std::net::SocketAddrV4;
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsRawFd as _;
 
 use lb_common::protocol;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::vrrp::MULTICAST_GROUP;
-
-/// A buffer of this many bytes holds every VRRP packet: 255 addresses after the longest headers make 1096 bytes, and a
-/// packet that is cut off is malformed anyway.
-pub const BUFFER: usize = 2048;
+use super::batch::Batch;
+use crate::model::AddressFamily;
+use crate::vrrp::{Datagram, multicast_group};
 
 /// `TC_PRIO_CONTROL` (`linux/pkt_sched.h`): ahead of all other packets in the interface's queue.
 const PRIORITY: u32 = 7;
@@ -28,8 +25,8 @@ pub struct VrrpSocket {
 }
 
 impl VrrpSocket {
-    /// Opens the socket in the calling thread's network namespace and joins [`MULTICAST_GROUP`] on the interface that
-    /// is called `name` and has the index `interface`.
+    /// Opens the socket in the calling thread's network namespace and joins the [`multicast_group`] of IPv4 on the
+    /// interface that is called `name` and has the index `interface`.
     ///
     /// # Errors
     /// The system call that failed. That needs CAP_NET_RAW and, for the priority, CAP_NET_ADMIN.
@@ -37,6 +34,7 @@ impl VrrpSocket {
     /// # Panics
     /// Outside a Tokio runtime.
     pub fn open(name: &str, interface: u32) -> io::Result<Self> {
+        let group = group();
         let socket = Socket::new(
             Domain::IPV4,
             Type::RAW,
@@ -46,9 +44,9 @@ impl VrrpSocket {
         socket.bind_device(Some(name.as_bytes()))?;
         // Only what was sent to the group, and only where this socket joined it: without the second line it would get
         // what any socket on the machine joined.
-        socket.bind(&SocketAddrV4::new(MULTICAST_GROUP, 0).into())?;
+        socket.bind(&SocketAddrV4::new(group, 0).into())?;
         socket.set_multicast_all_v4(false)?;
-        socket.join_multicast_v4_n(&MULTICAST_GROUP, &InterfaceIndexOrAddress::Index(interface))?;
+        socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(interface))?;
         // We do not hear ourselves.
         socket.set_multicast_loop_v4(false)?;
         // The sender's address, TTL and type of service are VRRP's business: it builds the IP header.
@@ -65,29 +63,57 @@ impl VrrpSocket {
         Ok(Self { socket })
     }
 
-    /// Receives a packet, IP header included, into `buffer` (of [`BUFFER`] bytes), and returns its length. No packet
-    /// is lost if the wait is given up.
+    /// Receives the packets that are there into `batch`, at least one. No packet is lost if the wait is given up.
     ///
     /// # Errors
     /// A failure of the system call. That the interface is down or gone is none: nothing is received then.
-    pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket
-            .async_io(Interest::READABLE, |mut socket| socket.read(buffer))
-            .await
+    pub async fn receive(&self, batch: &mut Batch) -> io::Result<()> {
+        loop {
+            let mut guard = self.socket.readable().await?;
+            match batch.receive(guard.get_inner().as_raw_fd()) {
+                Ok(()) => {
+                    // What is not full has emptied the socket: there is no need to be told so by another call.
+                    if !batch.is_full() {
+                        guard.clear_ready();
+                    }
+                    return Ok(());
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
-    /// Sends `packet`, which begins with its IP header; the kernel fills in the header's identification and checksum.
+    /// Sends the VRRP message `message` from `source` to the multicast group; the kernel fills in the identification and
+    /// the checksum of the IP header.
     ///
-    /// It does not wait: an advertisement that cannot leave now is late, and the caller should rather know.
+    /// It does not wait: an advertisement that cannot leave now is late, and the caller should rather know. A packet
+    /// filter that drops it says so (`EPERM`), and so does a full queue.
     ///
     /// # Errors
     /// The interface is down or gone (`ENETDOWN`, `ENETUNREACH`, `ENODEV`, `ENXIO`), its queue is full
-    /// ([`io::ErrorKind::WouldBlock`], `ENOBUFS`), or another failure of the system call.
-    pub fn send(&self, packet: &[u8]) -> io::Result<()> {
+    /// ([`io::ErrorKind::WouldBlock`], `ENOBUFS`), a filter drops it ([`io::ErrorKind::PermissionDenied`]), or another
+    /// failure of the system call.
+    pub fn send(&self, source: IpAddr, message: &[u8]) -> io::Result<()> {
+        let IpAddr::V4(source) = source else {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        };
+        let group = group();
+        let header = Datagram::ipv4_header(source, group, message);
         self.socket
             .get_ref()
-            .send_to(packet, &SocketAddrV4::new(MULTICAST_GROUP, 0).into())
+            .send_to_vectored(
+                &[IoSlice::new(&header), IoSlice::new(message)],
+                &SocketAddrV4::new(group, 0).into(),
+            )
             .map(drop)
+    }
+}
+
+fn group() -> Ipv4Addr {
+    match multicast_group(AddressFamily::Ipv4) {
+        IpAddr::V4(group) => group,
+        IpAddr::V6(_) => unreachable!("the group of IPv4"),
     }
 }
 

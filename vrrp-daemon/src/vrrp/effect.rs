@@ -1,25 +1,29 @@
 //! What a virtual router asks for, and how it explains itself.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
+use super::obstacle::Obstacle;
 use super::wire::Advertisement;
 use crate::model::{Interval, Priority, Version, VirtualAddress};
 
-/// Something that the daemon is to do, in the order asked for.
+/// Something that a virtual router wants done, in the order asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub(super) enum Effect {
     /// Take the right to answer and forward for the addresses, renewed as of now, before anyone is told. Asked for
-    /// again when the interval has changed. If that cannot be done, say so with
-    /// [`VirtualRouter::lease_refused`](super::VirtualRouter::lease_refused).
+    /// again when the interval has changed. If that cannot be done, say so by an [`Obstacle`].
     GrantLease {
         /// The interval that the lease counts in; `None` for a lease that does not run out.
         interval: Option<Duration>,
     },
-    /// Send this advertisement from the primary address. Once one of a priority above 0 is out, say so with
-    /// [`VirtualRouter::sent`](super::VirtualRouter::sent).
+    /// Send this advertisement from the primary address. Whether one of a priority above 0 is out, say with
+    /// [`VirtualRouter::sent`](super::router::VirtualRouter::sent) or
+    /// [`VirtualRouter::send_failed`](super::router::VirtualRouter::send_failed).
     Send(Advertisement),
+    /// Send what no router acts on, to know whether anything leaves; say with
+    /// [`VirtualRouter::probe_sent`](super::router::VirtualRouter::probe_sent) if it did.
+    Probe,
     /// Add these addresses to their interfaces; those that are there already are none the worse.
     AcquireAddresses(Vec<VirtualAddress>),
     /// Send one burst of gratuitous ARP for these addresses.
@@ -39,6 +43,8 @@ pub enum Effect {
         /// Why.
         reason: Reason,
     },
+    /// Tell the operator what keeps this node out of the election, where no transition says so.
+    Obstructed(Obstacle),
     /// Tell the operator about a router that is configured otherwise; once for each router and discrepancy.
     Notify(Notice),
 }
@@ -52,7 +58,7 @@ pub enum State {
     Backup,
     /// Entitled to the addresses.
     Master,
-    /// The interface, up before, is down; or this node cannot forward.
+    /// Something stands in the way that did not before: an [`Obstacle`].
     Fault,
 }
 
@@ -70,12 +76,10 @@ impl fmt::Display for State {
 /// Why the state changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// There is a link now.
-    InterfaceUp,
-    /// There is no link any more, or no address to advertise from.
-    InterfaceDown,
-    /// The lease could not be granted: this node cannot forward.
-    LeaseRefused,
+    /// The last thing that stood in the way is gone.
+    Cleared(Obstacle),
+    /// Something stands in the way.
+    Obstructed(Obstacle),
     /// Priority 255 does not wait.
     Owner,
     /// A previous daemon of this node was master, and its lease still holds.
@@ -90,33 +94,33 @@ pub enum Reason {
     /// The master is gone, or there was none.
     NoAdvertisement {
         /// The master that was heard last.
-        from: Option<Ipv4Addr>,
+        from: Option<IpAddr>,
         /// How long none was heard.
         silence: Duration,
     },
     /// The master sent priority 0, and no other router was faster.
     Resigned {
         /// The master that was.
-        from: Ipv4Addr,
+        from: IpAddr,
     },
     /// The master's priority is lower than ours, and preemption is on.
     Preempted {
         /// The master that was.
-        from: Ipv4Addr,
+        from: IpAddr,
         /// Its priority.
         priority: Priority,
     },
     /// Another master has a higher priority.
     HigherPriority {
         /// The other master.
-        from: Ipv4Addr,
+        from: IpAddr,
         /// Its priority.
         priority: Priority,
     },
     /// Another master has the same priority and the higher address.
     HigherAddress {
         /// The other master.
-        from: Ipv4Addr,
+        from: IpAddr,
         /// The priority of both.
         priority: Priority,
     },
@@ -127,9 +131,8 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InterfaceUp => formatter.write_str("interface up"),
-            Self::InterfaceDown => formatter.write_str("no link, or no address on the interface"),
-            Self::LeaseRefused => formatter.write_str("this node cannot forward"),
+            Self::Cleared(obstacle) => formatter.write_str(obstacle.end()),
+            Self::Obstructed(obstacle) => obstacle.fmt(formatter),
             Self::Owner => formatter.write_str("priority 255 does not wait"),
             Self::Resumed => formatter.write_str("the lease of the previous daemon still holds"),
             Self::LeaseRanOutBeforeStart => {
@@ -178,7 +181,7 @@ impl fmt::Display for Reason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
     /// The source of the advertisement.
-    pub from: Ipv4Addr,
+    pub from: IpAddr,
     /// What is different about it.
     pub discrepancy: Discrepancy,
 }
@@ -218,7 +221,7 @@ pub enum Discrepancy {
     /// It advertises other addresses. Accepted, as by Keepalived since 2.3.3.
     Addresses {
         /// Its addresses, in ascending order.
-        theirs: Vec<Ipv4Addr>,
+        theirs: Vec<IpAddr>,
     },
 }
 

@@ -1,31 +1,36 @@
-//! VRRP: the wire format, and one virtual router as a pure state machine.
+//! VRRP: the wire format, one virtual router as a pure state machine, and all those of this node.
 //!
-//! This room decides and never touches the world. [`VirtualRouter`] takes what happened and the time it happened at
-//! (an advertisement, a deadline, a link that went away), and queues what is to be done as [`Effect`]s. The daemon
-//! carries them out in order. Everything is IPv4 multicast: RFC 3768 for version 2, RFC 9568 for version 3; where
-//! Keepalived 2.2.7 does otherwise and its users count on it, the code says so beside the section it leaves.
+//! This room decides and never touches the world. The [`Speaker`] takes what happened and the time it happened at (a
+//! datagram, a deadline, an interface that went away), and queues what is to be done as [`Command`]s. The daemon carries
+//! them out in order. Everything is multicast: RFC 3768 for version 2, RFC 9568 for version 3; where Keepalived 2.2.7
+//! does otherwise and its users count on it, the code says so beside the section it leaves.
 //!
-//! The loop that drives a router:
+//! The loop that drives a speaker:
 //!
 //! ```text
 //! loop {
-//!     while let Some(effect) = router.next_effect() { carry it out; after a Send: router.sent(now) }
-//!     select! { biased; packet => router.received(…, now), …, deadline => router.timeout(now) }
+//!     while let Some(command) = speaker.next_effect() { carry it out; after a Send: speaker.sent(router, now) }
+//!     select! { biased; datagram => speaker.received(…, now), …, deadline => speaker.timeout(now) }
 //! }
 //! ```
 //!
-//! Packets come before the deadline: after a pause, what lies in the socket's queue is heard before silence is
+//! Datagrams come before the deadline: after a pause, what lies in the socket's queue is heard before silence is
 //! concluded from the clock.
 #![deny(clippy::disallowed_methods)]
 
 mod effect;
+mod obstacle;
 mod router;
+mod speaker;
 mod timers;
 mod wire;
 
-pub use effect::{Discrepancy, Effect, Notice, Reason, State};
-pub use router::VirtualRouter;
-pub use wire::{Advertisement, Error, MULTICAST_GROUP, Received};
+pub use effect::{Discrepancy, Notice, Reason, State};
+pub use obstacle::Obstacle;
+pub use speaker::{
+    Command, Counters, Member, News, Port, PortAddress, RouterHandle, RouterState, Speaker, Task,
+};
+pub use wire::{Advertisement, Datagram, Error, multicast_group};
 
 #[cfg(test)]
 mod fixtures;

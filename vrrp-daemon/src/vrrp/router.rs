@@ -1,16 +1,19 @@
 //! One virtual router as this node takes part in it (RFC 9568, section 6.4; RFC 3768, section 6.4).
 
-use std::collections::VecDeque;
-use std::net::Ipv4Addr;
+use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::effect::{Effect, Notice, Reason, State};
+use super::obstacle::Obstacle;
 use super::timers;
 use super::wire::Advertisement;
-use crate::model::{Priority, VirtualAddress, VirtualRouterId, VrrpInstance};
+use crate::model::{Priority, VirtualAddress, VrrpInstance};
 
 mod actions;
 mod admission;
+mod obstruction;
 mod phase;
 
 use phase::{Backup, Holding, Phase};
@@ -21,12 +24,16 @@ use phase::{Backup, Holding, Phase};
 /// that was away for so long is a backup before it says anything. Two inputs at the same time, an input before its
 /// deadline and a deadline reported twice are all harmless.
 #[derive(Debug)]
-pub struct VirtualRouter {
-    instance: VrrpInstance,
+pub(super) struct VirtualRouter {
+    instance: Arc<VrrpInstance>,
     phase: Phase,
     holding: Holding,
+    /// What keeps it out of the election now.
+    obstacles: BTreeSet<Obstacle>,
+    /// When to look next whether anything leaves, while nothing does.
+    probe: Option<Instant>,
     /// The source of our advertisements and our side of the tie-break; known once the interface was up.
-    primary_address: Option<Ipv4Addr>,
+    primary_address: Option<IpAddr>,
     transitions: u64,
     /// What the operator has been told, so that it is told once.
     notices: Vec<Notice>,
@@ -34,15 +41,17 @@ pub struct VirtualRouter {
 }
 
 impl VirtualRouter {
-    /// A virtual router that waits for its interface.
-    #[must_use]
-    pub fn new(instance: VrrpInstance) -> Self {
+    /// A virtual router that waits for its interface: of that it is told by [`Self::obstructed`], [`Self::addressed`]
+    /// and [`Self::cleared`].
+    pub(super) fn new(instance: impl Into<Arc<VrrpInstance>>) -> Self {
         Self {
-            instance,
+            instance: instance.into(),
             phase: Phase::Init {
                 last_advertised: None,
             },
             holding: Holding::Unknown,
+            obstacles: BTreeSet::from([Obstacle::NoInterface]),
+            probe: None,
             primary_address: None,
             transitions: 0,
             notices: Vec::new(),
@@ -51,9 +60,9 @@ impl VirtualRouter {
     }
 
     /// A previous daemon of this node was master, last advertised at `last_advertised`, and its lease says that it
-    /// may still answer. To be told before [`Self::interface_up`], which then resumes that mastership if the lease
+    /// may still answer. To be told before the interface is up, which then resumes that mastership if the lease
     /// still holds. Without a lease nothing says whose the addresses are now: then this changes nothing.
-    pub fn resume(&mut self, last_advertised: Instant) {
+    pub(super) fn resume(&mut self, last_advertised: Instant) {
         if let Phase::Init {
             last_advertised: hint,
         } = &mut self.phase
@@ -62,74 +71,11 @@ impl VirtualRouter {
         }
     }
 
-    /// The interface has a link and `primary_address`; to be told again when that address changes.
-    ///
-    /// The Startup event of RFC 9568 section 6.4.1. As in Keepalived an instance below priority 255 waits as a backup
-    /// whatever its configured initial state.
-    pub fn interface_up(&mut self, primary_address: Ipv4Addr, now: Instant) {
-        self.lapse(now);
-        self.primary_address = Some(primary_address);
-        let last_advertised = match self.phase {
-            Phase::Init { last_advertised } => last_advertised,
-            Phase::Fault => None,
-            Phase::Backup(_) | Phase::Master(_) | Phase::Stopped => return,
-        };
-        let lease_end = last_advertised
-            .zip(self.lease_interval())
-            .map(|(sent, interval)| timers::lease_end(sent, interval));
-        match lease_end {
-            Some(end) if now < end => self.become_master(Reason::Resumed, now),
-            _ if self.instance.priority == Priority::OWNER => self.become_master(Reason::Owner, now),
-            lease_end => {
-                let reason = match lease_end {
-                    Some(_) => Reason::LeaseRanOutBeforeStart,
-                    None => Reason::InterfaceUp,
-                };
-                self.withdraw();
-                self.transition(Phase::Backup(Backup::new(now)), reason);
-            }
-        }
-    }
-
-    /// The interface has no link or no address: the Shutdown event of RFC 9568 section 6.4, but nobody is left to
-    /// hear a priority 0.
-    pub fn interface_down(&mut self, now: Instant) {
-        self.lapse(now);
-        self.withdraw();
-        match self.phase {
-            Phase::Backup(_) | Phase::Master(_) => self.transition(Phase::Fault, Reason::InterfaceDown),
-            // Whoever took over meanwhile could not be heard: there is nothing to resume.
-            Phase::Init { .. } => {
-                self.phase = Phase::Init {
-                    last_advertised: None,
-                };
-            }
-            Phase::Fault | Phase::Stopped => {}
-        }
-    }
-
-    /// The lease cannot be granted, or not any more, because this node cannot forward. Whatever else was asked for
-    /// with it is taken back. A master that the others know of resigns; one that they have not heard of leaves as
-    /// silently as it came. Out of the election until [`Self::interface_up`].
-    pub fn lease_refused(&mut self) {
-        let Phase::Master(master) = &self.phase else {
-            return;
-        };
-        let known = master.known;
-        self.effects.clear();
-        if known {
-            self.effects
-                .push_back(Effect::Send(self.advertisement(Priority::RESIGN)));
-        }
-        self.withdraw();
-        self.transition(Phase::Fault, Reason::LeaseRefused);
-    }
-
-    /// `advertisement` arrived from `source`.
-    pub fn received(&mut self, source: Ipv4Addr, advertisement: &Advertisement, now: Instant) {
+    /// `advertisement` arrived from `source`. Returns whether it counted.
+    pub(super) fn received(&mut self, source: IpAddr, advertisement: &Advertisement, now: Instant) -> bool {
         self.lapse(now);
         if !self.admits(source, advertisement) {
-            return;
+            return false;
         }
         match &self.phase {
             Phase::Init { .. } | Phase::Fault => {}
@@ -148,11 +94,12 @@ impl VirtualRouter {
                 }
             }
         }
+        true
     }
 
     /// RFC 9568, section 6.4.2.
-    fn received_as_backup(&mut self, source: Ipv4Addr, advertisement: &Advertisement, now: Instant) {
-        let follows = advertisement.priority >= self.instance.priority || !self.preempts();
+    fn received_as_backup(&mut self, source: IpAddr, advertisement: &Advertisement, now: Instant) {
+        let follows = advertisement.priority >= self.priority() || !self.preempts();
         let Phase::Backup(backup) = &mut self.phase else {
             return;
         };
@@ -172,11 +119,11 @@ impl VirtualRouter {
 
     /// RFC 9568, section 6.4.3. Two owners of priority 255 settle it by address as well, where section 7.1 would have
     /// them ignore each other for ever.
-    fn received_as_master(&mut self, source: Ipv4Addr, advertisement: &Advertisement, now: Instant) {
+    fn received_as_master(&mut self, source: IpAddr, advertisement: &Advertisement, now: Instant) {
         let priority = advertisement.priority;
         if priority == Priority::RESIGN {
             self.advertise(now);
-        } else if priority > self.instance.priority {
+        } else if priority > self.priority() {
             self.yield_to(
                 source,
                 advertisement,
@@ -186,7 +133,7 @@ impl VirtualRouter {
                 },
                 now,
             );
-        } else if priority == self.instance.priority && Some(source) > self.primary_address {
+        } else if priority == self.priority() && Some(source) > self.primary_address {
             self.yield_to(
                 source,
                 advertisement,
@@ -196,15 +143,16 @@ impl VirtualRouter {
                 },
                 now,
             );
-        } else {
+        } else if let Phase::Master(master) = &mut self.phase {
+            // Hosts and switches may have believed the other one (Keepalived's garp_lower_prio_repeat): they are told
+            // once our advertisement has left.
+            master.contested = true;
             self.advertise(now);
-            // Hosts and switches may have believed the other one (Keepalived's garp_lower_prio_repeat).
-            self.announce(now);
         }
     }
 
     /// A deadline has passed; one that has not is harmless.
-    pub fn timeout(&mut self, now: Instant) {
+    pub(super) fn timeout(&mut self, now: Instant) {
         self.lapse(now);
         if let Holding::Forwarding { until, .. } = self.holding
             && now >= until
@@ -223,7 +171,8 @@ impl VirtualRouter {
                         .push_back(Effect::Announce(self.instance.virtual_addresses.clone()));
                 }
             }
-            Phase::Init { .. } | Phase::Fault | Phase::Stopped => {}
+            Phase::Fault => self.probe_if_due(now),
+            Phase::Init { .. } | Phase::Stopped => {}
         }
     }
 
@@ -262,15 +211,18 @@ impl VirtualRouter {
     }
 
     /// An advertisement of a priority above 0 went out at `now`: this, and nothing else, renews the lease.
-    pub fn sent(&mut self, now: Instant) {
+    pub(super) fn sent(&mut self, now: Instant) {
         self.lapse(now);
         let lease_interval = self.lease_interval();
         let Phase::Master(master) = &mut self.phase else {
             return;
         };
         master.known = true;
+        master.failing = false;
         master.renewed = now;
         master.lease_end = lease_interval.map(|interval| timers::lease_end(now, interval));
+        let contested = std::mem::take(&mut master.contested);
+        let claim = master.claim.take();
         // A new interval counts from the advertisement that told the backups.
         if master.lease_interval != lease_interval {
             master.lease_interval = lease_interval;
@@ -278,10 +230,15 @@ impl VirtualRouter {
                 interval: lease_interval,
             });
         }
+        if let Some(claim) = claim {
+            self.establish(claim, now);
+        } else if contested {
+            self.announce(now);
+        }
     }
 
     /// Hands over and leaves: the Shutdown event of RFC 9568 section 6.4. [`Self::is_stopped`] says when that is done.
-    pub fn stop(&mut self, now: Instant) {
+    pub(super) fn stop(&mut self, now: Instant) {
         self.lapse(now);
         match self.phase {
             Phase::Master(_) => {
@@ -302,8 +259,9 @@ impl VirtualRouter {
 
     /// The configuration has changed; interface, identifier and name are still the same. The state stays: a backup
     /// waits as long as the new values say from when it began to wait, a master tells the others at once.
-    pub fn reconfigure(&mut self, instance: VrrpInstance, now: Instant) {
+    pub(super) fn reconfigure(&mut self, instance: impl Into<Arc<VrrpInstance>>, now: Instant) {
         self.lapse(now);
+        let instance = instance.into();
         if instance == self.instance {
             return;
         }
@@ -330,72 +288,66 @@ impl VirtualRouter {
     }
 
     /// When [`Self::timeout`] is due.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         let linger = match self.holding {
             Holding::Forwarding { until, .. } => Some(until),
-            Holding::Unknown | Holding::Nothing | Holding::Everything => None,
+            Holding::Unknown | Holding::Nothing | Holding::Lease | Holding::Everything => None,
         };
         let phase = match &self.phase {
             Phase::Backup(_) => self.backup_deadline(),
-            Phase::Master(master) => [Some(master.advertise), master.announce, master.lease_end]
+            Phase::Master(master) => [Some(master.advertise), master.announce, self.patience()]
                 .into_iter()
                 .flatten()
                 .min(),
-            Phase::Init { .. } | Phase::Fault | Phase::Stopped => None,
+            Phase::Fault => self.probe,
+            Phase::Init { .. } | Phase::Stopped => None,
         };
         linger.into_iter().chain(phase).min()
     }
 
     /// The next thing to do. To be asked after every input until there is none.
-    pub fn next_effect(&mut self) -> Option<Effect> {
+    pub(super) fn next_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }
 
     /// The state of this node in the virtual router.
-    #[must_use]
-    pub fn state(&self) -> State {
-        match self.phase {
+    pub(super) fn state(&self) -> State {
+        match &self.phase {
             Phase::Init { .. } | Phase::Stopped => State::Init,
             Phase::Backup(_) => State::Backup,
-            Phase::Master(_) => State::Master,
+            Phase::Master(master) => master.claim.map_or(State::Master, |claim| claim.from),
             Phase::Fault => State::Fault,
         }
     }
 
     /// [`Self::stop`] is done: nothing is held and nothing is left to wait for.
-    #[must_use]
-    pub fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         matches!(self.phase, Phase::Stopped) && self.holding == Holding::Nothing
     }
 
     /// What this virtual router is configured with.
     #[must_use]
-    pub fn instance(&self) -> &VrrpInstance {
+    pub(super) fn instance(&self) -> &Arc<VrrpInstance> {
         &self.instance
     }
 
-    /// The identifier of the virtual router.
-    #[must_use]
-    pub fn virtual_router_id(&self) -> VirtualRouterId {
-        self.instance.virtual_router_id
-    }
-
     /// The priority that this node takes part in the election with.
-    #[must_use]
-    pub fn effective_priority(&self) -> Priority {
-        self.instance.priority
+    pub(super) fn effective_priority(&self) -> Priority {
+        self.priority()
     }
 
-    /// The source of our advertisements, once known.
-    #[must_use]
-    pub fn primary_address(&self) -> Option<Ipv4Addr> {
-        self.primary_address
+    /// What this node advertises as master.
+    pub(super) fn own_advertisement(&self) -> Advertisement {
+        self.advertisement(self.priority())
+    }
+
+    /// What keeps it out of the election: why it is in `init` or `fault`.
+    pub(super) fn obstacles(&self) -> &BTreeSet<Obstacle> {
+        &self.obstacles
     }
 
     /// The primary address of the master, as far as this node knows; its own if it is that.
-    #[must_use]
-    pub fn master_address(&self) -> Option<Ipv4Addr> {
+    pub(super) fn master_address(&self) -> Option<IpAddr> {
         match &self.phase {
             Phase::Backup(backup) => backup.master,
             Phase::Master(_) => self.primary_address,
@@ -404,8 +356,7 @@ impl VirtualRouter {
     }
 
     /// How often the state has changed.
-    #[must_use]
-    pub fn transitions(&self) -> u64 {
+    pub(super) fn transitions(&self) -> u64 {
         self.transitions
     }
 }

@@ -1,19 +1,22 @@
-//! A deterministic world of several routers on one network: virtual time, delay, loss, partitions, processes that are
-//! stopped, killed and restarted, links that go down. Every node has the XDP program's half of the lease too, which
-//! goes on when its daemon does not; advertisements travel as packets.
+//! A deterministic world of several nodes on one network, each with a speaker of several virtual routers: virtual time,
+//! delay, loss, partitions, processes that are stopped, killed and restarted, links that go down, filters that keep
+//! advertisements from leaving or from being heard. Every node has the XDP program's half of the leases too, which goes
+//! on when its daemon does not; advertisements travel as messages.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use lb_common::lease_state;
 
 use super::effect::State;
-use super::router::VirtualRouter;
-use super::wire::{Advertisement, Received};
-use crate::model::{Interval, Priority, Version, VirtualAddress, VirtualRouterId, VrrpInstance};
+use super::speaker::{Command, Speaker};
+use super::wire::{Datagram, multicast_group};
+use crate::model::{
+    AddressFamily, Interval, Priority, Version, VirtualAddress, VirtualRouterId, VrrpInstance,
+};
 
 mod node;
 mod scenarios;
@@ -23,12 +26,15 @@ use node::{Fault, Node};
 /// The longest that an advertisement travels.
 const DELAY: Duration = Duration::from_millis(2);
 
+/// The identifier of the first virtual router; the others follow.
+const FIRST_ID: u8 = 51;
+
 /// An instance for tests: virtual router 51 with 10.0.0.100, version 2, one second, preempting.
 pub(super) fn instance(priority: u8) -> VrrpInstance {
     VrrpInstance {
         name: "VI_1".to_owned(),
         interface: "eth0".to_owned(),
-        virtual_router_id: VirtualRouterId::new(51).unwrap(),
+        virtual_router_id: VirtualRouterId::new(FIRST_ID).unwrap(),
         version: Version::V2,
         priority: Priority::new(priority),
         advert_int: Interval::from_seconds(1).unwrap(),
@@ -48,6 +54,17 @@ pub(super) fn virtual_address(address: &str) -> VirtualAddress {
     }
 }
 
+/// The second virtual router of a node that has `first`: the other address, and the other way round in the election.
+fn second(first: &VrrpInstance) -> VrrpInstance {
+    VrrpInstance {
+        name: "VI_2".to_owned(),
+        virtual_router_id: VirtualRouterId::new(FIRST_ID + 1).unwrap(),
+        priority: Priority::new((255 - first.priority.get()).max(1)),
+        virtual_addresses: vec![virtual_address("10.0.0.101/24")],
+        ..first.clone()
+    }
+}
+
 /// The beginning of virtual time.
 #[allow(
     clippy::disallowed_methods,
@@ -63,30 +80,66 @@ enum Event {
     Wake(usize),
 }
 
+/// An advertisement on its way.
+#[derive(Clone)]
+struct Packet {
+    source: IpAddr,
+    message: Rc<[u8]>,
+}
+
+impl Packet {
+    fn datagram(&self) -> Datagram<'_> {
+        Datagram {
+            source: self.source,
+            destination: multicast_group(AddressFamily::Ipv4),
+            hop_limit: 255,
+            payload: &self.message,
+        }
+    }
+
+    /// The virtual router that it is about.
+    fn router(&self) -> Option<usize> {
+        self.message[1].checked_sub(FIRST_ID).map(usize::from)
+    }
+}
+
+/// How clients fare with one virtual address.
+#[derive(Default)]
+struct View {
+    /// Where they send: who announced the address last.
+    believed: Option<usize>,
+    two_answer_since: Option<Instant>,
+    none_answers_since: Option<Instant>,
+    unserved_since: Option<Instant>,
+}
+
 struct World {
     start: Instant,
     now: Instant,
     nodes: Vec<Node>,
     queue: BinaryHeap<Reverse<(Instant, u64, Event)>>,
     sequence: u64,
-    in_flight: Vec<Option<(Rc<Received>, u8)>>,
+    in_flight: Vec<Option<(Packet, u8)>>,
     free: Vec<usize>,
     random: u64,
     partition: usize,
     loss: u8,
-    two_answer_since: Option<Instant>,
+    views: Vec<View>,
+    /// How long two nodes answered for one address.
     longest_overlap: Duration,
-    none_answers_since: Option<Instant>,
+    /// How long none did.
     longest_gap: Duration,
+    /// How long the node that clients send to did not forward.
+    longest_unserved: Duration,
 }
 
 impl World {
     fn new(instances: impl IntoIterator<Item = VrrpInstance>, seed: u64) -> Self {
         let start = origin();
-        let nodes = instances
-            .into_iter()
-            .zip(1..)
-            .map(|(configured, host)| Node::new(configured, Ipv4Addr::new(10, 0, 0, host)));
+        let nodes = instances.into_iter().zip(1..).map(|(first, host)| {
+            let configured = vec![second(&first), first].into_iter().rev().collect();
+            Node::new(configured, Ipv4Addr::new(10, 0, 0, host))
+        });
         let mut world = Self {
             start,
             // The kernel's clock is not 0 when a lease is first granted.
@@ -99,11 +152,13 @@ impl World {
             random: seed,
             partition: 0,
             loss: 0,
-            two_answer_since: None,
+            views: Vec::new(),
             longest_overlap: Duration::ZERO,
-            none_answers_since: None,
             longest_gap: Duration::ZERO,
+            longest_unserved: Duration::ZERO,
         };
+        let routers = world.nodes.iter().map(|node| node.configured.len()).max();
+        world.views.resize_with(routers.unwrap_or(0), View::default);
         for node in 0..world.nodes.len() {
             world.happen(Fault::Start(node));
         }
@@ -159,16 +214,15 @@ impl World {
                 self.nodes[node].inbox.clear();
             }
             Fault::Start(node) => self.start(node),
-            Fault::Terminate(node) => self.input(node, VirtualRouter::stop),
-            Fault::Unplug(node) => {
-                self.nodes[node].link = false;
-                self.input(node, VirtualRouter::interface_down);
-            }
-            Fault::Plug(node) => {
-                self.nodes[node].link = true;
-                let source = self.nodes[node].source;
-                self.input(node, |router, now| router.interface_up(source, now));
-            }
+            Fault::Terminate(node) => self.input(node, |speaker, now| {
+                speaker.assign(crate::vrrp::Task::default(), |_| panic!("nobody begins"), now, 0);
+            }),
+            Fault::Unplug(node) => self.plug(node, false),
+            Fault::Plug(node) => self.plug(node, true),
+            Fault::Mute(node) => self.nodes[node].mute = true,
+            Fault::Unmute(node) => self.nodes[node].mute = false,
+            Fault::Deafen(node) => self.nodes[node].deaf = true,
+            Fault::Undeafen(node) => self.nodes[node].deaf = false,
             Fault::Partition(border) => self.partition = border,
             Fault::Lose(percent) => self.loss = percent,
         }
@@ -180,11 +234,13 @@ impl World {
         self.happen(Fault::Partition(0));
         self.happen(Fault::Lose(0));
         for node in 0..self.nodes.len() {
+            self.happen(Fault::Unmute(node));
+            self.happen(Fault::Undeafen(node));
             self.happen(Fault::Continue(node));
             self.happen(Fault::Plug(node));
         }
         // Who is handing over finishes first.
-        let interval = self.nodes[0].configured.advert_int.duration();
+        let interval = self.interval();
         self.run(interval + Duration::from_secs(1));
         for node in 0..self.nodes.len() {
             self.happen(Fault::Start(node));
@@ -194,28 +250,32 @@ impl World {
     fn start(&mut self, node: usize) {
         let now = self.now;
         let nanoseconds = self.nanoseconds();
-        let world_start = self.start;
         let this = &mut self.nodes[node];
         if this.daemon.is_some() || this.frozen {
             return;
         }
-        let mut router = VirtualRouter::new(this.configured.clone());
-        let lease = this.lease;
-        if lease.state == lease_state::HELD
-            && lease.interval != 0
-            && lease.entitlement(nanoseconds).may_answer
-        {
-            router.resume(world_start + Duration::from_nanos(lease.renewed_at));
-        }
-        if this.link {
-            router.interface_up(this.source, now);
-        } else {
-            router.interface_down(now);
-        }
-        this.daemon = Some(router);
+        let mut speaker = Speaker::new(now);
+        speaker.assign(
+            this.task(),
+            |slot| this.kernel[slot.get() as usize].lease,
+            now,
+            nanoseconds,
+        );
+        speaker.replace_ports(vec![this.port()], now);
+        this.daemon = Some(speaker);
         this.paused = false;
         this.wake = None;
         self.drain(node);
+    }
+
+    fn plug(&mut self, node: usize, link: bool) {
+        self.nodes[node].link = link;
+        self.look_at_ports(node);
+    }
+
+    fn look_at_ports(&mut self, node: usize) {
+        let port = self.nodes[node].port();
+        self.input(node, |speaker, now| speaker.replace_ports(vec![port], now));
     }
 
     /// What a loop does that comes back: packets first, then the clock.
@@ -224,26 +284,21 @@ impl World {
             return;
         }
         self.nodes[node].frozen = false;
-        while let Some(received) = self.nodes[node].inbox.pop_front() {
-            self.input(node, |router, now| {
-                router.received(received.source, &received.advertisement, now);
+        while let Some(packet) = self.nodes[node].inbox.pop_front() {
+            self.input(node, |speaker, now| {
+                speaker.received(node::INTERFACE, &packet.datagram(), now);
             });
         }
-        if self.nodes[node].link {
-            let source = self.nodes[node].source;
-            self.input(node, |router, now| router.interface_up(source, now));
-        } else {
-            self.input(node, VirtualRouter::interface_down);
-        }
+        self.look_at_ports(node);
         self.nodes[node].wake = None;
-        self.input(node, VirtualRouter::timeout);
+        self.input(node, Speaker::timeout);
     }
 
     fn deliver(&mut self, to: usize, packet: usize) {
         let Some((received, pending)) = &mut self.in_flight[packet] else {
             return;
         };
-        let received = Rc::clone(received);
+        let received = received.clone();
         *pending -= 1;
         if *pending == 0 {
             self.in_flight[packet] = None;
@@ -255,8 +310,15 @@ impl World {
             return;
         }
         // The program: a peer speaks while our own advertisement is overdue.
-        if node.lease.state == lease_state::HELD && nanoseconds > node.lease.overdue_at() {
-            node.lease.successor_at = nanoseconds;
+        if let Some(router) = received.router()
+            && let lease = &mut node.kernel[router].lease
+            && lease.state == lease_state::HELD
+            && nanoseconds > lease.overdue_at()
+        {
+            lease.successor_at = nanoseconds;
+        }
+        if node.deaf {
+            return;
         }
         if node.paused {
             if node.daemon.is_some() && node.inbox.len() < 64 {
@@ -264,8 +326,8 @@ impl World {
             }
             return;
         }
-        self.input(to, |router, now| {
-            router.received(received.source, &received.advertisement, now);
+        self.input(to, |speaker, now| {
+            speaker.received(node::INTERFACE, &received.datagram(), now);
         });
     }
 
@@ -274,46 +336,62 @@ impl World {
             return;
         }
         self.nodes[node].wake = None;
-        self.input(node, VirtualRouter::timeout);
+        self.input(node, Speaker::timeout);
         assert!(
             self.nodes[node].wake != Some(self.now),
             "a deadline that stays would spin"
         );
     }
 
-    fn input(&mut self, node: usize, input: impl FnOnce(&mut VirtualRouter, Instant)) {
+    fn input(&mut self, node: usize, input: impl FnOnce(&mut Speaker, Instant)) {
         let now = self.now;
         let this = &mut self.nodes[node];
         if this.paused {
             return;
         }
-        if let Some(router) = &mut this.daemon {
-            input(router, now);
+        if let Some(speaker) = &mut this.daemon {
+            input(speaker, now);
             self.drain(node);
         }
     }
 
     fn drain(&mut self, node: usize) {
-        while let Some(effect) = self.nodes[node]
-            .daemon
-            .as_mut()
-            .and_then(VirtualRouter::next_effect)
-        {
-            let nanoseconds = self.nanoseconds();
-            if let Some(advertisement) = self.nodes[node].carry_out(effect, self.now, nanoseconds) {
-                self.transmit(node, &advertisement);
+        let (now, nanoseconds) = (self.now, self.nanoseconds());
+        while let Some(command) = self.nodes[node].daemon.as_mut().and_then(Speaker::next_effect) {
+            match command {
+                Command::Send {
+                    router,
+                    source,
+                    message,
+                    ..
+                } => {
+                    let packet = Packet {
+                        source,
+                        message: message.into(),
+                    };
+                    if self.nodes[node].send(router, &packet, now) {
+                        self.transmit(node, packet);
+                    }
+                }
+                Command::Announce { address, .. } => {
+                    let router = self.nodes[node].announce(address);
+                    if self.nodes[node].link {
+                        self.views[router].believed = Some(node);
+                    }
+                }
+                command => self.nodes[node].carry_out(command, nanoseconds),
             }
         }
-        let now = self.now;
         let this = &mut self.nodes[node];
-        let Some(router) = &this.daemon else { return };
-        if router.is_stopped() {
-            assert_eq!(this.lease.state, lease_state::VACANT);
+        let Some(speaker) = &this.daemon else { return };
+        if speaker.is_empty() {
+            let vacant = |kernel: &node::Kernel| kernel.lease.state == lease_state::VACANT;
+            assert!(this.kernel.iter().all(vacant));
             this.daemon = None;
             return;
         }
         // A wake-up that comes too early only looks at the deadline again.
-        if let Some(deadline) = router.deadline()
+        if let Some(deadline) = speaker.deadline()
             && this.wake.is_none_or(|wake| deadline < wake)
         {
             let wake = deadline.max(now);
@@ -322,13 +400,11 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, from: usize, advertisement: &Advertisement) {
-        let source = self.nodes[from].source;
+    fn transmit(&mut self, from: usize, packet: Packet) {
         if !self.nodes[from].link {
             return;
         }
-        let received = Advertisement::parse(&advertisement.packet(source)).expect("we understand ourselves");
-        let packet = self.free.pop().unwrap_or_else(|| {
+        let slot = self.free.pop().unwrap_or_else(|| {
             self.in_flight.push(None);
             self.in_flight.len() - 1
         });
@@ -340,38 +416,44 @@ impl World {
             }
             let delay = Duration::from_nanos(1 + self.random(u64::try_from(DELAY.as_nanos()).unwrap()));
             pending += 1;
-            self.schedule(self.now + delay, Event::Deliver { to, packet });
+            self.schedule(self.now + delay, Event::Deliver { to, packet: slot });
         }
         if pending == 0 {
-            self.free.push(packet);
+            self.free.push(slot);
         } else {
-            self.in_flight[packet] = Some((Rc::new(received), pending));
+            self.in_flight[slot] = Some((packet, pending));
         }
     }
 
-    /// The nodes whose kernel would answer a client's ARP request.
+    /// The advertisement interval, which is the same everywhere.
+    fn interval(&self) -> Duration {
+        self.nodes[0].configured[0].advert_int.duration()
+    }
+
+    /// The nodes whose kernel would answer a client's ARP request for the address of the first virtual router.
     fn answering(&self) -> Vec<usize> {
+        self.answering_for(0)
+    }
+
+    fn answering_for(&self, router: usize) -> Vec<usize> {
         let nanoseconds = self.nanoseconds();
         (0..self.nodes.len())
-            .filter(|node| self.nodes[*node].answers(nanoseconds))
+            .filter(|node| self.nodes[*node].answers(router, nanoseconds))
             .collect()
     }
 
+    /// The masters of the first virtual router.
     fn masters(&self) -> Vec<usize> {
-        let is_master = |node: &Node| {
-            node.daemon
-                .as_ref()
-                .is_some_and(|router| router.state() == State::Master)
-        };
-        (0..self.nodes.len())
-            .filter(|node| is_master(&self.nodes[*node]))
-            .collect()
+        self.masters_of(0)
+    }
+
+    fn masters_of(&self, router: usize) -> Vec<usize> {
+        let is_master = |node: &usize| self.nodes[*node].state(router) == Some(State::Master);
+        (0..self.nodes.len()).filter(is_master).collect()
     }
 
     fn observe(&mut self) {
-        let nanoseconds = self.nanoseconds();
-        let count = self.nodes.iter().filter(|node| node.answers(nanoseconds)).count();
-        let now = self.now;
+        let (now, nanoseconds) = (self.now, self.nanoseconds());
         let follow = |holds: bool, since: &mut Option<Instant>, longest: &mut Duration| {
             if holds {
                 *longest = (*longest).max(now - *since.get_or_insert(now));
@@ -379,16 +461,29 @@ impl World {
                 *since = None;
             }
         };
-        follow(count > 1, &mut self.two_answer_since, &mut self.longest_overlap);
-        follow(count == 0, &mut self.none_answers_since, &mut self.longest_gap);
+        for (router, view) in self.views.iter_mut().enumerate() {
+            let answering = self.nodes.iter().filter(|node| node.answers(router, nanoseconds));
+            let count = answering.count();
+            let unserved = view
+                .believed
+                .is_some_and(|node| !self.nodes[node].forwards(router, nanoseconds));
+            follow(count > 1, &mut view.two_answer_since, &mut self.longest_overlap);
+            follow(count == 0, &mut view.none_answers_since, &mut self.longest_gap);
+            follow(unserved, &mut view.unserved_since, &mut self.longest_unserved);
+        }
     }
 
     /// Forgets what was observed so far.
     fn observe_anew(&mut self) {
-        self.two_answer_since = None;
-        self.none_answers_since = None;
+        for view in &mut self.views {
+            *view = View {
+                believed: view.believed,
+                ..View::default()
+            };
+        }
         self.longest_overlap = Duration::ZERO;
         self.longest_gap = Duration::ZERO;
+        self.longest_unserved = Duration::ZERO;
         self.observe();
     }
 }

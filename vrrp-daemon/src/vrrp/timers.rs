@@ -23,6 +23,11 @@ pub(super) const LINGER: Duration = Duration::from_millis(500);
 /// When a burst of gratuitous ARP is repeated (Keepalived's `garp_master_delay`).
 pub(super) const ANNOUNCE_AGAIN: Duration = Duration::from_secs(5);
 
+/// How long a node whose advertisements do not leave waits before it looks again: an interval, within these bounds.
+pub(super) fn probe_pause(interval: Duration) -> Duration {
+    interval.clamp(Duration::from_millis(500), Duration::from_secs(5))
+}
+
 /// `Skew_Time`: the higher the priority, the earlier a backup stops waiting. In version 2 a fraction of a second
 /// (RFC 3768, section 6.1), in version 3 of the master's interval (RFC 9568, section 6.1).
 pub(super) fn skew_time(version: Version, priority: Priority, master_interval: Interval) -> Duration {

@@ -1,25 +1,28 @@
-//! Advertisements as they travel: RFC 3768 section 5 (version 2) and RFC 9568 section 5 (version 3), over IPv4.
+//! Advertisements as they travel: RFC 3768 section 5 (version 2, IPv4 only) and RFC 9568 section 5 (version 3).
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use lb_common::protocol;
+use crate::model::{AddressFamily, Interval, Password, Priority, Version, VirtualRouterId};
 
-use crate::model::{Interval, Password, Priority, Version, VirtualRouterId};
+mod datagram;
 
-/// The group that all routers listen to (RFC 9568, section 5.1.1.2).
-pub const MULTICAST_GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+pub use datagram::Datagram;
+use datagram::{fold, pseudo_header_sum, sum};
+
+/// The group that all routers of a family listen to (RFC 9568, sections 5.1.1.2 and 5.1.2.2).
+#[must_use]
+pub const fn multicast_group(family: AddressFamily) -> IpAddr {
+    match family {
+        AddressFamily::Ipv4 => IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18)),
+        AddressFamily::Ipv6 => IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12)),
+    }
+}
 
 /// The only type of message there is (RFC 9568, section 5.2.2).
 const ADVERTISEMENT: u8 = 1;
 
-/// What proves that a packet was not routed here (RFC 9568, section 5.1.1.3).
-const TTL: u8 = 255;
-
-/// Internetwork control, as Keepalived marks its advertisements.
-const TYPE_OF_SERVICE: u8 = 0xc0;
-
-/// The length of an IPv4 header without options.
-const IP_HEADER: usize = 20;
+/// What proves that a packet was not routed here (RFC 9568, sections 5.1.1.3 and 5.1.2.3).
+const HOP_LIMIT: u8 = 255;
 
 /// The length of what precedes the addresses.
 const FIXED: usize = 8;
@@ -45,33 +48,18 @@ pub struct Advertisement {
     /// The password (version 2 with authentication type 1 only).
     pub password: Option<Password>,
     /// The addresses of the virtual router; at most 255 of them travel.
-    pub addresses: Vec<Ipv4Addr>,
-}
-
-/// An advertisement with what its IP header says of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Received {
-    /// The sender's primary address.
-    pub source: Ipv4Addr,
-    /// What it advertises.
-    pub advertisement: Advertisement,
+    pub addresses: Vec<IpAddr>,
 }
 
 /// Why a packet is no advertisement that anyone may act on (RFC 9568, section 7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The packet ends before its IP header does, or its IP header contradicts the packet.
-    #[error("not a whole IPv4 packet")]
-    Packet,
-    /// Not protocol 112; 51 is Keepalived's authentication type AH.
-    #[error("IP protocol {0} instead of 112")]
-    Protocol(u8),
-    /// Not sent to 224.0.0.18. Keepalived drops unicast on a multicast instance as well.
-    #[error("sent to {0} instead of 224.0.0.18")]
-    Destination(Ipv4Addr),
+    /// Not sent to the group of all VRRP routers. Keepalived drops unicast on a multicast instance as well.
+    #[error("sent to {0} instead of the multicast group")]
+    Destination(IpAddr),
     /// The packet passed a router, or pretends not to come from this network.
-    #[error("TTL {0} instead of 255")]
-    Ttl(u8),
+    #[error("hop limit (TTL) {0} instead of 255")]
+    HopLimit(u8),
     /// Neither version 2 nor version 3.
     #[error("VRRP version {0}")]
     Version(u8),
@@ -104,56 +92,41 @@ pub enum Error {
 }
 
 impl Advertisement {
-    /// Reads an advertisement from a whole IPv4 packet, header included, as a raw socket delivers it. What follows
-    /// the message, such as the padding of a short Ethernet frame, is ignored.
+    /// Reads an advertisement. What follows the message, such as the padding of a short Ethernet frame, is ignored.
     ///
     /// Whether version, password and interval are those of the virtual router that it is about, only
-    /// [`VirtualRouter::received`](super::VirtualRouter::received) can tell.
+    /// [`VirtualRouter::received`](super::router::VirtualRouter::received) can tell.
     ///
     /// # Errors
-    /// The first rule of RFC 9568 section 7.1 (RFC 3768 section 7.1) that the packet breaks.
-    pub fn parse(ip_packet: &[u8]) -> Result<Received, Error> {
-        let header: &[u8; IP_HEADER] = ip_packet.first_chunk().ok_or(Error::Packet)?;
-        let header_length = usize::from(header[0] & 0x0f) * 4;
-        let total_length = usize::from(u16::from_be_bytes([header[2], header[3]]));
-        if header[0] >> 4 != 4 || header_length < IP_HEADER {
-            return Err(Error::Packet);
+    /// The first rule of RFC 9568 section 7.1 (RFC 3768 section 7.1) that the datagram breaks.
+    pub fn parse(datagram: &Datagram<'_>) -> Result<Self, Error> {
+        let family = AddressFamily::of(datagram.source);
+        if datagram.destination != multicast_group(family) {
+            return Err(Error::Destination(datagram.destination));
         }
-        let payload = ip_packet.get(header_length..total_length).ok_or(Error::Packet)?;
-        let source = Ipv4Addr::new(header[12], header[13], header[14], header[15]);
-        let destination = Ipv4Addr::new(header[16], header[17], header[18], header[19]);
-        if header[9] != protocol::VRRP {
-            return Err(Error::Protocol(header[9]));
+        if datagram.hop_limit != HOP_LIMIT {
+            return Err(Error::HopLimit(datagram.hop_limit));
         }
-        if destination != MULTICAST_GROUP {
-            return Err(Error::Destination(destination));
-        }
-        if header[8] != TTL {
-            return Err(Error::Ttl(header[8]));
-        }
-        let advertisement = Self::parse_message(payload, source)?;
-        Ok(Received {
-            source,
-            advertisement,
-        })
+        Self::parse_message(datagram.payload, datagram.source)
     }
 
-    fn parse_message(payload: &[u8], source: Ipv4Addr) -> Result<Self, Error> {
+    fn parse_message(payload: &[u8], source: IpAddr) -> Result<Self, Error> {
+        let family = AddressFamily::of(source);
         let short = |needed| Error::Length {
             length: payload.len(),
             needed,
         };
         let fixed: &[u8; FIXED] = payload.first_chunk().ok_or(short(FIXED))?;
-        let version = match fixed[0] >> 4 {
-            2 => Version::V2,
-            3 => Version::V3,
-            other => return Err(Error::Version(other)),
+        let version = match (fixed[0] >> 4, family) {
+            (2, AddressFamily::Ipv4) => Version::V2,
+            (3, _) => Version::V3,
+            (other, _) => return Err(Error::Version(other)),
         };
         if fixed[0] & 0x0f != ADVERTISEMENT {
             return Err(Error::Type(fixed[0] & 0x0f));
         }
 
-        let addresses_end = FIXED + 4 * usize::from(fixed[3]);
+        let addresses_end = FIXED + address_length(family) * usize::from(fixed[3]);
         let needed = match version {
             Version::V2 => addresses_end + AUTHENTICATION_DATA,
             Version::V3 => addresses_end,
@@ -183,21 +156,17 @@ impl Advertisement {
             priority: Priority::new(fixed[2]),
             interval,
             password,
-            addresses: addresses
-                .as_chunks()
-                .0
-                .iter()
-                .map(|octets: &[u8; 4]| Ipv4Addr::from(*octets))
-                .collect(),
+            addresses: addresses_of(addresses, family),
         })
     }
 
-    /// The VRRP message, as it is sent from `source` to [`MULTICAST_GROUP`].
+    /// The VRRP message, as it is sent from `source` to the [`multicast_group`] of its family. Addresses of the other
+    /// family do not travel.
     ///
     /// Version 3's checksum covers the pseudo-header too, as Keepalived's does. RFC 9568 section 5.2.8 leaves the
     /// pseudo-header out for IPv4; receivers that insist on that are rarer than Keepalived's default.
     #[must_use]
-    pub fn emit(&self, source: Ipv4Addr) -> Vec<u8> {
+    pub fn emit(&self, source: IpAddr) -> Vec<u8> {
         let count = u8::try_from(self.addresses.len()).unwrap_or(u8::MAX);
         let mut message = vec![
             self.version.number() << 4 | ADVERTISEMENT,
@@ -223,7 +192,10 @@ impl Advertisement {
         }
         message.extend([0, 0]);
         for address in self.addresses.iter().take(usize::from(count)) {
-            message.extend(address.octets());
+            match address {
+                IpAddr::V4(address) => message.extend(address.octets()),
+                IpAddr::V6(address) => message.extend(address.octets()),
+            }
         }
         if self.version == Version::V2 {
             message.extend(
@@ -232,30 +204,58 @@ impl Advertisement {
                     .map_or(&[0; AUTHENTICATION_DATA], Password::bytes),
             );
         }
-        let sum = match self.version {
-            Version::V2 => sum(&message),
-            Version::V3 => sum(&message) + pseudo_header_sum(source, message.len()),
-        };
-        message[6..FIXED].copy_from_slice(&(!fold(sum)).to_be_bytes());
+        seal(&mut message, self.version, source);
         message
     }
+}
 
-    /// The whole IPv4 packet, for a socket with `IP_HDRINCL`: TOS 0xc0, TTL 255 and no flags, as Keepalived sends it.
-    /// The identification is 0, which makes the kernel choose one (raw(7)).
-    #[must_use]
-    pub fn packet(&self, source: Ipv4Addr) -> Vec<u8> {
-        let message = self.emit(source);
-        // At most 20 + 8 + 255 * 4 + 8 bytes.
-        let total_length = u16::try_from(IP_HEADER + message.len()).unwrap_or(u16::MAX);
-        let mut packet = vec![0x45, TYPE_OF_SERVICE];
-        packet.extend(total_length.to_be_bytes());
-        packet.extend([0, 0, 0, 0, TTL, protocol::VRRP, 0, 0]);
-        packet.extend(source.octets());
-        packet.extend(MULTICAST_GROUP.octets());
-        let checksum = !fold(sum(&packet));
-        packet[10..12].copy_from_slice(&checksum.to_be_bytes());
-        packet.extend(message);
-        packet
+/// A message that no router acts on, for its virtual router identifier is 0 (RFC 9568, section 5.2.3): whether it
+/// leaves tells whether advertisements do. Keepalived and lbd ignore it without a word. In all else it is an
+/// advertisement, so that what keeps those from leaving keeps this.
+pub(super) fn probe(advertisement: &Advertisement, source: IpAddr) -> Vec<u8> {
+    let mut message = advertisement.emit(source);
+    message[1] = 0;
+    message[CHECKSUM].fill(0);
+    seal(&mut message, advertisement.version, source);
+    message
+}
+
+/// Where a message has its checksum.
+const CHECKSUM: std::ops::Range<usize> = 6..FIXED;
+
+/// Writes the checksum into a message that has zeros in its place.
+fn seal(message: &mut [u8], version: Version, source: IpAddr) {
+    let sum = match version {
+        Version::V2 => sum(message),
+        Version::V3 => sum(message) + pseudo_header(source, message.len()),
+    };
+    message[CHECKSUM].copy_from_slice(&(!fold(sum)).to_be_bytes());
+}
+
+/// The length of an address.
+const fn address_length(family: AddressFamily) -> usize {
+    match family {
+        AddressFamily::Ipv4 => 4,
+        AddressFamily::Ipv6 => 16,
+    }
+}
+
+fn addresses_of(bytes: &[u8], family: AddressFamily) -> Vec<IpAddr> {
+    match family {
+        AddressFamily::Ipv4 => {
+            let (addresses, _) = bytes.as_chunks::<4>();
+            addresses
+                .iter()
+                .map(|octets| Ipv4Addr::from(*octets).into())
+                .collect()
+        }
+        AddressFamily::Ipv6 => {
+            let (addresses, _) = bytes.as_chunks::<16>();
+            addresses
+                .iter()
+                .map(|octets| Ipv6Addr::from(*octets).into())
+                .collect()
+        }
     }
 }
 
@@ -274,36 +274,18 @@ fn password(authentication_type: u8, data: &[u8]) -> Result<Option<Password>, Er
     }
 }
 
-/// Version 2 sums the message (RFC 3768, section 5.3.8). For version 3 both readings are accepted: the message alone
-/// (RFC 9568, section 5.2.8) and the message with the IPv4 pseudo-header (Keepalived).
-fn checksum_holds(version: Version, message: &[u8], source: Ipv4Addr) -> bool {
+/// Version 2 sums the message (RFC 3768, section 5.3.8). For version 3 over IPv4 both readings are accepted: the
+/// message alone (RFC 9568, section 5.2.8) and the message with the pseudo-header (Keepalived); over IPv6 the
+/// pseudo-header belongs to it.
+fn checksum_holds(version: Version, message: &[u8], source: IpAddr) -> bool {
     let message_sum = sum(message);
-    fold(message_sum) == u16::MAX
-        || version == Version::V3 && fold(message_sum + pseudo_header_sum(source, message.len())) == u16::MAX
+    source.is_ipv4() && fold(message_sum) == u16::MAX
+        || version == Version::V3 && fold(message_sum + pseudo_header(source, message.len())) == u16::MAX
 }
 
-/// The sum of the pseudo-header from `source` to [`MULTICAST_GROUP`] (RFC 9293, section 3.1).
-fn pseudo_header_sum(source: Ipv4Addr, length: usize) -> u64 {
-    sum(&source.octets()) + sum(&MULTICAST_GROUP.octets()) + u64::from(protocol::VRRP) + length as u64
-}
-
-/// The sum of the big-endian 16-bit words of `bytes`, before the carries are folded in (RFC 1071).
-fn sum(bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks();
-    let odd = rest.first().map_or(0, |last| u64::from(*last) << 8);
-    words
-        .iter()
-        .map(|word| u64::from(u16::from_be_bytes(*word)))
-        .sum::<u64>()
-        + odd
-}
-
-/// Folds the carries of `sum` into 16 bits.
-fn fold(mut sum: u64) -> u16 {
-    while sum > u64::from(u16::MAX) {
-        sum = (sum & u64::from(u16::MAX)) + (sum >> 16);
-    }
-    sum as u16
+/// The sum of the pseudo-header from `source` to the [`multicast_group`] of its family.
+fn pseudo_header(source: IpAddr, length: usize) -> u64 {
+    pseudo_header_sum(source, multicast_group(AddressFamily::of(source)), length)
 }
 
 #[cfg(test)]

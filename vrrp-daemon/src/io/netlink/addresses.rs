@@ -1,6 +1,6 @@
 //! Addresses of interfaces.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use futures_util::TryStreamExt as _;
 use ipnet::IpNet;
@@ -9,6 +9,17 @@ use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, Addres
 
 use super::{Error, Netlink, errno};
 use crate::model::VirtualAddress;
+
+/// An address of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InterfaceAddress {
+    /// The index of the interface.
+    pub interface: u32,
+    /// The address.
+    pub address: IpAddr,
+    /// Another IPv4 address of the same network was there before it.
+    pub secondary: bool,
+}
 
 /// What the kernel answers who wants to remove an address that is not there: the interface has no such address, has no
 /// addresses of this family, or is gone.
@@ -187,38 +198,22 @@ impl Netlink {
         }
     }
 
-    /// The address that advertisements from the interface `interface` come from: its first IPv4 address that is not
-    /// among `virtual_addresses`; a primary one before secondary ones, since a virtual address left by a crashed
-    /// daemon may have made the interface's own address a secondary one. Of any scope, as with Keepalived: a network
-    /// between directors may have link-local addresses only.
+    /// All addresses of all interfaces, in the kernel's order.
     ///
     /// # Errors
     /// The kernel's refusal, or a closed socket.
-    pub async fn primary_address(
-        &self,
-        interface: u32,
-        virtual_addresses: &[Ipv4Addr],
-    ) -> Result<Option<Ipv4Addr>, Error> {
+    pub async fn addresses(&self) -> Result<Vec<InterfaceAddress>, Error> {
         let failed = |error| Error::of("list the addresses", error);
-        let mut secondary = None;
-        let mut request = self.handle.address().get().set_link_index_filter(interface);
-        request.message_mut().header.family = AddressFamily::Inet;
-        let mut messages = std::pin::pin!(request.execute());
-        let mut primary = None;
+        let mut addresses = Vec::new();
+        let mut messages = std::pin::pin!(self.handle.address().get().execute());
         while let Some(message) = messages.try_next().await.map_err(failed)? {
-            let Some(IpAddr::V4(address)) = local_address(&message) else {
-                continue;
-            };
-            if virtual_addresses.contains(&address) {
-                continue;
-            }
-            if message.header.flags.contains(AddressHeaderFlags::Secondary) {
-                secondary.get_or_insert(address);
-            } else {
-                primary.get_or_insert(address);
-            }
+            addresses.extend(local_address(&message).map(|address| InterfaceAddress {
+                interface: message.header.index,
+                address,
+                secondary: message.header.flags.contains(AddressHeaderFlags::Secondary),
+            }));
         }
-        Ok(primary.or(secondary))
+        Ok(addresses)
     }
 }
 

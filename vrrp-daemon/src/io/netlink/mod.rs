@@ -17,6 +17,7 @@ use std::io;
 
 use rtnetlink::Handle;
 
+pub use addresses::InterfaceAddress;
 pub use addresses::OwnAddress;
 pub use events::{Event, Events, Topic};
 pub use links::{Build, Link};

@@ -1,10 +1,10 @@
 //! What a virtual router does when its state changes, in the order that clients need, and what it reckons with.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::VirtualRouter;
-use super::phase::{Backup, Holding, Master, Phase};
+use super::phase::{Backup, Claim, Holding, Master, Phase};
 use crate::model::{Interval, Priority, Version, VirtualAddress};
 use crate::vrrp::effect::{Effect, Reason, State};
 use crate::vrrp::timers;
@@ -17,19 +17,43 @@ impl VirtualRouter {
         let Phase::Master(master) = &self.phase else {
             return;
         };
-        if master.lease_end.is_some_and(|end| now >= end) {
+        if self.patience().is_some_and(|end| now >= end) {
+            if master.failing {
+                self.withdraw();
+                self.fall_silent(now);
+                return;
+            }
             let silence = now.saturating_duration_since(master.renewed);
             self.withdraw();
             self.transition(Phase::Backup(Backup::new(now)), Reason::LeaseRanOut { silence });
         }
     }
 
+    /// When a master gives up that gets no advertisement out: at the end of its lease, or, if that does not run out,
+    /// when the others have given up on it.
+    pub(super) fn patience(&self) -> Option<Instant> {
+        let Phase::Master(master) = &self.phase else {
+            return None;
+        };
+        let given_up = master
+            .failing
+            .then(|| timers::lease_end(master.renewed, self.instance.advert_int.duration()));
+        master.lease_end.or(given_up)
+    }
+
+    /// Claims the mastership: the lease first, and an advertisement. Nothing more is done before that has left
+    /// ([`Self::establish`]): who took the addresses and could not say so would take them from a healthy master.
     pub(super) fn become_master(&mut self, reason: Reason, now: Instant) {
         let lease_interval = self.lease_interval();
         self.effects.push_back(Effect::GrantLease {
             interval: lease_interval,
         });
-        self.holding = Holding::Everything;
+        // What a previous daemon has left is to be given up as a whole if nothing comes of it.
+        self.holding = match self.holding {
+            Holding::Unknown | Holding::Everything => Holding::Everything,
+            Holding::Nothing | Holding::Lease | Holding::Forwarding { .. } => Holding::Lease,
+        };
+        let from = self.state();
         let master = Master {
             advertise: now,
             renewed: now,
@@ -37,21 +61,27 @@ impl VirtualRouter {
             lease_end: lease_interval.map(|interval| timers::first_lease_end(now, interval)),
             announce: None,
             known: reason == Reason::Resumed,
+            claim: Some(Claim { from, reason }),
+            failing: false,
+            contested: false,
         };
-        let from = self.state();
         self.phase = Phase::Master(master);
-        // The others are told before the addresses are added, and hosts after that (RFC 9568, section 6.4.2).
         self.advertise(now);
+    }
+
+    /// The others have been told. Now the addresses are added, and hosts are told after that (RFC 9568, section 6.4.2).
+    pub(super) fn establish(&mut self, claim: Claim, now: Instant) {
+        self.holding = Holding::Everything;
         self.effects
             .push_back(Effect::AcquireAddresses(self.instance.virtual_addresses.clone()));
         self.announce(now);
-        self.transitioned(from, reason);
+        self.transitioned(claim.from, claim.reason);
     }
 
     /// There is a better master.
     pub(super) fn yield_to(
         &mut self,
-        source: Ipv4Addr,
+        source: IpAddr,
         advertisement: &Advertisement,
         reason: Reason,
         now: Instant,
@@ -90,8 +120,8 @@ impl VirtualRouter {
     /// have them in a moment anyway.
     pub(super) fn release(&mut self, mut addresses: Vec<VirtualAddress>) {
         match self.primary_address {
-            Some(own) => addresses.retain(|address| address.address.addr() != IpAddr::V4(own)),
-            None if self.instance.priority == Priority::OWNER => return,
+            Some(own) => addresses.retain(|address| address.address.addr() != own),
+            None if self.priority() == Priority::OWNER => return,
             None => {}
         }
         if !addresses.is_empty() {
@@ -104,7 +134,7 @@ impl VirtualRouter {
         if let Phase::Master(master) = &mut self.phase {
             master.advertise = now + self.instance.advert_int.duration();
             self.effects
-                .push_back(Effect::Send(self.advertisement(self.instance.priority)));
+                .push_back(Effect::Send(self.advertisement(self.priority())));
         }
     }
 
@@ -120,7 +150,9 @@ impl VirtualRouter {
     pub(super) fn transition(&mut self, phase: Phase, reason: Reason) {
         let from = self.state();
         self.phase = phase;
-        self.transitioned(from, reason);
+        if from != self.state() {
+            self.transitioned(from, reason);
+        }
     }
 
     pub(super) fn transitioned(&mut self, from: State, reason: Reason) {
@@ -143,19 +175,16 @@ impl VirtualRouter {
         }
     }
 
-    pub(super) fn advertised_addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
+    pub(super) fn advertised_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         let addresses = self.instance.virtual_addresses.iter();
-        addresses.filter_map(|address| match address.address.addr() {
-            IpAddr::V4(address) => Some(address),
-            IpAddr::V6(_) => None,
-        })
+        addresses.map(|address| address.address.addr())
     }
 
     pub(super) fn backup_deadline(&self) -> Option<Instant> {
         let Phase::Backup(backup) = &self.phase else {
             return None;
         };
-        let (version, priority) = (self.instance.version, self.instance.priority);
+        let (version, priority) = (self.instance.version, self.priority());
         let wait = match backup.resigned {
             true => timers::skew_time(version, priority, self.master_interval()),
             false => timers::master_down_interval(version, priority, self.master_interval()),
@@ -174,7 +203,12 @@ impl VirtualRouter {
 
     /// The owner preempts always (RFC 9568, section 6.1, `Preempt_Mode`).
     pub(super) fn preempts(&self) -> bool {
-        self.instance.preempt || self.instance.priority == Priority::OWNER
+        self.instance.preempt || self.priority() == Priority::OWNER
+    }
+
+    /// The priority that this node takes part in the election with: whoever needs to know asks here.
+    pub(super) fn priority(&self) -> Priority {
+        self.instance.priority
     }
 
     pub(super) fn lease_interval(&self) -> Option<Duration> {

@@ -1,6 +1,6 @@
 //! Which advertisements count: the checks of RFC 9568 section 7.1 that need the virtual router's configuration.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::VirtualRouter;
 use crate::model::Version;
@@ -13,7 +13,7 @@ const NOTICES: usize = 16;
 impl VirtualRouter {
     /// Whether `advertisement` counts. Differences are told to the operator once, and again after the router in
     /// question was in order, or after a change of our own configuration.
-    pub(super) fn admits(&mut self, source: Ipv4Addr, advertisement: &Advertisement) -> bool {
+    pub(super) fn admits(&mut self, source: IpAddr, advertisement: &Advertisement) -> bool {
         if advertisement.virtual_router_id != self.instance.virtual_router_id {
             return false;
         }
@@ -34,7 +34,7 @@ impl VirtualRouter {
     }
 
     /// The first difference to what we would send, those that matter most first.
-    fn discrepancy(&self, source: Ipv4Addr, advertisement: &Advertisement) -> Option<Discrepancy> {
+    fn discrepancy(&self, source: IpAddr, advertisement: &Advertisement) -> Option<Discrepancy> {
         let instance = &self.instance;
         // Never a master to follow: in a loop of the network it would be our own echo that keeps us waiting.
         if Some(source) == self.primary_address {
@@ -55,16 +55,12 @@ impl VirtualRouter {
                 ours: instance.advert_int,
             });
         }
-        if advertisement
-            .addresses
-            .iter()
-            .copied()
-            .eq(self.advertised_addresses())
-        {
+        let addresses = advertisement.addresses.iter().copied();
+        if addresses.eq(self.advertised_addresses()) {
             return None;
         }
         let mut theirs = advertisement.addresses.clone();
-        let mut ours: Vec<Ipv4Addr> = self.advertised_addresses().collect();
+        let mut ours: Vec<IpAddr> = self.advertised_addresses().collect();
         theirs.sort_unstable();
         ours.sort_unstable();
         (theirs != ours).then_some(Discrepancy::Addresses { theirs })

@@ -1,9 +1,10 @@
 //! The states of a virtual router. A state carries its own deadline: there is no timer to cancel.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::model::{Interval, Priority};
+use crate::vrrp::effect::{Reason, State};
 use crate::vrrp::wire::Advertisement;
 
 /// The state, with what only that state knows.
@@ -29,7 +30,7 @@ pub(super) struct Backup {
     /// The master has resigned: wait for `Skew_Time` only.
     pub(super) resigned: bool,
     /// The source of the last advertisement.
-    pub(super) master: Option<Ipv4Addr>,
+    pub(super) master: Option<IpAddr>,
     /// `Active_Adver_Interval`, which version 3 learns (RFC 9568, section 6.1).
     pub(super) learned_interval: Option<Interval>,
     /// The priority of a master that is being preempted by not listening to it.
@@ -53,6 +54,20 @@ pub(super) struct Master {
     pub(super) announce: Option<Instant>,
     /// The others know of it: an advertisement has gone out, this daemon's or its predecessor's.
     pub(super) known: bool,
+    /// The mastership is no more than claimed: the lease is granted, and no advertisement has left yet.
+    pub(super) claim: Option<Claim>,
+    /// The last advertisement did not leave.
+    pub(super) failing: bool,
+    /// Another master has spoken. Hosts are to be set right once our answer has left; if it cannot, the addresses are
+    /// the other one's.
+    pub(super) contested: bool,
+}
+
+/// Where a master comes from that nobody has heard of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim {
+    pub(super) from: State,
+    pub(super) reason: Reason,
 }
 
 /// What this node has of the addresses and the lease, which outlasts a state by the linger.
@@ -61,6 +76,8 @@ pub(super) enum Holding {
     /// Whatever a previous daemon left behind.
     Unknown,
     Nothing,
+    /// The lease, and no addresses yet.
+    Lease,
     Everything,
     /// No addresses, but the right to forward.
     Forwarding {
@@ -82,7 +99,7 @@ impl Backup {
         }
     }
 
-    pub(super) fn hearing(from: Ipv4Addr, advertisement: &Advertisement, now: Instant) -> Self {
+    pub(super) fn hearing(from: IpAddr, advertisement: &Advertisement, now: Instant) -> Self {
         Self {
             master: Some(from),
             learned_interval: Some(advertisement.interval),

@@ -1,16 +1,21 @@
 //! The state machine, a table of RFC 9568 section 6.4 and the cases in which two things happen at once.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Interval, Password, Version};
+use crate::model::{Interval, Password, Version, VirtualRouterId};
 use crate::vrrp::effect::Discrepancy;
 use crate::vrrp::fixtures;
 use crate::vrrp::simulation::{instance, origin, virtual_address};
 
-const OURS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
-const LOWER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-const HIGHER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 3);
+const OURS: IpAddr = host(2);
+const LOWER: IpAddr = host(1);
+const HIGHER: IpAddr = host(3);
+
+const fn host(host: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, host))
+}
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -60,14 +65,38 @@ impl Bench {
         effects
     }
 
+    /// The interface has a link and an address.
     fn up(&mut self) -> Vec<Effect> {
-        self.router.interface_up(OURS, self.now);
+        self.router.addressed(OURS, self.now);
+        self.router.cleared(Obstacle::NoLink, self.now);
+        self.router.cleared(Obstacle::NoInterface, self.now);
         self.effects()
     }
 
     fn down(&mut self) -> Vec<Effect> {
-        self.router.interface_down(self.now);
+        self.obstructed(Obstacle::NoLink)
+    }
+
+    fn obstructed(&mut self, obstacle: Obstacle) -> Vec<Effect> {
+        self.router.obstructed(obstacle, self.now);
         self.effects()
+    }
+
+    fn cleared(&mut self, obstacle: Obstacle) -> Vec<Effect> {
+        self.router.cleared(obstacle, self.now);
+        self.effects()
+    }
+
+    /// What the router wants done while nothing that it sends leaves.
+    fn effects_of_a_mute(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        while let Some(effect) = self.router.next_effect() {
+            if matches!(&effect, Effect::Send(sent) if sent.priority != Priority::RESIGN) {
+                self.router.send_failed(self.now);
+            }
+            effects.push(effect);
+        }
+        effects
     }
 
     /// Time passes until `duration` later, and the loop is on time.
@@ -98,12 +127,12 @@ impl Bench {
         self.router.deadline().expect("there is a deadline") - self.now
     }
 
-    fn hear(&mut self, from: Ipv4Addr, priority: u8) -> Vec<Effect> {
+    fn hear(&mut self, from: IpAddr, priority: u8) -> Vec<Effect> {
         let advertisement = self.advertisement(priority);
         self.hear_this(from, &advertisement)
     }
 
-    fn hear_this(&mut self, from: Ipv4Addr, advertisement: &Advertisement) -> Vec<Effect> {
+    fn hear_this(&mut self, from: IpAddr, advertisement: &Advertisement) -> Vec<Effect> {
         self.router.received(from, advertisement, self.now);
         self.effects()
     }
@@ -129,13 +158,17 @@ impl Bench {
         Effect::Send(self.advertisement(self.router.effective_priority().get()))
     }
 
-    /// What becoming master asks for.
+    fn grant(&self) -> Effect {
+        let instance = self.router.instance();
+        Effect::GrantLease {
+            interval: instance.lease.then(|| instance.advert_int.duration()),
+        }
+    }
+
+    /// What becoming master asks for, once the advertisement has left.
     fn promotion(&self, from: State, reason: Reason) -> Vec<Effect> {
-        let lease = self.router.instance().lease;
         vec![
-            Effect::GrantLease {
-                interval: lease.then(|| self.router.instance().advert_int.duration()),
-            },
+            self.grant(),
             self.send(),
             Effect::AcquireAddresses(self.addresses()),
             self.announce(),
@@ -173,3 +206,4 @@ fn version_3(priority: u8, centiseconds: u16) -> VrrpInstance {
 mod backup;
 mod inputs;
 mod master;
+mod obstacles;

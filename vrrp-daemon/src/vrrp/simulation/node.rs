@@ -1,16 +1,21 @@
 //! One node: a daemon that may stand still or be gone, and a kernel that goes on.
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
-use std::rc::Rc;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use lb_common::{Lease, lease_state};
 
-use crate::model::{Priority, VrrpInstance};
-use crate::vrrp::effect::{Effect, State};
-use crate::vrrp::router::VirtualRouter;
-use crate::vrrp::wire::{Advertisement, Received};
+use super::Packet;
+use crate::director::LeaseSlot;
+use crate::model::VrrpInstance;
+use crate::vrrp::effect::State;
+use crate::vrrp::speaker::{Command, Member, News, Port, PortAddress, RouterHandle, Speaker, Task};
+use crate::vrrp::wire::Advertisement;
+
+/// The index of every node's interface.
+pub(super) const INTERFACE: u32 = 2;
 
 /// What happens to the world.
 #[derive(Clone, Copy, Debug)]
@@ -31,103 +36,200 @@ pub(super) enum Fault {
     Unplug(usize),
     /// The link comes back.
     Plug(usize),
+    /// A filter keeps what the daemon sends from leaving.
+    Mute(usize),
+    /// It does no more.
+    Unmute(usize),
+    /// A filter keeps advertisements from the daemon; the program sees them.
+    Deafen(usize),
+    /// It does no more.
+    Undeafen(usize),
     /// The nodes below this one no longer hear the others.
     Partition(usize),
     /// This many packets in a hundred are lost.
     Lose(u8),
 }
 
-pub(super) struct Node {
-    pub(super) configured: VrrpInstance,
-    pub(super) source: Ipv4Addr,
-    /// `None` while none runs.
-    pub(super) daemon: Option<VirtualRouter>,
-    pub(super) paused: bool,
-    /// While frozen not even the program runs.
-    pub(super) frozen: bool,
-    pub(super) inbox: VecDeque<Rc<Received>>,
-    pub(super) wake: Option<Instant>,
-    pub(super) link: bool,
-    /// What is in the kernel.
+/// What the kernel has of one virtual router.
+#[derive(Clone, Default)]
+pub(super) struct Kernel {
     pub(super) lease: Lease,
     pub(super) addresses: bool,
     pub(super) announcements: u32,
     pub(super) became_master: u32,
 }
 
+pub(super) struct Node {
+    /// The virtual routers; the slot of a lease is the place of its virtual router here.
+    pub(super) configured: Vec<VrrpInstance>,
+    pub(super) source: Ipv4Addr,
+    /// `None` while none runs.
+    pub(super) daemon: Option<Speaker>,
+    pub(super) paused: bool,
+    /// While frozen not even the program runs.
+    pub(super) frozen: bool,
+    pub(super) mute: bool,
+    pub(super) deaf: bool,
+    pub(super) inbox: VecDeque<Packet>,
+    pub(super) wake: Option<Instant>,
+    pub(super) link: bool,
+    pub(super) kernel: Vec<Kernel>,
+}
+
 impl Node {
-    pub(super) fn new(configured: VrrpInstance, source: Ipv4Addr) -> Self {
+    pub(super) fn new(configured: Vec<VrrpInstance>, source: Ipv4Addr) -> Self {
         Self {
+            kernel: vec![Kernel::default(); configured.len()],
             configured,
             source,
             daemon: None,
             paused: false,
             frozen: false,
+            mute: false,
+            deaf: false,
             inbox: VecDeque::new(),
             wake: None,
             link: true,
-            lease: Lease::default(),
-            addresses: false,
-            announcements: 0,
-            became_master: 0,
         }
     }
 
-    /// Whether the kernel would answer a client's ARP request.
-    pub(super) fn answers(&self, nanoseconds: u64) -> bool {
-        self.addresses && self.link && !self.frozen && self.lease.entitlement(nanoseconds).may_answer
+    pub(super) fn task(&self) -> Task {
+        let members = self
+            .configured
+            .iter()
+            .zip(0..)
+            .map(|(instance, lease_slot)| Member {
+                instance: Arc::new(instance.clone()),
+                lease_slot: LeaseSlot::new(lease_slot),
+            });
+        Task {
+            members: members.collect(),
+            program_always: false,
+        }
     }
 
-    /// Does what the daemon asks for at `now`, `nanoseconds` on the kernel's clock, and hands back what goes out.
-    pub(super) fn carry_out(
-        &mut self,
-        effect: Effect,
-        now: Instant,
-        nanoseconds: u64,
-    ) -> Option<Advertisement> {
-        match effect {
-            Effect::GrantLease { interval } => {
-                self.lease = Lease {
+    /// The interface, with the virtual addresses that it has now.
+    pub(super) fn port(&self) -> Port {
+        let own = PortAddress {
+            address: self.source.into(),
+            secondary: false,
+        };
+        let held = self.configured.iter().zip(&self.kernel);
+        let held = held
+            .filter(|(_, kernel)| kernel.addresses)
+            .flat_map(|(instance, _)| &instance.virtual_addresses)
+            .map(|address| PortAddress {
+                address: address.address.addr(),
+                secondary: true,
+            });
+        Port {
+            index: INTERFACE,
+            name: "eth0".to_owned(),
+            mac: Some([2, 0, 0, 0, 0, self.source.octets()[3]]),
+            up: self.link,
+            addresses: std::iter::once(own).chain(held).collect(),
+            refuses_program: false,
+        }
+    }
+
+    pub(super) fn state(&self, router: usize) -> Option<State> {
+        let name = self.configured[router].router_name();
+        Some(self.daemon.as_ref()?.state(&name)?.state)
+    }
+
+    /// Whether the kernel would answer a client's ARP request for the address of `router`.
+    pub(super) fn answers(&self, router: usize, nanoseconds: u64) -> bool {
+        let kernel = &self.kernel[router];
+        kernel.addresses && self.link && !self.frozen && kernel.lease.entitlement(nanoseconds).may_answer
+    }
+
+    /// Whether the program would forward a client's packet to the address of `router`.
+    pub(super) fn forwards(&self, router: usize, nanoseconds: u64) -> bool {
+        self.link && !self.frozen && self.kernel[router].lease.entitlement(nanoseconds).may_forward
+    }
+
+    /// Sends `packet`, if nothing is in its way, and tells the daemon how that went.
+    pub(super) fn send(&mut self, router: RouterHandle, packet: &Packet, now: Instant) -> bool {
+        let speaker = self.daemon.as_mut().expect("its daemon sends");
+        if self.mute {
+            speaker.send_failed(router, "Operation not permitted", now);
+            return false;
+        }
+        let resigns = Advertisement::parse(&packet.datagram()).is_ok_and(|sent| sent.priority.get() == 0);
+        if let Some(router) = packet.router()
+            && !resigns
+        {
+            let held = self.kernel[router].lease.state == lease_state::HELD;
+            assert!(held, "a master without a lease speaks");
+        }
+        speaker.sent(router, now);
+        true
+    }
+
+    /// Sends gratuitous ARP, and says for which virtual router.
+    pub(super) fn announce(&mut self, address: IpAddr) -> usize {
+        let router = self.router_of(address);
+        let kernel = &mut self.kernel[router];
+        assert!(kernel.addresses, "an announcement of addresses that are not here");
+        kernel.announcements += 1;
+        router
+    }
+
+    /// Does what the daemon asks for, `nanoseconds` on the kernel's clock.
+    pub(super) fn carry_out(&mut self, command: Command, nanoseconds: u64) {
+        match command {
+            Command::GrantLease { slot, interval, .. } => {
+                self.kernel[slot.get() as usize].lease = Lease {
                     renewed_at: nanoseconds,
                     interval: interval.map_or(0, |interval| u64::try_from(interval.as_nanos()).unwrap()),
                     state: lease_state::HELD,
                     ..Lease::default()
                 };
             }
-            Effect::Send(advertisement) => {
-                if advertisement.priority != Priority::RESIGN {
-                    assert_eq!(
-                        self.lease.state,
-                        lease_state::HELD,
-                        "a master without a lease speaks"
-                    );
-                    self.lease.renewed_at = nanoseconds;
-                    if let Some(router) = &mut self.daemon {
-                        router.sent(now);
-                    }
-                }
-                return Some(advertisement);
+            Command::RenewLease { slot } => self.kernel[slot.get() as usize].lease.renewed_at = nanoseconds,
+            Command::AddAddress { address, again, .. } => {
+                assert!(!again, "nobody else takes addresses here");
+                assert!(!self.mute, "addresses are taken that nobody can be told of");
+                let router = self.router_of(address.address.addr());
+                let kernel = &mut self.kernel[router];
+                assert_eq!(kernel.lease.state, lease_state::HELD, "addresses without a lease");
+                kernel.addresses = true;
             }
-            Effect::AcquireAddresses(_) => {
-                assert_eq!(self.lease.state, lease_state::HELD, "addresses without a lease");
-                self.addresses = true;
+            Command::RemoveAddress { address, .. } => {
+                let router = self.router_of(address.address.addr());
+                self.kernel[router].addresses = false;
             }
-            Effect::ReleaseAddresses(_) => self.addresses = false,
-            Effect::Announce(_) => {
-                assert!(self.addresses, "an announcement of addresses that are not here");
-                self.announcements += 1;
+            Command::HandOverLease { slot } => {
+                self.kernel[slot.get() as usize].lease.state = lease_state::HANDING_OVER;
             }
-            Effect::HandOverLease => self.lease.state = lease_state::HANDING_OVER,
-            Effect::VacateLease => {
+            Command::VacateLease { slot } => {
+                let kernel = &mut self.kernel[slot.get() as usize];
                 assert!(
-                    !self.addresses,
+                    !kernel.addresses,
                     "the local stack would reset the clients' connections"
                 );
-                self.lease.state = lease_state::VACANT;
+                kernel.lease.state = lease_state::VACANT;
             }
-            Effect::Transitioned { to, .. } => self.became_master += u32::from(to == State::Master),
-            Effect::Notify(notice) => panic!("{notice}"),
+            Command::Tell { instance, news } => match news {
+                News::Transition { to, .. } => {
+                    let router = self.router_of(instance.virtual_addresses[0].address.addr());
+                    self.kernel[router].became_master += u32::from(to == State::Master);
+                }
+                News::Discrepancy(notice) => panic!("{notice}"),
+                News::NoDevice { address } => panic!("{address:?}"),
+                News::Obstructed(_) | News::NotSent { .. } => {}
+            },
+            Command::Malformed { error, .. } => panic!("{error}"),
+            Command::Listen { .. } | Command::StopListening { .. } | Command::RunProgram { .. } => {}
+            Command::Send { .. } | Command::Announce { .. } => unreachable!("the world does these"),
         }
-        None
+    }
+
+    fn router_of(&self, address: IpAddr) -> usize {
+        let has = |instance: &VrrpInstance| {
+            let mut addresses = instance.virtual_addresses.iter();
+            addresses.any(|virtual_address| virtual_address.address.addr() == address)
+        };
+        self.configured.iter().position(has).expect("an address of ours")
     }
 }

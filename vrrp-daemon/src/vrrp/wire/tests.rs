@@ -3,11 +3,35 @@ use proptest::prelude::*;
 use super::*;
 use crate::vrrp::fixtures::*;
 
-const VIRTUAL: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
-const FIRST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-const SECOND: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+const VIRTUAL: IpAddr = v4(100);
+const FIRST: IpAddr = v4(1);
+const SECOND: IpAddr = v4(2);
 
-fn advertisement(version: Version, priority: u8, centiseconds: u16, addresses: &[Ipv4Addr]) -> Advertisement {
+/// The length of an IPv4 header without options.
+const IP_HEADER: usize = 20;
+
+const fn v4(host: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 77, 0, host))
+}
+
+/// The whole IPv4 packet in which `advertisement` travels.
+fn packet(advertisement: &Advertisement, source: IpAddr) -> Vec<u8> {
+    let message = advertisement.emit(source);
+    let (IpAddr::V4(source), IpAddr::V4(group)) = (source, multicast_group(AddressFamily::Ipv4)) else {
+        panic!("IPv4")
+    };
+    let mut packet = Datagram::ipv4_header(source, group, &message).to_vec();
+    packet.extend(message);
+    packet
+}
+
+/// Where a packet comes from and what it says.
+fn parse(packet: &[u8]) -> Result<(IpAddr, Advertisement), Error> {
+    let datagram = Datagram::of_ipv4(packet).expect("a whole packet");
+    Ok((datagram.source, Advertisement::parse(&datagram)?))
+}
+
+fn advertisement(version: Version, priority: u8, centiseconds: u16, addresses: &[IpAddr]) -> Advertisement {
     Advertisement {
         version,
         virtual_router_id: VirtualRouterId::new(51).unwrap(),
@@ -26,9 +50,8 @@ fn with_password(advertisement: Advertisement) -> Advertisement {
 }
 
 /// Every capture with what it says.
-fn captured() -> Vec<(&'static [u8], Ipv4Addr, Advertisement)> {
-    let second = Ipv4Addr::new(10, 77, 0, 101);
-    let third = Ipv4Addr::new(10, 77, 0, 102);
+fn captured() -> Vec<(&'static [u8], IpAddr, Advertisement)> {
+    let (second, third) = (v4(101), v4(102));
     let v2 = |priority, addresses: &[_]| advertisement(Version::V2, priority, 100, addresses);
     let v3 = |priority, interval, addresses: &[_]| advertisement(Version::V3, priority, interval, addresses);
     vec![
@@ -71,26 +94,20 @@ fn altered(packet: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
 #[test]
 fn what_keepalived_sends_is_understood() {
     for (packet, source, advertisement) in captured() {
-        assert_eq!(
-            Advertisement::parse(packet),
-            Ok(Received {
-                source,
-                advertisement
-            })
-        );
+        assert_eq!(parse(packet), Ok((source, advertisement)));
     }
 }
 
 #[test]
 fn what_is_sent_is_what_keepalived_sends() {
-    for (packet, source, advertisement) in captured() {
-        assert_eq!(normalized(&advertisement.packet(source)), normalized(packet));
+    for (captured, source, advertisement) in captured() {
+        assert_eq!(normalized(&packet(&advertisement, source)), normalized(captured));
     }
 }
 
 #[test]
 fn the_header_checksum_is_right() {
-    let packet = advertisement(Version::V3, 150, 100, &[VIRTUAL]).packet(FIRST);
+    let packet = packet(&advertisement(Version::V3, 150, 100, &[VIRTUAL]), FIRST);
     assert_eq!(fold(sum(&packet[..IP_HEADER])), u16::MAX);
 }
 
@@ -99,10 +116,7 @@ fn the_padding_of_a_short_frame_is_ignored() {
     for (packet, _, advertisement) in captured() {
         let mut padded = packet.to_vec();
         padded.extend([0xa5; 18]);
-        assert_eq!(
-            Advertisement::parse(&padded).unwrap().advertisement,
-            advertisement
-        );
+        assert_eq!(parse(&padded).unwrap().1, advertisement);
     }
 }
 
@@ -112,21 +126,14 @@ fn options_of_the_ip_header_are_skipped() {
     packet[0] = 0x46;
     packet[3] += 4;
     packet.splice(IP_HEADER..IP_HEADER, [0x94, 4, 0, 0]);
-    assert_eq!(
-        Advertisement::parse(&packet)
-            .unwrap()
-            .advertisement
-            .priority
-            .get(),
-        150
-    );
+    assert_eq!(parse(&packet).unwrap().1.priority.get(), 150);
 }
 
 #[test]
 fn version_3_may_leave_out_the_pseudo_header() {
     let packet = altered(V3_150, |_| ());
     assert_ne!(packet, V3_150);
-    assert_eq!(Advertisement::parse(&packet), Advertisement::parse(V3_150));
+    assert_eq!(parse(&packet), parse(V3_150));
 }
 
 #[test]
@@ -134,9 +141,9 @@ fn version_2_never_has_a_pseudo_header() {
     let mut packet = V2_NO_AUTHENTICATION.to_vec();
     let message = &mut packet[IP_HEADER..];
     message[6..8].fill(0);
-    let checksum = !fold(sum(message) + pseudo_header_sum(FIRST, message.len()));
+    let checksum = !fold(sum(message) + pseudo_header(FIRST, message.len()));
     message[6..8].copy_from_slice(&checksum.to_be_bytes());
-    assert_eq!(Advertisement::parse(&packet), Err(Error::Checksum));
+    assert_eq!(parse(&packet), Err(Error::Checksum));
 }
 
 #[test]
@@ -148,14 +155,9 @@ fn each_broken_rule_has_its_error() {
     };
     let message = |offset: usize, value: u8| altered(V2_NO_AUTHENTICATION, |message| message[offset] = value);
     let version_3 = |offset: usize, value: u8| altered(V3_150, |message| message[offset] = value);
-    let unicast = Ipv4Addr::new(10, 77, 0, 2);
+    let unicast = SECOND;
     let cases = [
-        (header(0, 0x65), Error::Packet),
-        (header(0, 0x44), Error::Packet),
-        (header(3, 41), Error::Packet),
-        (header(3, 19), Error::Packet),
-        (header(8, 254), Error::Ttl(254)),
-        (V2_AH.to_vec(), Error::Protocol(51)),
+        (header(8, 254), Error::HopLimit(254)),
         (V2_UNICAST.to_vec(), Error::Destination(unicast)),
         (header(3, 27), Error::Length { length: 7, needed: 8 }),
         (
@@ -182,22 +184,73 @@ fn each_broken_rule_has_its_error() {
         (header(IP_HEADER + 2, 151), Error::Checksum),
     ];
     for (packet, error) in cases {
-        assert_eq!(Advertisement::parse(&packet), Err(error), "{packet:02x?}");
+        assert_eq!(parse(&packet), Err(error), "{packet:02x?}");
     }
-    let nothing = advertisement(Version::V3, 100, 100, &[]).packet(FIRST);
-    assert_eq!(Advertisement::parse(&nothing), Err(Error::Addresses));
+    let nothing = packet(&advertisement(Version::V3, 100, 100, &[]), FIRST);
+    assert_eq!(parse(&nothing), Err(Error::Addresses));
+
+    for no_packet in [
+        header(0, 0x65),
+        header(0, 0x44),
+        header(3, 41),
+        header(3, 19),
+        V2_AH.to_vec(),
+    ] {
+        assert_eq!(Datagram::of_ipv4(&no_packet), None, "{no_packet:02x?}");
+    }
+}
+
+/// A datagram of IPv6 to `destination`; the socket tells what its header said.
+fn of_ipv6<'a>(source: &str, destination: &str, payload: &'a [u8]) -> Datagram<'a> {
+    Datagram {
+        source: source.parse().unwrap(),
+        destination: destination.parse().unwrap(),
+        hop_limit: 255,
+        payload,
+    }
+}
+
+#[test]
+fn version_3_travels_over_ipv6() {
+    let addresses = ["fe80::3", "fd00::3"].map(|address| address.parse().unwrap());
+    let advertisement = advertisement(Version::V3, 150, 100, &addresses);
+    let message = advertisement.emit("fe80::1".parse().unwrap());
+    assert_eq!(message.len(), 8 + 2 * 16);
+    let parse = |datagram| Advertisement::parse(&datagram);
+    assert_eq!(parse(of_ipv6("fe80::1", "ff02::12", &message)), Ok(advertisement));
+    // Its checksum always covers the pseudo-header (RFC 9568, section 5.2.8).
+    assert_eq!(
+        parse(of_ipv6("fe80::2", "ff02::12", &message)),
+        Err(Error::Checksum)
+    );
+    let other = "ff02::1".parse().unwrap();
+    assert_eq!(
+        parse(of_ipv6("fe80::1", "ff02::1", &message)),
+        Err(Error::Destination(other))
+    );
+}
+
+#[test]
+fn version_2_does_not_travel_over_ipv6() {
+    let message = advertisement(Version::V2, 150, 100, &[]).emit("fe80::1".parse().unwrap());
+    let datagram = of_ipv6("fe80::1", "ff02::12", &message);
+    assert_eq!(Advertisement::parse(&datagram), Err(Error::Version(2)));
 }
 
 #[test]
 fn more_addresses_than_the_count_can_say_are_left_out() {
-    let addresses: Vec<Ipv4Addr> = (0..300).map(|host| Ipv4Addr::from(0x0a00_0000 + host)).collect();
-    let packet = advertisement(Version::V3, 100, 100, &addresses).packet(FIRST);
-    let received = Advertisement::parse(&packet).unwrap();
-    assert_eq!(received.advertisement.addresses, addresses[..255]);
+    let addresses: Vec<IpAddr> = (0..300)
+        .map(|host| Ipv4Addr::from(0x0a00_0000 + host).into())
+        .collect();
+    let packet = packet(&advertisement(Version::V3, 100, 100, &addresses), FIRST);
+    assert_eq!(parse(&packet).unwrap().1.addresses, addresses[..255]);
 }
 
 fn any_advertisement() -> impl Strategy<Value = Advertisement> {
-    let addresses = proptest::collection::vec(any::<u32>().prop_map(Ipv4Addr::from), 1..20);
+    let addresses = proptest::collection::vec(
+        any::<u32>().prop_map(|address| Ipv4Addr::from(address).into()),
+        1..20,
+    );
     let version_2 = (1_u8..=255, proptest::option::of(any::<[u8; 8]>())).prop_map(|(seconds, password)| {
         let interval = Interval::from_seconds(seconds).unwrap();
         (Version::V2, interval, password.map(Password::from_bytes))
@@ -220,18 +273,18 @@ fn any_advertisement() -> impl Strategy<Value = Advertisement> {
 proptest! {
     #[test]
     fn what_is_sent_is_what_is_understood(advertisement in any_advertisement(), source: u32) {
-        let source = Ipv4Addr::from(source);
-        let parsed = Advertisement::parse(&advertisement.packet(source));
-        prop_assert_eq!(parsed, Ok(Received { source, advertisement }));
+        let source = Ipv4Addr::from(source).into();
+        let parsed = parse(&packet(&advertisement, source));
+        prop_assert_eq!(parsed, Ok((source, advertisement)));
     }
 
     #[test]
     fn a_flipped_bit_of_the_message_is_noticed(advertisement in any_advertisement(), source: u32, bit: usize) {
-        let source = Ipv4Addr::from(source);
-        let mut packet = advertisement.packet(source);
+        let source = Ipv4Addr::from(source).into();
+        let mut packet = packet(&advertisement, source);
         let bit = bit % ((packet.len() - IP_HEADER) * 8);
         packet[IP_HEADER + bit / 8] ^= 1 << (bit % 8);
-        prop_assert_ne!(Advertisement::parse(&packet), Ok(Received { source, advertisement }));
+        prop_assert_ne!(parse(&packet), Ok((source, advertisement)));
     }
 
     #[test]
@@ -242,15 +295,18 @@ proptest! {
             let length = mutated.len();
             mutated[(at * 7 + usize::from(*byte)) % length] = *byte;
         }
-        // Neither may panic; what they say does not matter here.
-        drop(Advertisement::parse(&mutated));
-        drop(Advertisement::parse(&bytes));
+        // None may panic; what they say does not matter here.
+        for packet in [&mutated, &bytes] {
+            drop(Datagram::of_ipv4(packet).map(|datagram| Advertisement::parse(&datagram)));
+        }
+        drop(Advertisement::parse_message(&bytes, FIRST));
+        drop(Advertisement::parse_message(&bytes, "fe80::1".parse().unwrap()));
     }
 
     #[test]
     fn a_truncated_packet_is_no_packet(length in 0_usize..40, capture in 0_usize..10) {
         let (packet, _, _) = captured()[capture].clone();
         prop_assume!(length < packet.len());
-        prop_assert_eq!(Advertisement::parse(&packet[..length]), Err(Error::Packet));
+        prop_assert_eq!(Datagram::of_ipv4(&packet[..length]), None);
     }
 }

@@ -12,7 +12,7 @@ fn a_start_clears_what_a_crash_left_and_waits() {
         [
             bench.release(),
             Effect::VacateLease,
-            transitioned(State::Init, State::Backup, Reason::InterfaceUp)
+            transitioned(State::Init, State::Backup, Reason::Cleared(Obstacle::NoInterface))
         ]
     );
     assert_eq!(bench.remaining(), MASTER_DOWN);
@@ -22,12 +22,17 @@ fn a_start_clears_what_a_crash_left_and_waits() {
 #[test]
 fn a_start_without_a_link_clears_what_a_crash_left_once() {
     let mut bench = Bench::new(instance(100));
-    assert_eq!(bench.down(), [bench.release(), Effect::VacateLease]);
+    let obstructed = Effect::Obstructed(Obstacle::NoLink);
+    assert_eq!(bench.down(), [bench.release(), Effect::VacateLease, obstructed]);
     assert_eq!(bench.router.state(), State::Init);
     assert_eq!(bench.down(), []);
     assert_eq!(
         bench.up(),
-        [transitioned(State::Init, State::Backup, Reason::InterfaceUp)]
+        [transitioned(
+            State::Init,
+            State::Backup,
+            Reason::Cleared(Obstacle::NoInterface)
+        )]
     );
 }
 
@@ -81,7 +86,8 @@ fn the_owner_never_gives_up_the_interfaces_own_address() {
 #[test]
 fn an_owner_whose_interface_is_not_up_yet_gives_up_nothing() {
     let mut bench = Bench::new(owner_of_its_interfaces_address());
-    assert_eq!(bench.down(), [Effect::VacateLease]);
+    let obstructed = Effect::Obstructed(Obstacle::NoLink);
+    assert_eq!(bench.down(), [Effect::VacateLease, obstructed]);
 }
 
 #[test]
@@ -216,6 +222,7 @@ fn a_deadline_that_is_a_little_late_is_taken_at_its_word() {
     let mut bench = Bench::backup(instance(100));
     bench.held_up(MASTER_DOWN + 900 * MILLISECOND);
     bench.router.timeout(bench.now);
+    bench.effects();
     assert_eq!(bench.router.state(), State::Master);
 }
 

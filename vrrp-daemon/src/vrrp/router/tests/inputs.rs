@@ -1,6 +1,7 @@
 //! Links, stops and changes of configuration in every state, and advertisements that do not count.
 
 use super::*;
+use crate::vrrp::wire::Datagram;
 
 #[test]
 fn a_master_without_a_link_holds_nothing_and_says_nothing() {
@@ -10,7 +11,7 @@ fn a_master_without_a_link_holds_nothing_and_says_nothing() {
         [
             bench.release(),
             Effect::VacateLease,
-            transitioned(State::Master, State::Fault, Reason::InterfaceDown)
+            transitioned(State::Master, State::Fault, Reason::Obstructed(Obstacle::NoLink))
         ]
     );
     assert_eq!(bench.router.deadline(), None);
@@ -18,7 +19,11 @@ fn a_master_without_a_link_holds_nothing_and_says_nothing() {
     assert_eq!(bench.down(), []);
     assert_eq!(
         bench.up(),
-        [transitioned(State::Fault, State::Backup, Reason::InterfaceUp)]
+        [transitioned(
+            State::Fault,
+            State::Backup,
+            Reason::Cleared(Obstacle::NoLink)
+        )]
     );
     assert_eq!(bench.remaining(), MASTER_DOWN);
 }
@@ -30,26 +35,29 @@ fn a_router_that_cannot_forward_takes_its_mastership_back_before_anyone_hears_of
     bench.router.timeout(bench.now);
     let granted = bench.router.next_effect();
     assert!(matches!(granted, Some(Effect::GrantLease { .. })), "{granted:?}");
-    bench.router.lease_refused();
+    bench.router.obstructed(Obstacle::ProgramRefused, bench.now);
     assert_eq!(
         bench.effects(),
         [
-            bench.release(),
             Effect::VacateLease,
-            transitioned(State::Master, State::Fault, Reason::LeaseRefused)
+            transitioned(
+                State::Backup,
+                State::Fault,
+                Reason::Obstructed(Obstacle::ProgramRefused)
+            )
         ]
     );
     assert_eq!(bench.router.deadline(), None);
-    bench.router.lease_refused();
+    bench.router.obstructed(Obstacle::ProgramRefused, bench.now);
     assert_eq!(bench.effects(), []);
-    bench.up();
+    bench.cleared(Obstacle::ProgramRefused);
     assert_eq!(bench.router.state(), State::Backup);
 }
 
 #[test]
 fn a_master_that_can_forward_no_more_resigns() {
     let mut bench = Bench::master(instance(100));
-    bench.router.lease_refused();
+    bench.router.obstructed(Obstacle::ProgramRefused, bench.now);
     let resignation = bench.router.advertisement(Priority::RESIGN);
     assert_eq!(
         bench.effects(),
@@ -57,7 +65,11 @@ fn a_master_that_can_forward_no_more_resigns() {
             Effect::Send(resignation),
             bench.release(),
             Effect::VacateLease,
-            transitioned(State::Master, State::Fault, Reason::LeaseRefused)
+            transitioned(
+                State::Master,
+                State::Fault,
+                Reason::Obstructed(Obstacle::ProgramRefused)
+            )
         ]
     );
 }
@@ -66,7 +78,7 @@ fn a_master_that_can_forward_no_more_resigns() {
 fn a_link_that_goes_down_ends_a_handover() {
     let mut bench = Bench::master(instance(100));
     bench.hear(LOWER, 150);
-    let fault = transitioned(State::Backup, State::Fault, Reason::InterfaceDown);
+    let fault = transitioned(State::Backup, State::Fault, Reason::Obstructed(Obstacle::NoLink));
     assert_eq!(bench.down(), [Effect::VacateLease, fault]);
 
     let mut bench = Bench::master(instance(100));
@@ -79,8 +91,8 @@ fn a_link_that_goes_down_ends_a_handover() {
 #[test]
 fn a_new_primary_address_changes_no_state_but_the_tie_break() {
     let mut bench = Bench::master(instance(100));
-    let highest = Ipv4Addr::new(10, 0, 0, 9);
-    bench.router.interface_up(highest, bench.now);
+    let highest = host(9);
+    bench.router.addressed(highest, bench.now);
     assert_eq!(bench.effects(), []);
     assert_eq!(bench.router.master_address(), Some(highest));
     bench.hear(HIGHER, 100);
@@ -250,7 +262,7 @@ fn a_lease_can_be_switched_off_and_on() {
     assert_eq!(bench.router.state(), State::Backup);
 }
 
-fn notified(from: Ipv4Addr, discrepancy: Discrepancy) -> Vec<Effect> {
+fn notified(from: IpAddr, discrepancy: Discrepancy) -> Vec<Effect> {
     vec![Effect::Notify(Notice { from, discrepancy })]
 }
 
@@ -327,7 +339,7 @@ fn another_virtual_routers_advertisements_are_not_even_told() {
 #[test]
 fn a_peer_with_other_addresses_is_heeded_and_told_once_until_it_is_put_right() {
     let mut bench = Bench::backup(instance(100));
-    let theirs = vec![Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 100)];
+    let theirs = vec![host(1), host(100)];
     let odd = Advertisement {
         addresses: theirs.iter().rev().copied().collect(),
         ..bench.advertisement(150)
@@ -348,7 +360,7 @@ fn a_flood_of_differences_is_not_told_for_ever() {
         ..bench.advertisement(150)
     };
     let told: usize = (1..=250)
-        .map(|host| bench.hear_this(Ipv4Addr::new(10, 0, 1, host), &odd).len())
+        .map(|number| bench.hear_this(host(number), &odd).len())
         .sum();
     assert_eq!(told, 16);
 }
@@ -361,8 +373,8 @@ fn keepalived_is_followed_yielded_to_and_succeeded() {
         ..instance(120)
     });
     let mut hear = |packet| {
-        let received = Advertisement::parse(packet).unwrap();
-        bench.hear_this(received.source, &received.advertisement);
+        let datagram = Datagram::of_ipv4(packet).unwrap();
+        bench.hear_this(datagram.source, &Advertisement::parse(&datagram).unwrap());
         bench.router.state()
     };
     assert_eq!(hear(fixtures::V2_PASS_100), State::Master);
@@ -444,7 +456,7 @@ fn reasons_and_notices_read_well() {
         ),
         (
             Discrepancy::Addresses {
-                theirs: vec![Ipv4Addr::new(10, 0, 0, 7)],
+                theirs: vec![host(7)],
             },
             "advertisement from 10.0.0.1: its virtual addresses are not ours: 10.0.0.7",
         ),

@@ -91,8 +91,14 @@ fn late_inputs() -> Vec<(&'static str, Input)> {
     vec![
         ("timeout", |bench| bench.router.timeout(bench.now)),
         ("sent", |bench| bench.router.sent(bench.now)),
-        ("interface_up", |bench| bench.router.interface_up(OURS, bench.now)),
-        ("interface_down", |bench| bench.router.interface_down(bench.now)),
+        ("addressed", |bench| bench.router.addressed(OURS, bench.now)),
+        ("cleared", |bench| {
+            bench.router.cleared(Obstacle::NoLink, bench.now)
+        }),
+        ("obstructed", |bench| {
+            bench.router.obstructed(Obstacle::NoLink, bench.now)
+        }),
+        ("probe_sent", |bench| bench.router.probe_sent(bench.now)),
         ("stop", |bench| bench.router.stop(bench.now)),
         ("reconfigure", |bench| {
             bench.router.reconfigure(instance(120), bench.now)

@@ -1,0 +1,217 @@
+//! What the virtual routers want, put into what the daemon can do.
+
+use std::sync::Arc;
+
+use super::member::{Router, Sending};
+use super::{Command, News, PortAddress, RouterHandle, Speaker};
+use crate::model::{Priority, VirtualAddress};
+use crate::vrrp::effect::Effect;
+use crate::vrrp::wire;
+
+impl Speaker {
+    /// The next thing to do. To be asked after every input until there is none.
+    pub fn next_effect(&mut self) -> Option<Command> {
+        loop {
+            if let Some(command) = self.commands.pop_front() {
+                return Some(command);
+            }
+            let Some(handle) = self.turn.or_else(|| self.agenda.next_stirred()) else {
+                // Off last: whoever takes over here needs it at once.
+                self.run_program();
+                return self.commands.pop_front();
+            };
+            let effect = self
+                .routers
+                .get_mut(&handle)
+                .and_then(|router| router.machine.next_effect());
+            if let Some(effect) = effect {
+                self.turn = Some(handle);
+                self.translate(handle, effect);
+            } else {
+                self.turn = None;
+                self.settle(handle);
+            }
+        }
+    }
+
+    /// `handle` wants nothing more for now.
+    fn settle(&mut self, handle: RouterHandle) {
+        let Some(router) = self.routers.get_mut(&handle) else {
+            return;
+        };
+        if router.machine.is_stopped() {
+            self.let_go(handle);
+        } else if router.has_changed() {
+            self.changed.insert(handle);
+        }
+    }
+
+    /// A virtual router has stopped. One that was wanted again meanwhile begins anew.
+    fn let_go(&mut self, handle: RouterHandle) {
+        let Some(router) = self.routers.remove(&handle) else {
+            return;
+        };
+        self.agenda.forget(&handle);
+        self.names.remove(&router.name);
+        self.hearers.retain(|_, hearer| *hearer != handle);
+        self.held -= usize::from(router.holds_lease);
+        // Whoever looks at the changes sees that it is gone.
+        self.changed.insert(handle);
+        // Its lease was just given up: there is nothing to resume.
+        let fresh: Vec<RouterHandle> = router
+            .again
+            .map(|member| self.begin(&member, None, self.latest))
+            .into_iter()
+            .collect();
+        self.index_addresses();
+        self.connect_fresh(&fresh, self.latest);
+    }
+
+    fn translate(&mut self, handle: RouterHandle, effect: Effect) {
+        let Some(router) = self.routers.get_mut(&handle) else {
+            return;
+        };
+        let slot = router.lease_slot;
+        match effect {
+            Effect::GrantLease { interval } => {
+                let Some((interface, _)) = router.port else {
+                    return;
+                };
+                self.held += usize::from(!std::mem::replace(&mut router.holds_lease, true));
+                let grant = Command::GrantLease {
+                    slot,
+                    interface,
+                    virtual_router_id: router.name.virtual_router_id,
+                    interval,
+                };
+                self.commands.push_back(grant);
+                // Before anybody is told to send us packets.
+                self.run_program();
+            }
+            Effect::Send(advertisement) => {
+                let sending = match advertisement.priority {
+                    Priority::RESIGN => Sending::Resignation,
+                    _ => Sending::Advertisement,
+                };
+                let message = |source| advertisement.emit(source);
+                self.commands.extend(send(handle, router, sending, message));
+            }
+            Effect::Probe => {
+                let advertisement = router.machine.own_advertisement();
+                let message = |source| wire::probe(&advertisement, source);
+                self.commands
+                    .extend(send(handle, router, Sending::Probe, message));
+            }
+            Effect::AcquireAddresses(addresses) => self.acquire(handle, addresses),
+            Effect::ReleaseAddresses(addresses) => self.release(handle, addresses),
+            Effect::Announce(addresses) => {
+                for address in addresses {
+                    let port = self
+                        .device(handle, &address)
+                        .and_then(|index| self.ports.get(&index));
+                    if let Some(port) = port
+                        && let Some(mac) = port.mac
+                    {
+                        self.commands.push_back(Command::Announce {
+                            interface: port.index,
+                            mac,
+                            address: address.address.addr(),
+                        });
+                    }
+                }
+            }
+            Effect::HandOverLease => self.commands.push_back(Command::HandOverLease { slot }),
+            Effect::VacateLease => {
+                self.held -= usize::from(std::mem::replace(&mut router.holds_lease, false));
+                self.commands.push_back(Command::VacateLease { slot });
+            }
+            Effect::Transitioned { from, to, reason } => {
+                router.last_transition = Some(self.latest);
+                self.tell(handle, News::Transition { from, to, reason });
+            }
+            Effect::Obstructed(obstacle) => self.tell(handle, News::Obstructed(obstacle)),
+            Effect::Notify(notice) => self.tell(handle, News::Discrepancy(notice)),
+        }
+    }
+
+    fn tell(&mut self, handle: RouterHandle, news: News) {
+        let instance = Arc::clone(self.routers[&handle].machine.instance());
+        self.commands.push_back(Command::Tell { instance, news });
+    }
+
+    fn acquire(&mut self, handle: RouterHandle, addresses: Vec<VirtualAddress>) {
+        for address in addresses {
+            let Some(interface) = self.device(handle, &address) else {
+                self.tell(handle, News::NoDevice { address });
+                continue;
+            };
+            let place = (address.address.addr(), self.routers[&handle].device_of(&address));
+            if let Some(port) = self.ports.get_mut(&interface) {
+                port.addresses.push(PortAddress {
+                    address: address.address.addr(),
+                    secondary: true,
+                });
+            }
+            self.placed.insert(place, interface);
+            self.commands.push_back(Command::AddAddress {
+                interface,
+                address,
+                again: false,
+            });
+        }
+    }
+
+    fn release(&mut self, handle: RouterHandle, addresses: Vec<VirtualAddress>) {
+        for address in addresses {
+            let device = self.routers[&handle].device_of(&address);
+            if self.has_another_master(address.address.addr(), &device, handle) {
+                continue;
+            }
+            // Where it was added, whatever that is called by now.
+            let placed = self.placed.remove(&(address.address.addr(), device));
+            if let Some(interface) = placed.or_else(|| self.device(handle, &address)) {
+                if let Some(port) = self.ports.get_mut(&interface) {
+                    port.addresses
+                        .retain(|present| present.address != address.address.addr());
+                }
+                self.commands
+                    .push_back(Command::RemoveAddress { interface, address });
+            }
+        }
+    }
+
+    /// The interface that a virtual address of `handle` belongs on.
+    pub(super) fn device(&self, handle: RouterHandle, address: &VirtualAddress) -> Option<u32> {
+        let name = self.routers[&handle].device_of(address);
+        self.port_named(&name).map(|port| port.index)
+    }
+
+    /// Has the program where it belongs now: a virtual router whose interface does not take it cannot be master.
+    fn run_program(&mut self) {
+        // Before that, what a previous daemon left is not to be touched: it may be in use.
+        if !self.looked_at_ports {
+            return;
+        }
+        let wanted = self.held > 0 || self.program_always;
+        if self.program_runs.replace(wanted) != Some(wanted) {
+            self.commands.push_back(Command::RunProgram { wanted });
+        }
+    }
+}
+
+fn send(
+    handle: RouterHandle,
+    router: &mut Router,
+    sending: Sending,
+    message: impl FnOnce(std::net::IpAddr) -> Vec<u8>,
+) -> Option<Command> {
+    let (interface, source) = router.port?;
+    let source = source?;
+    router.sending = sending;
+    Some(Command::Send {
+        router: handle,
+        interface,
+        source,
+        message: message(source),
+    })
+}

@@ -1,0 +1,259 @@
+//! Interfaces and addresses that come, change, go, and come again under another index.
+
+use super::*;
+
+#[test]
+fn an_interface_that_is_not_there_yet_is_waited_for() {
+    let configured = router(1, 3);
+    let mut bench = Bench::new(std::slice::from_ref(&configured));
+    assert_eq!(bench.commands(), []);
+    let commands = bench.ports([port(1, "lo", "127.0.0.1")]);
+    let obstructed = |command: &Command| {
+        matches!(
+            command,
+            Command::Tell {
+                news: News::Obstructed(Obstacle::NoInterface),
+                ..
+            }
+        )
+    };
+    position(&commands, obstructed);
+    assert_eq!(bench.state(&configured), Some(State::Init));
+    assert_eq!(bench.obstacles(&configured), [Obstacle::NoInterface]);
+    assert!(!bench.ports([port(1, "lo", "127.0.0.1")]).iter().any(obstructed));
+
+    let commands = bench.ports([port(ETH0, "eth0", "10.0.0.1")]);
+    let listen = Command::Listen {
+        interface: ETH0,
+        name: "eth0".to_owned(),
+        family: AddressFamily::Ipv4,
+    };
+    assert!(commands.contains(&listen));
+    assert_eq!(bench.state(&configured), Some(State::Backup));
+    assert_eq!(bench.obstacles(&configured), []);
+}
+
+#[test]
+fn each_state_of_an_interface_is_an_obstacle_of_its_own() {
+    let configured = router(1, 3);
+    let good = port(ETH0, "eth0", "10.0.0.1");
+    let cases = [
+        (
+            vec![Obstacle::NoLink],
+            Port {
+                up: false,
+                ..good.clone()
+            },
+        ),
+        (
+            vec![Obstacle::NotEthernet],
+            Port {
+                mac: None,
+                ..good.clone()
+            },
+        ),
+        (
+            vec![Obstacle::NoAddress],
+            Port {
+                addresses: Vec::new(),
+                ..good.clone()
+            },
+        ),
+        (
+            vec![Obstacle::ProgramRefused],
+            Port {
+                refuses_program: true,
+                ..good.clone()
+            },
+        ),
+        (
+            vec![Obstacle::NoLink, Obstacle::ProgramRefused],
+            Port {
+                up: false,
+                refuses_program: true,
+                ..good.clone()
+            },
+        ),
+    ];
+    for (expected, bad) in cases {
+        let mut bench = Bench::master(std::slice::from_ref(&configured));
+        bench.ports([bad]);
+        assert_eq!(bench.obstacles(&configured), expected);
+        assert_eq!(bench.state(&configured), Some(State::Fault));
+        bench.ports([good.clone()]);
+        assert_eq!(bench.obstacles(&configured), []);
+        assert_eq!(bench.state(&configured), Some(State::Backup));
+    }
+}
+
+#[test]
+fn another_interface_of_the_same_name_is_another_one() {
+    let configured = router(1, 3);
+    let mut bench = Bench::master(std::slice::from_ref(&configured));
+    let commands = bench.ports([port(7, "eth0", "10.0.0.1")]);
+    assert_eq!(moves(&commands), [('-', ETH0, "10.0.0.3".to_owned())]);
+    let stop = Command::StopListening {
+        interface: ETH0,
+        family: AddressFamily::Ipv4,
+    };
+    assert!(commands.contains(&stop));
+    assert_eq!(bench.state(&configured), Some(State::Backup));
+    let commands = bench.after(4 * SECOND);
+    assert_eq!(moves(&commands), [('+', 7, "10.0.0.3".to_owned())]);
+}
+
+#[test]
+fn a_renamed_interface_loses_the_addresses_before_the_program() {
+    let configured = router(1, 3);
+    let mut bench = Bench::master(std::slice::from_ref(&configured));
+    bench
+        .speaker
+        .retain_ports(|index, name| (index, name) != (ETH0, "eth0"), bench.now);
+    let commands = bench.commands();
+    assert_eq!(moves(&commands), [('-', ETH0, "10.0.0.3".to_owned())]);
+    assert_eq!(
+        transitions(&commands),
+        [(
+            State::Master,
+            State::Fault,
+            Reason::Obstructed(Obstacle::NoInterface)
+        )]
+    );
+    bench.ports([port(ETH0, "lan0", "10.0.0.1")]);
+    assert_eq!(bench.state(&configured), Some(State::Fault));
+}
+
+#[test]
+fn a_socket_that_cannot_be_opened_is_tried_again_with_the_next_look() {
+    let configured = router(1, 3);
+    let mut bench = Bench::new(std::slice::from_ref(&configured));
+    let ports = vec![port(ETH0, "eth0", "10.0.0.1")];
+    bench.speaker.replace_ports(ports.clone(), bench.now);
+    while let Some(command) = bench.speaker.next_effect() {
+        if let Command::Listen {
+            interface, family, ..
+        } = command
+        {
+            bench.speaker.cannot_listen(interface, family, bench.now);
+        }
+    }
+    assert_eq!(bench.obstacles(&configured), [Obstacle::NoSocket]);
+    let commands = bench.ports(ports);
+    position(&commands, |command| matches!(command, Command::Listen { .. }));
+    assert_eq!(bench.state(&configured), Some(State::Backup));
+}
+
+#[test]
+fn a_master_takes_back_an_address_that_something_else_removed() {
+    let configured = router(1, 3);
+    let again = Command::AddAddress {
+        interface: ETH0,
+        address: virtual_address("10.0.0.3/24"),
+        again: true,
+    };
+    let mut bench = Bench::master(std::slice::from_ref(&configured));
+    bench.speaker.address_removed(ETH0, ip("10.0.0.3"));
+    assert_eq!(bench.commands(), std::slice::from_ref(&again));
+    // Nobody told of it: seen by looking.
+    let commands = bench.ports([port(ETH0, "eth0", "10.0.0.1")]);
+    assert!(commands.contains(&again), "{commands:#?}");
+    let mut present = port(ETH0, "eth0", "10.0.0.1");
+    present.addresses.push(PortAddress {
+        address: ip("10.0.0.3"),
+        secondary: true,
+    });
+    assert_eq!(moves(&bench.ports([present])), []);
+
+    let mut bench = Bench::backup(std::slice::from_ref(&configured));
+    bench.speaker.address_removed(ETH0, ip("10.0.0.3"));
+    assert_eq!(bench.commands(), []);
+}
+
+#[test]
+fn an_address_is_on_the_interface_that_it_names() {
+    let elsewhere = VirtualAddress {
+        device: Some("eth1".to_owned()),
+        ..virtual_address("10.1.0.3/24")
+    };
+    let configured = VrrpInstance {
+        virtual_addresses: vec![virtual_address("10.0.0.3/24"), elsewhere.clone()],
+        ..router(1, 3)
+    };
+    let mut bench = Bench::new(std::slice::from_ref(&configured));
+    let eth0 = port(ETH0, "eth0", "10.0.0.1");
+    bench.ports([eth0.clone(), port(3, "eth1", "10.1.0.1")]);
+    let commands = bench.after(4 * SECOND);
+    assert_eq!(
+        moves(&commands),
+        [
+            ('+', ETH0, "10.0.0.3".to_owned()),
+            ('+', 3, "10.1.0.3".to_owned())
+        ]
+    );
+    let announced = Command::Announce {
+        interface: 3,
+        mac: [2, 0, 0, 0, 0, 1],
+        address: ip("10.1.0.3"),
+    };
+    assert!(commands.contains(&announced));
+
+    let mut bench = Bench::new(std::slice::from_ref(&configured));
+    bench.ports([eth0]);
+    let commands = bench.after(4 * SECOND);
+    let missing = News::NoDevice { address: elsewhere };
+    position(
+        &commands,
+        |command| matches!(command, Command::Tell { news, .. } if *news == missing),
+    );
+    assert_eq!(bench.state(&configured), Some(State::Master));
+}
+
+#[test]
+fn advertisements_come_from_no_virtual_address() {
+    let of = |addresses: &[(&str, bool)], family| {
+        let known = Port {
+            addresses: addresses
+                .iter()
+                .map(|(address, secondary)| PortAddress {
+                    address: ip(address),
+                    secondary: *secondary,
+                })
+                .collect(),
+            ..port(ETH0, "eth0", "10.0.0.1")
+        };
+        let virtual_addresses = HashMap::from([(ip("10.0.0.3"), ()), (ip("fe80::3"), ())]);
+        known.primary_address(family, &virtual_addresses)
+    };
+    let v4 = AddressFamily::Ipv4;
+    assert_eq!(of(&[], v4), None);
+    assert_eq!(of(&[("10.0.0.3", false), ("fe80::1", false)], v4), None);
+    // A crashed daemon left the virtual address, and then the interface's own came back as the second of its network.
+    assert_eq!(
+        of(&[("10.0.0.3", false), ("10.0.0.1", true)], v4),
+        Some(ip("10.0.0.1"))
+    );
+    assert_eq!(
+        of(&[("10.0.0.2", true), ("10.0.0.1", false)], v4),
+        Some(ip("10.0.0.1"))
+    );
+    let v6 = AddressFamily::Ipv6;
+    let addresses = [("fd00::1", false), ("fe80::3", false), ("fe80::1", false)];
+    assert_eq!(of(&addresses, v6), Some(ip("fe80::1")));
+}
+
+#[test]
+fn another_virtual_routers_address_is_nobodys_source() {
+    let mut bench = Bench::new(&[router(1, 3), router(2, 4)]);
+    let mut shared = port(ETH0, "eth0", "10.0.0.4");
+    shared.addresses.push(PortAddress {
+        address: ip("10.0.0.1"),
+        secondary: true,
+    });
+    bench.ports([shared]);
+    let commands = bench.after(4 * SECOND);
+    let sources = commands.iter().filter_map(|command| match command {
+        Command::Send { source, .. } => Some(*source),
+        _ => None,
+    });
+    assert!(sources.into_iter().all(|source| source == ip("10.0.0.1")));
+}
