@@ -153,9 +153,16 @@ fn a_macvlan_hears_only_the_groups_that_it_has_joined() -> Result<()> {
     let says = Wire::open(one, "eth0", 0x88b5)?;
     let frame = |destination: [u8; 6]| [destination.as_slice(), &one.mac, &[0x88, 0xb5], &[0; 46]].concat();
     two.namespace.ip("maddress add 01:00:5e:00:00:12 dev eth0\n")?;
-    says.send(&frame(group(0x13)))?;
-    says.send(&frame(group(0x12)))?;
-    let first = hears.find("a frame to a group", PATIENCE, |frame| Some(frame[..6].to_vec()))?;
-    assert_eq!(first, group(0x12));
+    // The one that it has joined comes last. A macvlan sorts groups into 256 buckets: a few may share one with a group
+    // that it has joined.
+    let others = 0x20..0x60;
+    for group in others.clone().map(group).chain([group(0x12)]) {
+        says.send(&frame(group))?;
+    }
+    let mut heard = 0;
+    while hears.find("a frame to a group", PATIENCE, |frame| Some(frame[5]))? != 0x12 {
+        heard += 1;
+    }
+    assert!(heard < others.len() / 4, "{heard} of {}", others.len());
     Ok(())
 }

@@ -69,7 +69,7 @@ pub(crate) struct Tool {
 }
 
 /// What the lab consists of besides `lbd`.
-pub(crate) const LAB: [Tool; 9] = [
+pub(crate) const LAB: [Tool; 10] = [
     Tool {
         program: "ip",
         package: "iproute2",
@@ -97,6 +97,10 @@ pub(crate) const LAB: [Tool; 9] = [
     Tool {
         program: "nft",
         package: "nftables",
+    },
+    Tool {
+        program: "kill",
+        package: "procps",
     },
     Tool {
         program: "umount",
