@@ -5,7 +5,7 @@ use std::io;
 
 use tracing::{error, info, warn};
 
-use super::forwarding::Chain;
+use super::chain::Chain;
 use super::host::Host;
 use crate::interfaces::{Fit, Mode, Wish, fit};
 use crate::io::bpf::Attachments;

@@ -17,6 +17,7 @@ use tracing::info;
 
 use super::channel::{Assignment, Report};
 use super::listeners::{Listeners, Packets};
+use super::news::NewsSender;
 use super::programs::Programs;
 use crate::io::announce::Announcer;
 use crate::io::bpf::{Attachments, Leases, monotonic_now};
@@ -60,6 +61,7 @@ pub(super) struct VrrpLoop {
     links: Vec<Link>,
     assignment: watch::Receiver<Assignment>,
     reports: Reports,
+    news: NewsSender,
 }
 
 impl VrrpLoop {
@@ -72,6 +74,7 @@ impl VrrpLoop {
         attachments: Attachments,
         assignment: watch::Receiver<Assignment>,
         report: watch::Sender<Report>,
+        news: NewsSender,
     ) -> anyhow::Result<()> {
         if let Err(error) = limits::run_in_real_time() {
             info!(%error, "no real-time priority: on a busy machine, advertisements may be late");
@@ -89,6 +92,7 @@ impl VrrpLoop {
                 links: Vec::new(),
                 assignment,
                 reports: Reports::new(report),
+                news,
             };
             vrrp_loop.turn().await
         })
