@@ -23,6 +23,7 @@ use crate::io::bpf::{Statistics, Tables};
 use crate::io::control::ControlSocket;
 use crate::io::netlink::{self, Events, Netlink, Observed, Resolution, Resolver};
 use crate::io::probe::ProbeError;
+use crate::io::service_manager::{Pulse, ServiceManager};
 
 /// Everything that can happen to this loop.
 enum Event {
@@ -63,6 +64,9 @@ pub(super) struct DirectorLoop {
     pub(super) news: NewsSender,
     /// What was not as it should be at the start, and cannot be mended while the daemon runs.
     pub(super) problems: Vec<Problem>,
+    pub(super) manager: ServiceManager,
+    /// Shown at each turn.
+    pub(super) pulse: Pulse,
 }
 
 /// The signals that the loop listens to.
@@ -95,6 +99,7 @@ impl DirectorLoop {
             interrupt: signal(SignalKind::interrupt())?,
         };
         loop {
+            self.pulse.beat();
             self.take_turn().await?;
             match self.next_event(&mut signals).await {
                 Event::Probed(ended) => self.probed(ended),
@@ -152,7 +157,8 @@ impl DirectorLoop {
     }
 
     async fn next_event(&mut self, signals: &mut Signals) -> Event {
-        let deadline = self.director.deadline();
+        let deadlines = [self.director.deadline(), self.pulse.deadline()];
+        let deadline = deadlines.into_iter().flatten().min();
         tokio::select! {
             biased;
             _ = signals.terminate.recv() => Event::Terminate,

@@ -13,6 +13,7 @@ mod channel;
 mod director_loop;
 mod host;
 mod listeners;
+mod manager;
 mod news;
 mod probes;
 mod programs;
@@ -37,6 +38,7 @@ use crate::io::bpf::{Dataplane, OpenOptions};
 use crate::io::control::ControlSocket;
 use crate::io::limits;
 use crate::io::netlink::{Events, Link, Netlink, Resolver, Topic};
+use crate::io::service_manager::ServiceManager;
 use director_loop::DirectorLoop;
 use probes::Probes;
 use signals::OtherSignals;
@@ -78,6 +80,8 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         trace_packets,
     } = options;
     let configuration = loaded.configuration;
+    let (manager, [pulse, vrrp_pulse]) = ServiceManager::find(["director", "VRRP"])
+        .context("cannot start a thread for the service manager")?;
     let signals = OtherSignals::listen().context("cannot listen to signals")?;
     // First of all: a second daemon ends here, before it touches the first one's pins.
     let control = ControlSocket::bind(&configuration.node.control_socket)?;
@@ -148,6 +152,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
     let spreading = tokio::spawn(received.spread());
     let (assignment, assigned) = watch::channel(director.assignment().clone());
     let (reporter, report) = watch::channel(channel::Report::default());
+    tokio::spawn(manager::inform(manager.clone(), assigned.clone(), report.clone()));
     let mut director = DirectorLoop {
         director,
         config_path,
@@ -165,6 +170,8 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         control,
         news,
         problems: pins_private.into_iter().collect(),
+        manager,
+        pulse,
     };
     // Before an election is won: the tables are warm when packets come.
     director.prepare().await?;
@@ -172,7 +179,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
     let news = director.news.clone();
     let vrrp = std::thread::Builder::new()
         .name("vrrp".to_owned())
-        .spawn(move || VrrpLoop::run(leases, attachments, assigned, reporter, news))
+        .spawn(move || VrrpLoop::run(leases, attachments, assigned, reporter, news, vrrp_pulse))
         .context("cannot start the VRRP thread")?;
     info!(version = env!("CARGO_PKG_VERSION"), "started");
     let result = director.run().await;

@@ -15,6 +15,7 @@ use crate::model::Configuration;
 impl DirectorLoop {
     /// Reads the configuration file again and carries it out, or leaves everything as it is and says why.
     pub(in crate::daemon) async fn reload(&mut self) -> Response {
+        let _reloading = self.manager.reloading();
         match self.try_to_reload().await {
             Ok(message) => {
                 self.loaded_at = SystemTime::now();
