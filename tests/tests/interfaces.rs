@@ -3,7 +3,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::process::Command;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use lab::{Configuration, Director, Lab, Link, Node, Session, Topology, VIP, VIP6, run, wait};
@@ -101,7 +102,7 @@ fn a_link_that_somebody_detaches_is_attached_again_within_a_second() -> Result<(
     run(Command::new("bpftool")
         .args(["link", "detach", "pinned"])
         .arg(&pin))?;
-    let detached = std::time::Instant::now();
+    let detached = Instant::now();
     wait::until("there is another link", PATIENCE, || {
         identifier()
             .ok()
@@ -231,4 +232,59 @@ fn servers_behind_a_macvlan() -> Result<()> {
     move_address(node, "macvlan1")?;
     falls_back(&lab, "macvlan1", "does not send for native XDP")?;
     is_refused(&lab, "macvlan1", "does not send for native XDP")
+}
+
+/// Takes the carrier of the director's `eth0` away for a moment whenever a program comes to it or goes from it, as many
+/// NICs do, until `stop` says so. Returns how often that was.
+fn start_anew(lab: &Lab, stop: &AtomicBool) -> Result<u32> {
+    let node = &lab.directors[0];
+    let program = || -> Result<bool> { Ok(node.link("eth0")?.contains(" xdp")) };
+    let mut before = program()?;
+    let mut times = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let now = program()?;
+        if now != before {
+            before = now;
+            times += 1;
+            lab.unplug(node)?;
+            std::thread::sleep(Duration::from_millis(100));
+            lab.plug_in(node)?;
+        }
+    }
+    Ok(times)
+}
+
+#[test]
+fn a_link_that_falls_when_the_program_comes_or_goes_settles_with_the_program_on() -> Result<()> {
+    let lab = Topology::new().directors(1).build()?;
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let driver = scope.spawn(|| start_anew(&lab, &stop));
+        let result = (|| {
+            let mut director = Director::start(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;
+            // Long enough for a program that comes and goes to have done so several times.
+            let mut since: Option<(u64, Instant)> = None;
+            let mut settled = |status: &lab::Status| {
+                let transitions = status.transitions();
+                if !is_ready(status) || since.is_none_or(|(before, _)| before != transitions) {
+                    since = Some((transitions, Instant::now()));
+                }
+                since.is_some_and(|(_, at)| at.elapsed() > Duration::from_secs(4))
+            };
+            wait::until("it stays master", Duration::from_secs(30), || {
+                director.status().ok().filter(&mut settled)
+            })?;
+            serves(&lab, VIP.into())?;
+            let told = complaints_about(&director, &["link falls", "eth0", "stays"])?;
+            ensure!(told.len() == 1, "{:?}", director.complaints()?);
+            director.stop()?;
+            ensure!(!director.pinned_link("eth0").exists(), "it goes with the daemon");
+            Ok(())
+        })();
+        stop.store(true, Ordering::Relaxed);
+        let times = driver.join().expect("it does not panic")?;
+        result?;
+        ensure!((1..=6).contains(&times), "the link fell {times} times");
+        Ok(())
+    })
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod build_ebpf;
 mod demo;
+mod guest;
 mod install;
 mod shell;
 mod test;

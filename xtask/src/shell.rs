@@ -68,48 +68,25 @@ pub(crate) struct Tool {
     package: &'static str,
 }
 
+impl Tool {
+    /// The program `program` of the package `package`.
+    pub(crate) const fn new(program: &'static str, package: &'static str) -> Self {
+        Self { program, package }
+    }
+}
+
 /// What the lab consists of besides `lbd`.
 pub(crate) const LAB: [Tool; 10] = [
-    Tool {
-        program: "ip",
-        package: "iproute2",
-    },
-    Tool {
-        program: "ethtool",
-        package: "ethtool",
-    },
-    Tool {
-        program: "nginx",
-        package: "nginx-light",
-    },
-    Tool {
-        program: "curl",
-        package: "curl",
-    },
-    Tool {
-        program: "keepalived",
-        package: "keepalived",
-    },
-    Tool {
-        program: "bpftool",
-        package: "bpftool",
-    },
-    Tool {
-        program: "nft",
-        package: "nftables",
-    },
-    Tool {
-        program: "kill",
-        package: "procps",
-    },
-    Tool {
-        program: "umount",
-        package: "mount",
-    },
-    Tool {
-        program: "nsenter",
-        package: "util-linux",
-    },
+    Tool::new("ip", "iproute2"),
+    Tool::new("ethtool", "ethtool"),
+    Tool::new("nginx", "nginx-light"),
+    Tool::new("curl", "curl"),
+    Tool::new("keepalived", "keepalived"),
+    Tool::new("bpftool", "bpftool"),
+    Tool::new("nft", "nftables"),
+    Tool::new("kill", "procps"),
+    Tool::new("umount", "mount"),
+    Tool::new("nsenter", "util-linux"),
 ];
 
 /// Installs the packages of those `tools` that are missing.
@@ -150,10 +127,16 @@ pub(crate) fn apt_install(packages: &[&str]) -> Result<()> {
 
 /// Whether `program` is in the path, or where Debian puts an administrator's programs.
 pub(crate) fn is_installed(program: &str) -> bool {
+    find_program(program).is_some()
+}
+
+/// Where `program` is: in the path, or where Debian puts an administrator's programs.
+pub(crate) fn find_program(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])
-        .any(|directory| directory.join(program).is_file())
+        .map(|directory| directory.join(program))
+        .find(|candidate| candidate.is_file())
 }
 
 /// While it exists, packages that are installed start no services: Debian's `policy-rc.d`.

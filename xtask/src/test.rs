@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::guest;
 use crate::shell::{self, announce, cargo, run, workspace};
 
 /// The test binaries whose failure explains those of the others, which are found where they lie.
@@ -20,7 +21,8 @@ pub(crate) struct Arguments {
     /// Check the formatting, clippy and rustdoc first.
     #[arg(long)]
     lint: bool,
-    /// Only these: `unit`, or the files and folders of tests/tests (packet, net, lab, traffic, failover and so on).
+    /// Only these: `unit`, or the files and folders of tests/tests (packet, net, lab, traffic, failover and so on). The
+    /// tests of `guest` run on another kernel, in a virtual machine.
     #[arg(value_name = "TIER")]
     tiers: Vec<String>,
 }
@@ -102,7 +104,10 @@ pub(crate) fn run_tests(arguments: &Arguments) -> Result<()> {
             steps.take("unit", unit);
         }
         for tier in tiers.iter().filter(|tier| wanted(tier)) {
-            steps.take(tier, || run(&mut tier_command(tier)));
+            steps.take(tier, || match tier.as_str() {
+                "guest" => guest::run_tier(),
+                tier => run(&mut tier_command(tier)),
+            });
         }
     }
     steps.summarise()

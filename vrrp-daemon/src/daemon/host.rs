@@ -82,28 +82,35 @@ impl Host {
         stripping
     }
 
-    /// Switches off what the program does not stand while it is `wanted`, and puts back what it stands again.
-    pub(super) fn prepare(&mut self, fit: &Fit, wanted: bool, links: &[Link]) {
+    /// Switches off what the program does not stand while it `runs`, and puts back what it stands again. Returns the
+    /// interfaces that were switched.
+    pub(super) fn prepare(&mut self, fit: &Fit, runs: bool, links: &[Link]) -> Vec<u32> {
+        let mut switched = Vec::new();
         for link in links {
             let mut off = BTreeSet::new();
-            if wanted && fit.unmerged.contains(&link.index) {
+            if runs && fit.unmerged.contains(&link.index) {
                 off.extend(MERGING);
             }
-            if wanted && fit.unstripped.contains(&link.index) {
+            if runs && fit.unstripped.contains(&link.index) {
                 off.extend(STRIPPING);
             }
-            self.switch(link, &off);
+            if self.switch(link, &off) {
+                switched.push(link.index);
+            }
         }
         self.switched_off
             .retain(|index, _| links.iter().any(|link| link.index == *index));
+        switched
     }
 
-    fn switch(&mut self, link: &Link, off: &BTreeSet<&'static str>) {
+    /// Has the features `off` switched off on an interface, and no others of ours. Returns whether any was switched.
+    fn switch(&mut self, link: &Link, off: &BTreeSet<&'static str>) -> bool {
         let ours = self.switched_off.entry(link.index).or_default();
         if *ours == *off {
-            return;
+            return false;
         }
         let interface = &link.name;
+        let mut switched = false;
         let back: Vec<&str> = ours.difference(off).copied().collect();
         for feature in back {
             ours.remove(feature);
@@ -111,9 +118,10 @@ impl Host {
                 Ok(()) => info!(interface, feature, "switched on again"),
                 Err(error) => warn!(interface, feature, %error, "cannot switch on again"),
             }
+            switched = true;
         }
         let Ok(present) = self.ethtool.features(interface) else {
-            return;
+            return switched;
         };
         for feature in off {
             if ours.contains(feature) || !present.get(*feature).is_some_and(|feature| feature.on) {
@@ -129,9 +137,11 @@ impl Host {
                     ours.insert(feature);
                 }
                 Err(error) => {
-                    warn!(interface, feature, %error, "cannot switch off, which XDP does not stand here")
+                    warn!(interface, feature, %error, "cannot switch off, which XDP does not stand here");
                 }
             }
+            switched = true;
         }
+        switched
     }
 }

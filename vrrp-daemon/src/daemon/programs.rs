@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::time::Instant;
 
 use tracing::{error, info, warn};
 
-use super::chain::Chain;
+use super::forwarding::Chain;
 use super::host::Host;
-use crate::interfaces::{Fit, Mode, Wish, fit};
+use crate::interfaces::{Fit, Mode, Steadiness, Wish, fit};
 use crate::io::bpf::Attachments;
 use crate::io::netlink::{Link, Netlink, XdpProgram};
 use crate::model::XdpMode;
@@ -27,10 +28,23 @@ pub(super) struct Programs {
     tried: BTreeMap<(u32, Mode), Trial>,
     /// The interfaces that do not take a native program, or run a generic one from an earlier daemon.
     not_native: BTreeSet<u32>,
+    /// Which interfaces lose their link when the program comes or goes.
+    steadiness: Steadiness,
     /// What [`Self::keep`] has reached, until something changes.
-    kept: Option<bool>,
+    kept: Option<Presence>,
     /// What the operator was told of interfaces: once is enough.
     told: BTreeMap<u32, String>,
+}
+
+/// Whether the program is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// This node forwards.
+    Wanted,
+    /// It does not, and may soon again.
+    Unwanted,
+    /// The daemon ends.
+    Ending,
 }
 
 /// What is asked for.
@@ -68,6 +82,7 @@ impl Programs {
             attached: BTreeMap::new(),
             tried: BTreeMap::new(),
             not_native: BTreeSet::new(),
+            steadiness: Steadiness::default(),
             kept: None,
             told: BTreeMap::new(),
         })
@@ -118,14 +133,16 @@ impl Programs {
         // Each round but the last learns of an interface that takes no native program.
         for _ in 0..=self.links.len() {
             self.judge();
-            let wanted: Vec<(u32, Mode)> = self
-                .fit
-                .programs
-                .iter()
-                .map(|(index, mode)| (*index, *mode))
+            // What an earlier daemon had elsewhere may be in the way.
+            let elsewhere = self.attachments.interfaces();
+            let elsewhere: Vec<u32> = elsewhere
+                .filter(|index| !self.fit.programs.contains_key(index))
                 .collect();
+            for index in elsewhere {
+                self.detach(index);
+            }
             let before = self.not_native.len();
-            for (index, mode) in wanted {
+            for (index, mode) in self.lower_first(&self.fit.programs) {
                 if self.tried.get(&(index, mode)) != Some(&Trial::Passed) {
                     self.attach(index, mode);
                 }
@@ -137,30 +154,31 @@ impl Programs {
         self.tell();
     }
 
-    /// Has the program on the interfaces that it belongs on if it is `wanted`, else on none. Returns the names of those
-    /// asked for that do not take it.
-    pub(super) async fn keep(&mut self, wanted: bool, netlink: &Netlink) -> Vec<String> {
-        if self.kept == Some(wanted) {
+    /// Has the program on the interfaces that it belongs on if it is wanted. If it is not, it stays only where it had
+    /// better (see [`Steadiness`]). Returns the names of those asked for that do not take it.
+    pub(super) async fn keep(&mut self, presence: Presence, netlink: &Netlink) -> Vec<String> {
+        if self.kept == Some(presence) {
             return Vec::new();
         }
-        let programs = if wanted {
-            self.fit.programs.clone()
-        } else {
-            BTreeMap::new()
-        };
+        let mut programs = self.fit.programs.clone();
+        programs.retain(|index, _| match presence {
+            Presence::Wanted => true,
+            Presence::Unwanted => self.attachments.contains(*index) && !self.may_detach(*index),
+            Presence::Ending => false,
+        });
         let unwanted: Vec<u32> = self
             .attachments
             .interfaces()
             .filter(|index| self.is_otherwise(*index, programs.get(index)))
             .collect();
         for index in unwanted {
-            self.attachments.detach(index);
-            if self.attached.remove(&index).is_some() {
-                info!(interface = self.name(index), "took the XDP program off");
-            }
+            self.detach(index);
         }
-        self.host.prepare(&self.fit, wanted, &self.links);
-        for (&index, &mode) in &programs {
+        let now = Instant::now();
+        for index in self.host.prepare(&self.fit, !programs.is_empty(), &self.links) {
+            self.steadiness.touched(index, now);
+        }
+        for (index, mode) in self.lower_first(&programs) {
             if (self.attachments.contains(index) || self.attach(index, mode))
                 && !self.attached.contains_key(&index)
             {
@@ -169,13 +187,54 @@ impl Programs {
         }
         let asked = self.request.ingress.iter();
         let refused: Vec<String> = asked
-            .filter(|name| wanted && self.refusal_of(name).is_some())
+            .filter(|name| presence == Presence::Wanted && self.refusal_of(name).is_some())
             .cloned()
             .collect();
         if refused.is_empty() {
-            self.kept = Some(wanted);
+            self.kept = Some(presence);
         }
         refused
+    }
+
+    /// Whether the program can go from an interface without taking a link with it.
+    fn may_detach(&self, index: u32) -> bool {
+        let also = self.fit.unmerged.iter().chain(&self.fit.unstripped);
+        also.chain([&index]).all(|index| {
+            let is_up = self.link(*index).is_none_or(|link| link.up);
+            self.steadiness.may_detach(*index, is_up)
+        })
+    }
+
+    /// Interfaces before those that are made of them: the kernel lets no program on an interface with one above it
+    /// (net/core/dev.c, dev_xdp_attach).
+    fn lower_first(&self, programs: &BTreeMap<u32, Mode>) -> Vec<(u32, Mode)> {
+        let mut ordered: Vec<(u32, Mode)> = programs.iter().map(|(index, mode)| (*index, *mode)).collect();
+        ordered.sort_by_key(|(index, _)| self.below(*index).len());
+        ordered
+    }
+
+    /// The interfaces that an interface is made of.
+    fn below(&self, index: u32) -> Vec<u32> {
+        let mut below = Vec::new();
+        let mut next = Some(index);
+        while let Some(link) = next.and_then(|index| self.link(index)) {
+            // The lower index of a veth is its other end's, in another namespace as a rule.
+            next = link
+                .build
+                .lower
+                .filter(|lower| link.build.tag.is_some() && !below.contains(lower));
+            below.extend(next);
+        }
+        below
+    }
+
+    /// Takes the program off an interface, if it is there.
+    fn detach(&mut self, index: u32) {
+        self.attachments.detach(index);
+        self.steadiness.touched(index, Instant::now());
+        if self.attached.remove(&index).is_some() {
+            info!(interface = self.name(index), "took the XDP program off");
+        }
     }
 
     /// Whether the program on an interface is not there as `wanted`.
@@ -215,6 +274,17 @@ impl Programs {
         if self.links == links {
             return;
         }
+        let now = Instant::now();
+        for link in links {
+            let was_up = self.link(link.index).is_some_and(|before| before.up);
+            if was_up && !link.up && self.steadiness.link_fell(link.index, now) {
+                warn!(
+                    interface = link.name,
+                    "its link falls when the XDP program comes or goes: from now on the program stays on it, as with \
+                     attach = \"always\" in [dataplane]"
+                );
+            }
+        }
         self.links = links.to_vec();
         for index in self.attachments.forget_lost() {
             self.attached.remove(&index);
@@ -223,6 +293,7 @@ impl Programs {
         self.attached.retain(|index, _| is_there(index));
         self.tried.retain(|(index, _), _| is_there(index));
         self.not_native.retain(is_there);
+        self.steadiness.retain(|index| is_there(&index));
         self.told.retain(|index, _| is_there(index));
         for link in links {
             self.attachments.keep_pinned(link.index, &link.name);
@@ -287,8 +358,24 @@ impl Programs {
         let Some(interface) = self.link(index).map(|link| link.name.clone()) else {
             return false;
         };
+        let is_there = self.attachments.contains(index);
+        if !is_there {
+            let above: Vec<u32> = self
+                .attachments
+                .interfaces()
+                .filter(|above| self.below(*above).contains(&index))
+                .collect();
+            for above in above {
+                self.detach(above);
+            }
+        }
         let trial = match self.attachments.attach(index, &interface, mode) {
-            Ok(()) => Trial::Passed,
+            Ok(()) => {
+                if !is_there {
+                    self.steadiness.touched(index, Instant::now());
+                }
+                Trial::Passed
+            }
             Err(error) => Trial::Failed(Chain(&error).to_string()),
         };
         let before = self.tried.insert((index, mode), trial.clone());

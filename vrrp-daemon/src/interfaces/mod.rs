@@ -16,8 +16,10 @@
 #![deny(clippy::disallowed_methods)]
 
 mod fit;
+mod steadiness;
 
 pub use fit::{Fit, Mode, Wish, fit};
+pub use steadiness::Steadiness;
 
 /// A VLAN tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

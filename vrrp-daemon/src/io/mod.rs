@@ -12,5 +12,4 @@ pub mod ethtool;
 pub mod limits;
 pub mod netlink;
 pub mod probe;
-pub mod service_manager;
 pub mod vrrp_socket;
