@@ -477,6 +477,18 @@ fn as_many_services_as_fit_have_schedules_whatever_the_weights() {
     }
 }
 
+/// Puts the schedules of services elsewhere, where another daemon may have left them.
+fn move_schedules(world: &mut World, offsets: &[(u16, u32)]) {
+    let before = world.plane.clone();
+    for &(number, offset) in offsets {
+        let key = service_key(virtual_address(number));
+        let slots = before.schedule(&key).expect("it is there").to_vec();
+        world.plane.apply(&Operation::WriteRing { offset, slots });
+        let service = world.plane.services.get_mut(&key).expect("it is there");
+        service.ring_offset = offset;
+    }
+}
+
 #[test]
 fn schedules_all_over_the_array_come_home_at_the_first_plan() {
     let mut world = World::new(
@@ -485,24 +497,39 @@ fn schedules_all_over_the_array_come_home_at_the_first_plan() {
             .collect(),
     );
     world.settle();
-    // As a daemon that knew no halves left them.
-    let services: Vec<_> = world.plane.services.keys().copied().collect();
-    for (key, offset) in services.iter().zip([0, 400_000, (1 << 19) - 1, 900_000]) {
-        let slots = world.plane.schedule(key).expect("it is there").to_vec();
-        world.plane.apply(&Operation::WriteRing { offset, slots });
-        let service = world.plane.services[key];
-        world.plane.services.insert(
-            *key,
-            Service {
-                ring_offset: offset,
-                ..service
-            },
-        );
-    }
+    move_schedules(
+        &mut world,
+        &[(0, 0), (1, 400_000), (2, (1 << 19) - 1), (3, 900_000)],
+    );
     world.settle();
     for service in world.plane.services.values() {
         assert!(service.ring_offset + service.ring_length <= 1 << 19);
     }
+}
+
+#[test]
+fn a_move_that_stopped_halfway_leaves_room_for_the_next() {
+    let services = |weights: [[(u16, u16); 2]; 3]| -> Vec<_> {
+        let numbered = (0..).zip(weights);
+        numbered
+            .map(|(number, weights)| service(number, WeightedRoundRobin, &weights))
+            .collect()
+    };
+    let long = [(1, 16), (2, 1)];
+    let mut world = World::new(services([[(1, 3), (2, 1)], long, long]));
+    // Halves of 102 slots.
+    world.planner = Planner::with_ring_capacity(204);
+    world.settle();
+    move_schedules(&mut world, &[(0, 104), (1, 16), (2, 49)]);
+    // There is room for two of 17 slots beside the two that are at home, and the other half is not empty.
+    let other = [(1, 1), (2, 16)];
+    world.configuration.virtual_services = services([long, other, other]);
+    world.settle();
+    let offsets = [0, 1, 2].map(|number| {
+        let key = service_key(virtual_address(number));
+        world.plane.services[&key].ring_offset
+    });
+    assert_eq!(offsets, [102, 119, 136]);
 }
 
 #[test]
