@@ -16,13 +16,13 @@ use tokio::time::sleep_until;
 use tracing::info;
 
 use super::channel::{Assignment, Report};
-use super::listeners::{Listeners, Packets};
+use super::listeners::Listeners;
 use super::programs::{Presence, Programs};
 use crate::io::announce::Announcer;
 use crate::io::bpf::{Attachments, Leases, monotonic_now};
 use crate::io::limits;
 use crate::io::netlink::{self, Events, Link, Netlink, Topic};
-use crate::vrrp::{Speaker, Task};
+use crate::vrrp::{Rounds, Speaker, Task};
 use reports::Reports;
 
 /// How often what events may have missed is looked at again: links, addresses.
@@ -38,8 +38,8 @@ const AHEAD_OF_DEADLINE: usize = 256;
 
 /// Everything that can happen to this loop.
 enum Event {
-    /// Packets of the VRRP protocol.
-    Packets(Packets),
+    /// Packets of the VRRP protocol have come in by the interface with this index: the listeners have them.
+    Packets(u32),
     /// The kernel tells of a change.
     Kernel(Result<netlink::Event, netlink::Error>),
     /// The assignment has changed, or the other loop has ended.
@@ -83,7 +83,7 @@ impl VrrpLoop {
                 netlink: Netlink::new()?,
                 kernel: Events::subscribe(&[Topic::Links, Topic::Addresses])?,
                 announcer: Announcer::open().context("cannot open a socket for gratuitous ARP")?,
-                listeners: Listeners::new(),
+                listeners: Listeners::default(),
                 leases,
                 programs: Programs::new(attachments).context("cannot take over the pinned links")?,
                 links: Vec::new(),
@@ -119,15 +119,15 @@ impl VrrpLoop {
             };
             let passed = deadline <= Instant::now();
             ahead = match &event {
-                Event::Packets(packets) if passed => ahead + packets.count(),
+                Event::Packets(_) if passed => ahead + self.listeners.count(),
                 Event::Kernel(_) | Event::Assignment(_) if passed => ahead + 1,
                 Event::Timeout | Event::Packets(_) | Event::Kernel(_) | Event::Assignment(_) => 0,
             };
             match event {
-                Event::Packets(packets) => {
+                Event::Packets(interface) => {
                     let now = Instant::now();
-                    for datagram in packets.datagrams() {
-                        self.speaker.received(packets.interface, &datagram, now);
+                    for datagram in self.listeners.datagrams() {
+                        self.speaker.received(interface, &datagram, now);
                     }
                 }
                 Event::Kernel(event) => self.observe(&event.context("the kernel's notices ended")?).await,
@@ -158,10 +158,10 @@ impl VrrpLoop {
     async fn next_event(&mut self, deadline: Instant) -> Event {
         tokio::select! {
             biased;
-            packets = self.listeners.next() => Event::Packets(packets),
+            interface = self.listeners.next() => Event::Packets(interface),
             event = self.kernel.next() => Event::Kernel(event),
             changed = self.assignment.changed() => Event::Assignment(changed),
-            () = sleep_until(deadline.into()) => Event::Timeout,
+            () = sleep_until(deadline.into()) => self.listeners.look_early().map_or(Event::Timeout, Event::Packets),
         }
     }
 
@@ -175,6 +175,10 @@ impl VrrpLoop {
             },
             program_always: assignment.attach_always && !assignment.stopping,
         };
+        let members = task.members.iter();
+        self.listeners.set_pause(Rounds::pause(
+            members.map(|member| member.instance.advert_int.duration()),
+        ));
         let leases = &self.leases;
         self.speaker
             .assign(task, |slot| leases.read(slot), Instant::now(), monotonic_now());

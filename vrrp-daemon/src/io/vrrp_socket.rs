@@ -1,8 +1,11 @@
 //! The socket that VRRP packets are sent and received on.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use lb_common::protocol;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
@@ -21,7 +24,9 @@ const PRIORITY: u32 = 7;
 /// the same name has another index, and needs a new socket.
 #[derive(Debug)]
 pub struct VrrpSocket {
-    socket: AsyncFd<Socket>,
+    socket: Arc<Socket>,
+    /// While the kernel is to wake us for each packet.
+    watch: Option<AsyncFd<Arc<Socket>>>,
 }
 
 impl VrrpSocket {
@@ -30,9 +35,6 @@ impl VrrpSocket {
     ///
     /// # Errors
     /// The system call that failed. That needs CAP_NET_RAW and, for the priority, CAP_NET_ADMIN.
-    ///
-    /// # Panics
-    /// Outside a Tokio runtime.
     pub fn open(name: &str, interface: u32) -> io::Result<Self> {
         let group = group();
         let socket = Socket::new(
@@ -53,35 +55,76 @@ impl VrrpSocket {
         socket.set_header_included_v4(true)?;
         socket.set_priority(PRIORITY)?;
         report_lost_packets(&socket)?;
-        #[allow(
-            unsafe_code,
-            reason = "only the caller can know what the file descriptor does"
-        )]
-        // SAFETY: the socket owns its file descriptor, which stays open and the same as long as it lives, and it lives
-        // in the AsyncFd from here on.
-        let socket = unsafe { AsyncFd::register(socket) }?;
-        Ok(Self { socket })
+        Ok(Self {
+            socket: Arc::new(socket),
+            watch: None,
+        })
     }
 
     /// Receives the packets that are there into `batch`, at least one. No packet is lost if the wait is given up.
     ///
     /// # Errors
     /// A failure of the system call. That the interface is down or gone is none: nothing is received then.
-    pub async fn receive(&self, batch: &mut Batch) -> io::Result<()> {
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub async fn receive(&mut self, batch: &mut Batch) -> io::Result<()> {
+        poll_fn(|context| self.poll_receive(context, batch)).await
+    }
+
+    /// [`Self::receive`], for whoever waits for several sockets. The kernel wakes the task for each packet, until
+    /// [`Self::rest`].
+    ///
+    /// # Errors
+    /// As [`Self::receive`].
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub fn poll_receive(&mut self, context: &mut Context<'_>, batch: &mut Batch) -> Poll<io::Result<()>> {
+        let watch = match &self.watch {
+            Some(watch) => watch,
+            None => {
+                #[allow(
+                    unsafe_code,
+                    reason = "only the caller can know what the file descriptor does"
+                )]
+                // SAFETY: the socket owns its file descriptor, which stays open and the same as long as it lives, and
+                // the AsyncFd has a share in it.
+                let watch = unsafe { AsyncFd::register(Arc::clone(&self.socket)) }?;
+                self.watch.insert(watch)
+            }
+        };
         loop {
-            let mut guard = self.socket.readable().await?;
-            match batch.receive(guard.get_inner().as_raw_fd()) {
+            let mut guard = ready!(watch.poll_read_ready(context))?;
+            match batch.receive(self.socket.as_raw_fd()) {
                 Ok(()) => {
                     // What is not full has emptied the socket: there is no need to be told so by another call.
                     if !batch.is_full() {
                         guard.clear_ready();
                     }
-                    return Ok(());
+                    return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
-                Err(error) => return Err(error),
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
+    }
+
+    /// Receives the packets that are there into `batch`, without waiting. Returns whether there were any.
+    ///
+    /// # Errors
+    /// As [`Self::receive`].
+    pub fn receive_now(&self, batch: &mut Batch) -> io::Result<bool> {
+        match batch.receive(self.socket.as_raw_fd()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Has the kernel wake nobody any more for a packet, until somebody waits again.
+    pub fn rest(&mut self) {
+        self.watch = None;
     }
 
     /// Sends the VRRP message `message` from `source` to the multicast group; the kernel fills in the identification and
@@ -101,7 +144,6 @@ impl VrrpSocket {
         let group = group();
         let header = Datagram::ipv4_header(source, group, message);
         self.socket
-            .get_ref()
             .send_to_vectored(
                 &[IoSlice::new(&header), IoSlice::new(message)],
                 &SocketAddrV4::new(group, 0).into(),

@@ -20,6 +20,7 @@
 
 mod effect;
 mod obstacle;
+mod rounds;
 mod router;
 mod speaker;
 mod timers;
@@ -27,6 +28,7 @@ mod wire;
 
 pub use effect::{Discrepancy, Notice, Reason, State};
 pub use obstacle::Obstacle;
+pub use rounds::Rounds;
 pub use speaker::{
     Command, Counters, Member, News, Port, PortAddress, RouterHandle, RouterState, Speaker, Task,
 };
