@@ -4,11 +4,15 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixDatagram;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
-use lab::{Configuration, Director, Lab, Signal, VIP, run, wait};
+use anyhow::{Context as _, Result, bail, ensure};
+use lab::{Configuration, Director, Lab, Signal, VIP, find_binary, run, wait};
+use nix::sys::ptrace;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -207,4 +211,192 @@ fn pins_in_a_private_mount_namespace_are_a_problem_that_is_said() -> Result<()> 
     director.restart()?;
     assert!(director.becomes_master()?.problems().is_empty());
     director.stop()
+}
+
+/// What listens where a service manager would.
+struct Manager {
+    socket: UnixDatagram,
+    heard: Vec<String>,
+}
+
+impl Manager {
+    /// Listens, and has `director` told so when it starts. The `watchdog` is one that ends who is silent that long.
+    fn of(director: &mut Director<'_>, lab: &Lab, watchdog: Duration) -> Result<Self> {
+        let path = lab.directory.join("notify");
+        let socket = UnixDatagram::bind(&path)?;
+        socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+        director.environment = vec![
+            ("NOTIFY_SOCKET", path.display().to_string()),
+            ("WATCHDOG_USEC", watchdog.as_micros().to_string()),
+        ];
+        Ok(Self {
+            socket,
+            heard: Vec::new(),
+        })
+    }
+
+    /// The next message with `word` in it. Those before it count as heard.
+    fn hears(&mut self, word: &str) -> Result<String> {
+        let mut buffer = [0; 4096];
+        wait::until(&format!("the service manager hears {word}"), PATIENCE, || {
+            let length = self.socket.recv(&mut buffer).ok()?;
+            let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            self.heard.push(message.clone());
+            message
+                .lines()
+                .any(|line| line.starts_with(word))
+                .then_some(message)
+        })
+        .with_context(|| format!("{:?}", self.heard))
+    }
+
+    /// What comes within `period`.
+    fn listen(&mut self, period: Duration) -> Vec<String> {
+        let mut buffer = [0; 4096];
+        let by = Instant::now() + period;
+        let mut heard = Vec::new();
+        while Instant::now() < by {
+            if let Ok(length) = self.socket.recv(&mut buffer) {
+                heard.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+            }
+        }
+        heard
+    }
+}
+
+#[test]
+fn the_service_manager_is_told_of_start_reload_and_stop() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut director = Director::prepare(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;
+    let mut manager = Manager::of(&mut director, &lab, Duration::from_secs(30))?;
+    director.restart()?;
+    manager.hears("READY=1")?;
+    manager.hears("STATUS=VI_1 is master")?;
+    director.signal(Signal::HangUp)?;
+    let reloading = manager.hears("RELOADING=1")?;
+    assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    manager.hears("READY=1")?;
+    director.stop()?;
+    let stopping = manager.hears("STOPPING=1")?;
+    assert!(stopping.contains("EXTEND_TIMEOUT_USEC="), "{stopping}");
+    Ok(())
+}
+
+#[test]
+fn a_handover_gets_the_time_that_its_interval_needs() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut configuration = Configuration::new(&lab, 255);
+    configuration.set("vrrp_instance[0].advert_int", "40s");
+    let mut director = Director::prepare(&lab, &lab.directors[0], configuration)?;
+    let mut manager = Manager::of(&mut director, &lab, Duration::from_secs(30))?;
+    director.restart()?;
+    director.becomes_master()?;
+    director.signal(Signal::Terminate)?;
+    let stopping = manager.hears("STOPPING=1")?;
+    let extended = stopping
+        .lines()
+        .find_map(|line| line.strip_prefix("EXTEND_TIMEOUT_USEC="))
+        .context("no extension")?;
+    assert!(extended.parse::<u64>()? > 50_000_000, "{stopping}");
+    director.kill()
+}
+
+/// A thread of the daemon that stands still while this lives.
+struct Hang(Pid);
+
+impl Hang {
+    /// Stops the thread of `director` that is called `name`.
+    fn of(director: &Director<'_>, name: &str) -> Result<Self> {
+        let id = director.process().context("it runs")?.id();
+        let threads = fs::read_dir(format!("/proc/{id}/task"))?;
+        for thread in threads {
+            let thread = thread?;
+            if fs::read_to_string(thread.path().join("comm"))?.trim() == name {
+                let thread = Pid::from_raw(thread.file_name().to_string_lossy().parse()?);
+                ptrace::seize(thread, ptrace::Options::empty())?;
+                let hang = Self(thread);
+                ptrace::interrupt(thread)?;
+                waitpid(thread, Some(WaitPidFlag::__WALL))?;
+                return Ok(hang);
+            }
+        }
+        bail!("no thread {name}")
+    }
+}
+
+impl Drop for Hang {
+    fn drop(&mut self) {
+        // It fails for one that has ended, and nothing is left to do.
+        ptrace::detach(self.0, None).ok();
+    }
+}
+
+#[test]
+fn a_loop_that_hangs_takes_away_the_sign_of_life() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut director = Director::prepare(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;
+    let watchdog = Duration::from_secs(2);
+    let mut manager = Manager::of(&mut director, &lab, watchdog)?;
+    director.restart()?;
+    director.becomes_master()?;
+    // The main thread, whose name is the program's, has the director loop.
+    for thread in ["vrrp", "lbd"] {
+        manager.hears("WATCHDOG=1")?;
+        let hang = Hang::of(&director, thread)?;
+        // What was on its way, and what half an interval still allows.
+        manager.listen(watchdog);
+        let heard = manager.listen(watchdog);
+        assert!(
+            !heard.iter().any(|message| message.contains("WATCHDOG=1")),
+            "{thread} hangs unnoticed: {heard:?}"
+        );
+        drop(hang);
+        manager.hears("WATCHDOG=1")?;
+    }
+    let log = director.log()?;
+    for name in ["VRRP", "director"] {
+        assert!(log.contains(&format!("the {name} loop does not turn")), "{log}");
+    }
+    director.stop()
+}
+
+#[test]
+fn a_quiet_daemon_shows_that_it_lives() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut configuration = Configuration::new(&lab, 100);
+    configuration.set("vrrp_instance[0].advert_int", "40s");
+    configuration.remove("virtual_server");
+    let mut director = Director::prepare(&lab, &lab.directors[0], configuration)?;
+    let mut manager = Manager::of(&mut director, &lab, Duration::from_secs(2))?;
+    director.restart()?;
+    for _ in 0..8 {
+        manager.hears("WATCHDOG=1")?;
+    }
+    ensure!(!director.log()?.contains("does not turn"), "{}", director.log()?);
+    Ok(())
+}
+
+#[test]
+fn systemd_understands_the_unit() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let unit = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/lbd.service"))?;
+    let lbd = find_binary("lbd")?;
+    let path = directory.path().join("lbd.service");
+    fs::write(&path, unit.replace("/usr/local/bin/lbd", &lbd.to_string_lossy()))?;
+    let verdict = Command::new("systemd-analyze")
+        .arg("verify")
+        .arg(&path)
+        .output()?;
+    let complaints = String::from_utf8_lossy(&verdict.stderr);
+    assert!(verdict.status.success(), "{complaints}");
+    assert!(!complaints.contains("lbd.service"), "{complaints}");
+    for line in [
+        "Type=notify",
+        "NotifyAccess=main",
+        "WatchdogSec=30",
+        "StartLimitIntervalSec=0",
+    ] {
+        assert!(unit.lines().any(|other| other == line), "no {line}");
+    }
+    Ok(())
 }

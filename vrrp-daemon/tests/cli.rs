@@ -158,6 +158,7 @@ fn a_status() -> Status {
             flow_table_size: 1024,
         },
         virtual_servers: Vec::new(),
+        configuration: None,
         problems: Vec::new(),
     }
 }

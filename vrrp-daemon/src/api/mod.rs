@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 
 pub use problem::{Problem, ProblemCode};
 pub use status::{
-    AttachedMode, DataplaneStatus, InstanceState, InstanceStatus, InterfaceStatus, LastCheck,
-    RealServerState, RealServerStatus, Status, VirtualServerState, VirtualServerStatus,
+    AttachedMode, ConfigurationStatus, DataplaneStatus, InstanceState, InstanceStatus, InterfaceStatus,
+    LastCheck, RealServerState, RealServerStatus, RefusedReload, Status, VirtualServerState,
+    VirtualServerStatus,
 };
 pub use timestamp::Timestamp;
 
@@ -56,6 +57,7 @@ mod tests {
  "dataplane":{"interfaces":[{"name":"eth0","attached":true,"mode":"native","program_id":7}],"flows":123,"flow_table_size":1048576},
  "virtual_servers":[{"address":"10.0.0.3","port":80,"protocol":"tcp","scheduler":"wrr","forward":"dr","state":"up","connections":10,"packets":100,"bytes":6400,
    "real_servers":[{"address":"10.0.0.11","port":80,"weight":3,"effective_weight":3,"state":"up","mac":"02:00:00:00:00:0b","active_connections":2,"connections":7,"packets":70,"bytes":4480,"last_check":{"ok":true,"message":"connected","at":"2026-01-02T03:04:05Z"}}]}],
+ "configuration":{"path":"/etc/lbd/lbd.toml","loaded_at":"2026-01-02T03:04:05Z","refused_reload":{"at":"2026-01-02T03:04:05Z","message":"no"}},
  "problems":[{"code":"pins_private","subject":"/sys/fs/bpf/lbd","message":"they go when this daemon dies","since":"2026-01-02T03:04:05Z"}]}"#;
 
     #[test]

@@ -21,9 +21,32 @@ pub struct Status {
     pub dataplane: DataplaneStatus,
     /// The virtual services, in the order of the configuration.
     pub virtual_servers: Vec<VirtualServerStatus>,
+    /// The configuration in force.
+    #[serde(default)]
+    pub configuration: Option<ConfigurationStatus>,
     /// What an operator should know now.
     #[serde(default)]
     pub problems: Vec<Problem>,
+}
+
+/// The configuration in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigurationStatus {
+    /// The file that it was read from, and that a reload reads.
+    pub path: String,
+    /// When it was read.
+    pub loaded_at: Timestamp,
+    /// The last reload, if that was refused: the file is not what is in force.
+    pub refused_reload: Option<RefusedReload>,
+}
+
+/// A reload that changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedReload {
+    /// When.
+    pub at: Timestamp,
+    /// Why, for a person; perhaps several lines.
+    pub message: String,
 }
 
 /// One virtual router.

@@ -3,6 +3,7 @@
 //! serde would stop at the first. Here a reader is a function from a spanned value to a result, and whatever it
 //! finds wrong goes to [`Problems`]; what is left in the code is only [`Reported`]: no value, but somebody was told.
 
+use std::cell::LazyCell;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -30,7 +31,7 @@ pub(super) type Field<T> = Result<Spanned<T>, Reported>;
 pub(super) struct Problems {
     diagnostics: Vec<Diagnostic>,
     /// All keys that a file can have.
-    vocabulary: fn() -> Vec<Key>,
+    vocabulary: LazyCell<Vec<Key>>,
     /// Where the file's structure was lost to a syntax error: what follows was guessed by the parser, and is not
     /// reported.
     trusted_until: Option<usize>,
@@ -44,7 +45,7 @@ impl Problems {
     pub(super) fn new(syntax: SyntaxErrors, vocabulary: fn() -> Vec<Key>) -> Self {
         Self {
             diagnostics: syntax.diagnostics,
-            vocabulary,
+            vocabulary: LazyCell::new(vocabulary),
             trusted_until: syntax.trusted_until,
             damaged: syntax.damaged,
         }
@@ -228,7 +229,7 @@ impl<'a, 'i> Section<'a, 'i> {
         }
         let closest = suggest::closest(name, absent).or_else(|| suggest::closest(name, &self.known));
         let is_missing = |meant: &str| self.missing.iter().any(|(missing, _)| *missing == meant);
-        let place = suggest::place(name, &(self.problems.vocabulary)());
+        let place = suggest::place(name, &self.problems.vocabulary);
         let unknown = |span, message| Diagnostic::error(span, message, "unknown key");
         match (closest, place, foreign) {
             (Some(meant), place, _) if place.is_none() || is_missing(meant) => {

@@ -8,47 +8,47 @@
 //! They share two levels (`channel.rs`): what the VRRP loop is to do, and what has become of it. A long reload or a
 //! thousand probes never delay an advertisement.
 
+mod chain;
 mod channel;
 mod director_loop;
-mod forwarding;
 mod host;
 mod listeners;
-mod pace;
+mod manager;
+mod news;
 mod probes;
 mod programs;
-mod reload;
+mod requests;
 mod signals;
-mod status;
 mod vrrp_loop;
 
 use std::path::PathBuf;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow};
 use lb_common::maps;
 use tokio::runtime;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::api::{Problem, ProblemCode};
 use crate::config::Loaded;
-use crate::director::{Interfaces, LeaseSlot, LeaseSlots, NetworkInterface};
-use crate::health::Monitors;
+use crate::director::{Director, Interfaces, LeaseSlot, NetworkInterface};
 use crate::io::bpf::{Dataplane, OpenOptions};
 use crate::io::control::ControlSocket;
 use crate::io::limits;
 use crate::io::netlink::{Events, Link, Netlink, Resolver, Topic};
-use crate::model::RealServerId;
-use channel::Assignment;
+use crate::io::service_manager::ServiceManager;
 use director_loop::DirectorLoop;
-use forwarding::Forwarding;
-use pace::Pace;
 use probes::Probes;
 use signals::OtherSignals;
 use vrrp_loop::VrrpLoop;
 
 /// The file of `state_dir` that SIGUSR1 has the status written to.
 const STATUS_FILE: &str = "status.json";
+
+/// How long the end waits for news to be told.
+const LAST_NEWS: Duration = Duration::from_secs(1);
 
 /// How the daemon is started.
 #[derive(Debug)]
@@ -80,6 +80,8 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         trace_packets,
     } = options;
     let configuration = loaded.configuration;
+    let (manager, [pulse, vrrp_pulse]) = ServiceManager::find(["director", "VRRP"])
+        .context("cannot start a thread for the service manager")?;
     let signals = OtherSignals::listen().context("cannot listen to signals")?;
     // First of all: a second daemon ends here, before it touches the first one's pins.
     let control = ControlSocket::bind(&configuration.node.control_socket)?;
@@ -101,6 +103,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         mut leases,
         attachments,
         tables,
+        statistics,
         trace,
         replaced,
         pins_private,
@@ -129,11 +132,11 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
             }
         });
     }
-    let forwarding = Forwarding::open(tables)?;
-    let lease_slots =
-        LeaseSlots::default().assign(forwarding.plane(), &configuration.vrrp_instances, &interfaces)?;
+    let director = Director::new(configuration, interfaces, tables.read()?, Instant::now())?;
     // What an earlier daemon held for virtual routers that are configured no more is nobody's.
-    let assigned: Vec<LeaseSlot> = configuration
+    let lease_slots = director.lease_slots();
+    let assigned: Vec<LeaseSlot> = director
+        .configuration()
         .vrrp_instances
         .iter()
         .filter_map(|instance| lease_slots.slot(instance))
@@ -145,41 +148,38 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         leases.vacate(slot);
     }
 
-    let (assignment, assigned) = watch::channel(Assignment::new(&configuration, &lease_slots));
-    let mut monitors = Monitors::new();
-    let seeds = forwarding.plane().seeds();
-    let seed = |id: &RealServerId| seeds.get(id).map(|seed| seed.health);
-    monitors.watch(&configuration, seed, Instant::now());
-    let mut probes = Probes::default();
-    probes.reconfigure(&configuration);
+    let (news, received) = news::channel();
+    let spreading = tokio::spawn(received.spread());
+    let (assignment, assigned) = watch::channel(director.assignment().clone());
     let (reporter, report) = watch::channel(channel::Report::default());
+    tokio::spawn(manager::inform(manager.clone(), assigned.clone(), report.clone()));
     let mut director = DirectorLoop {
+        director,
         config_path,
-        configuration,
-        departing: None,
         started: Instant::now(),
-        converging: Pace::new(Instant::now()),
-        resolving: Pace::new(Instant::now()),
+        loaded_at: SystemTime::now(),
+        refused_reload: None,
         resolver: Resolver::new(netlink.clone()),
         netlink,
         kernel,
-        interfaces,
-        forwarding,
-        monitors,
-        probes,
-        lease_slots,
+        tables,
+        statistics,
+        probes: Probes::default(),
         assignment,
         report,
-        exits: channel::Exits::default(),
         control,
+        news,
         problems: pins_private.into_iter().collect(),
+        manager,
+        pulse,
     };
     // Before an election is won: the tables are warm when packets come.
-    director.prepare().await;
+    director.prepare().await?;
 
+    let news = director.news.clone();
     let vrrp = std::thread::Builder::new()
         .name("vrrp".to_owned())
-        .spawn(move || VrrpLoop::run(leases, attachments, assigned, reporter))
+        .spawn(move || VrrpLoop::run(leases, attachments, assigned, reporter, news, vrrp_pulse))
         .context("cannot start the VRRP thread")?;
     info!(version = env!("CARGO_PKG_VERSION"), "started");
     let result = director.run().await;
@@ -187,6 +187,10 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         vrrp.join()
             .map_err(|_| anyhow!("the VRRP loop panicked"))?
             .context("the VRRP loop failed")?;
+    }
+    // All that happened is told, unless the VRRP loop is stuck and goes on holding its end.
+    if timeout(LAST_NEWS, spreading).await.is_err() {
+        warn!("some of what happened last is not told");
     }
     result?;
     info!("stopped");

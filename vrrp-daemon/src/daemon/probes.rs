@@ -1,12 +1,14 @@
 //! The probes under way.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
 use crate::health::CheckHandle;
 use crate::io::probe::{ProbeError, Sources, probe};
-use crate::model::{CheckKind, Configuration};
+use crate::model::CheckKind;
 
 /// How a probe has ended.
 pub(super) type Ended = (CheckHandle, Result<(), ProbeError>);
@@ -20,9 +22,9 @@ pub(super) struct Probes {
 }
 
 impl Probes {
-    /// From now on, no probe leaves from a virtual address of `configuration`.
-    pub(super) fn reconfigure(&mut self, configuration: &Configuration) {
-        self.sources = Arc::new(Sources::except(configuration.virtual_addresses()));
+    /// From now on, no probe leaves from one of these virtual addresses.
+    pub(super) fn leave_from_none_of(&mut self, virtual_addresses: BTreeSet<IpAddr>) {
+        self.sources = Arc::new(Sources::except(virtual_addresses));
     }
 
     /// Begins a probe.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tracing::{error, info, warn};
 
-use super::forwarding::Chain;
+use super::chain::Chain;
 use super::host::Host;
 use crate::interfaces::{Fit, Mode, Steadiness, Wish, fit};
 use crate::io::bpf::Attachments;

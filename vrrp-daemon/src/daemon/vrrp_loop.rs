@@ -17,11 +17,13 @@ use tracing::info;
 
 use super::channel::{Assignment, Report};
 use super::listeners::Listeners;
+use super::news::NewsSender;
 use super::programs::{Presence, Programs};
 use crate::io::announce::Announcer;
 use crate::io::bpf::{Attachments, Leases, monotonic_now};
 use crate::io::limits;
 use crate::io::netlink::{self, Events, Link, Netlink, Topic};
+use crate::io::service_manager::Pulse;
 use crate::vrrp::{Rounds, Speaker, Task};
 use reports::Reports;
 
@@ -60,6 +62,9 @@ pub(super) struct VrrpLoop {
     links: Vec<Link>,
     assignment: watch::Receiver<Assignment>,
     reports: Reports,
+    news: NewsSender,
+    /// Shown at each turn.
+    pulse: Pulse,
 }
 
 impl VrrpLoop {
@@ -72,6 +77,8 @@ impl VrrpLoop {
         attachments: Attachments,
         assignment: watch::Receiver<Assignment>,
         report: watch::Sender<Report>,
+        news: NewsSender,
+        pulse: Pulse,
     ) -> anyhow::Result<()> {
         if let Err(error) = limits::run_in_real_time() {
             info!(%error, "no real-time priority: on a busy machine, advertisements may be late");
@@ -89,6 +96,8 @@ impl VrrpLoop {
                 links: Vec::new(),
                 assignment,
                 reports: Reports::new(report),
+                news,
+                pulse,
             };
             vrrp_loop.turn().await
         })
@@ -101,6 +110,7 @@ impl VrrpLoop {
         let mut look_at = Instant::now() + LOOK_AT_PROGRAMS;
         let mut ahead = 0;
         loop {
+            self.pulse.beat();
             self.carry_out_all().await;
             self.publish();
             if self.assignment.borrow().stopping && self.speaker.is_empty() {
@@ -111,6 +121,9 @@ impl VrrpLoop {
             let mut deadline = deadline.map_or(resync_at, |deadline| deadline.min(resync_at));
             if self.programs.are_attached() {
                 deadline = deadline.min(look_at);
+            }
+            if let Some(at) = self.pulse.deadline() {
+                deadline = deadline.min(at);
             }
             let event = if ahead < AHEAD_OF_DEADLINE {
                 self.next_event(deadline).await

@@ -18,12 +18,19 @@
 #![deny(clippy::disallowed_methods)]
 
 mod abi;
+mod assignment;
+mod changes;
+mod container;
 mod desired;
 mod handle;
 mod leases;
+mod notice;
 mod operation;
+mod pace;
 mod plan;
 mod plane;
+mod problem;
+mod routes;
 mod schedule;
 mod share;
 mod shortage;
@@ -32,12 +39,18 @@ mod slices;
 pub use abi::{
     ip_address, map_address, service_address, service_key, virtual_router_entry, virtual_router_key,
 };
+pub use assignment::Assignment;
+pub use changes::Changes;
+pub use container::{Director, Effect, Refusal};
 pub use desired::{Desired, DesiredService, Inputs, RealServerView};
 pub use handle::{LeaseSlot, RealHandle, RealSlot};
 pub use leases::LeaseSlots;
+pub use notice::{Notice, Severity};
 pub use operation::Operation;
 pub use plan::{Plan, Planner};
 pub use plane::{Plane, Seed};
+pub use problem::Problem;
+pub use routes::{Exits, Route};
 pub use schedule::schedule;
 pub use share::{RealServerState, ServiceState, Share};
 pub use shortage::Shortage;

@@ -12,4 +12,5 @@ pub mod ethtool;
 pub mod limits;
 pub mod netlink;
 pub mod probe;
+pub mod service_manager;
 pub mod vrrp_socket;

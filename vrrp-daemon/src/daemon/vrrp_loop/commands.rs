@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::VrrpLoop;
+use crate::daemon::news::News;
 use crate::daemon::programs::Presence;
 use crate::io::netlink::Link;
-use crate::model::{VirtualAddress, VrrpInstance};
-use crate::vrrp::{Command, News, Obstacle};
+use crate::model::VirtualAddress;
+use crate::vrrp::Command;
 
 /// The number of frames in a burst of gratuitous ARP (Keepalived's `vrrp_garp_master_repeat`).
 const ANNOUNCEMENTS: usize = 5;
@@ -76,7 +77,7 @@ impl VrrpLoop {
                 mac,
                 address,
             } => self.announce(interface, mac, address),
-            Command::Tell { instance, news } => tell(&instance, &news),
+            Command::Tell { instance, news } => self.news.tell(News::Vrrp { instance, news }),
             Command::Malformed { interface, error } => {
                 warn!(interface, problem = %error, "ignoring VRRP packets like this one");
             }
@@ -123,26 +124,5 @@ impl VrrpLoop {
     fn name_of(&self, interface: u32) -> &str {
         let link = self.links.iter().find(|link| link.index == interface);
         link.map_or("?", |Link { name, .. }| name)
-    }
-}
-
-fn tell(instance: &VrrpInstance, news: &News) {
-    let VrrpInstance { name, interface, .. } = instance;
-    match news {
-        News::Transition { from, to, reason } => {
-            let vrid = instance.virtual_router_id.get();
-            info!(instance = name, interface, vrid, %from, %to, %reason, "transition");
-        }
-        // The attempt to attach it has told why.
-        News::Obstructed(Obstacle::ProgramRefused) => {}
-        News::Obstructed(obstacle) => {
-            warn!(instance = name, interface, reason = %obstacle, "out of the election until that changes");
-        }
-        News::Discrepancy(notice) => warn!(instance = name, interface, "{notice}"),
-        News::NotSent { error } => warn!(instance = name, interface, error, "cannot send an advertisement"),
-        News::NoDevice { address } => {
-            let address = address.address;
-            error!(instance = name, %address, "the interface of a virtual address is gone");
-        }
     }
 }

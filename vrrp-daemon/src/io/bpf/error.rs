@@ -53,6 +53,9 @@ pub enum Error {
     /// The object has no such map or program: it was built from other sources than this daemon.
     #[error("the eBPF object has no {0}: build it again with `cargo xtask build-ebpf`, then lbd")]
     Missing(&'static str),
+    /// A map could not be opened once more.
+    #[error("cannot open the maps once more: {0}")]
+    Descriptors(io::Error),
     /// The kernel does not tell how many CPUs there are.
     #[error("cannot count the CPUs: {0}")]
     Processors(io::Error),

@@ -6,12 +6,13 @@
 mod attachments;
 mod bpffs;
 mod error;
-mod flows;
 mod leases;
 mod link;
 mod mapped;
+mod open_maps;
 mod outlook;
 mod pins;
+mod statistics;
 mod tables;
 mod trace;
 
@@ -25,12 +26,14 @@ use lb_common::maps;
 
 pub use attachments::Attachments;
 pub use error::Error;
-pub use flows::Flows;
 pub use leases::{Leases, monotonic_now};
 pub use outlook::PinsPrivate;
 pub use pins::Replaced;
+pub use statistics::{Flows, Statistics};
 pub use tables::Tables;
 pub use trace::PacketTrace;
+
+use open_maps::OpenMaps;
 
 include!(concat!(env!("OUT_DIR"), "/ebpf_object.rs"));
 
@@ -45,6 +48,8 @@ pub struct Dataplane {
     pub attachments: Attachments,
     /// The forwarding maps.
     pub tables: Tables,
+    /// What the program counts.
+    pub statistics: Statistics,
     /// What the program logs of packets, if it was asked to.
     pub trace: Option<PacketTrace>,
     /// Why pinned maps of an earlier daemon were not taken over, if there were such.
@@ -109,6 +114,8 @@ impl Dataplane {
             .try_into()
             .map_err(Error::from)?;
         program.load()?;
+        let open = OpenMaps::of(&ebpf, &layout)?;
+        let statistics = Statistics::open(&open, flow_table_size)?;
         pins::mark(take(&mut ebpf, maps::META)?)?;
 
         let trace = if trace_packets {
@@ -123,6 +130,7 @@ impl Dataplane {
             leases,
             attachments,
             tables,
+            statistics,
             trace,
             replaced,
             pins_private,

@@ -1,4 +1,4 @@
-//! The forwarding maps and the counters.
+//! The forwarding maps.
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 
@@ -152,37 +152,6 @@ impl Tables {
             }
         }
     }
-
-    /// What was counted of the service `index`, on all CPUs together.
-    ///
-    /// # Errors
-    /// If the map cannot be read.
-    pub fn service_counters(&self, index: u32) -> Result<Counters, Error> {
-        sum(&self.service_stats, index).map_err(in_map(maps::SERVICE_STATS))
-    }
-
-    /// What was counted of the real server in `slot`, on all CPUs together.
-    ///
-    /// # Errors
-    /// If the map cannot be read.
-    pub fn real_counters(&self, slot: RealSlot) -> Result<Counters, Error> {
-        sum(&self.real_stats, slot.get()).map_err(in_map(maps::REAL_STATS))
-    }
-}
-
-fn sum(stats: &PerCpuArray<MapData, Counters>, slot: u32) -> Result<Counters, MapError> {
-    let mut total = Counters::default();
-    for Counters {
-        connections,
-        packets,
-        bytes,
-    } in stats.get(&slot, 0)?.iter()
-    {
-        total.connections += connections;
-        total.packets += packets;
-        total.bytes += bytes;
-    }
-    Ok(total)
 }
 
 fn clear(stats: &mut PerCpuArray<MapData, Counters>, slot: u32, processors: usize) -> Result<(), MapError> {

@@ -67,8 +67,8 @@ pub enum Unreachable {
 pub enum Observed {
     /// Nothing.
     Unchanged,
-    /// [`Resolver::resolutions`] has changed.
-    Changed,
+    /// What [`Resolver::resolutions`] says of this address has changed.
+    Changed(IpAddr),
     /// [`Resolver::resolve`] must look again.
     Stale,
 }
@@ -209,7 +209,7 @@ impl Resolver {
                     && resolution.destination_mac != neighbour.mac =>
             {
                 resolution.destination_mac = neighbour.mac;
-                Observed::Changed
+                Observed::Changed(neighbour.address)
             }
             Some(_) | None => Observed::Unchanged,
         }

@@ -12,6 +12,8 @@ const PAUSE: u32 = 3;
 pub(super) struct Pace {
     wanted: bool,
     not_before: Instant,
+    /// When the work that is being done began.
+    began: Option<Instant>,
 }
 
 impl Pace {
@@ -20,6 +22,7 @@ impl Pace {
         Self {
             wanted: false,
             not_before: now,
+            began: None,
         }
     }
 
@@ -28,9 +31,9 @@ impl Pace {
         self.wanted = true;
     }
 
-    /// When the work is next to be done, if it is asked for.
+    /// When the work is next to be done, if it is asked for, and not being done.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.wanted.then_some(self.not_before)
+        (self.wanted && self.began.is_none()).then_some(self.not_before)
     }
 
     /// Whether the work is to be done now.
@@ -38,11 +41,23 @@ impl Pace {
         self.deadline().is_some_and(|at| at <= now)
     }
 
-    /// The work was done, from `began` to `ended`.
-    pub(super) fn done(&mut self, began: Instant, ended: Instant) {
-        let took: Duration = ended.saturating_duration_since(began);
+    /// The work is being done from now on. What is asked for meanwhile, it may have missed.
+    pub(super) const fn begin(&mut self, now: Instant) {
         self.wanted = false;
-        self.not_before = ended + took * PAUSE;
+        self.began = Some(now);
+    }
+
+    /// Whether it is being done.
+    pub(super) const fn is_being_done(&self) -> bool {
+        self.began.is_some()
+    }
+
+    /// The work is done.
+    pub(super) fn done(&mut self, now: Instant) {
+        if let Some(began) = self.began.take() {
+            let took: Duration = now.saturating_duration_since(began);
+            self.not_before = now + took * PAUSE;
+        }
     }
 }
 
@@ -52,9 +67,14 @@ mod tests {
 
     const MILLISECOND: Duration = Duration::from_millis(1);
 
+    #[expect(clippy::disallowed_methods, reason = "any moment will do")]
+    fn origin() -> Instant {
+        Instant::now()
+    }
+
     #[test]
     fn the_first_demand_is_met_at_once() {
-        let now = Instant::now();
+        let now = origin();
         let mut pace = Pace::new(now);
         assert_eq!(pace.deadline(), None);
         assert!(!pace.is_due(now));
@@ -65,14 +85,15 @@ mod tests {
 
     #[test]
     fn constant_demand_takes_a_quarter_of_the_time() {
-        let start = Instant::now();
+        let start = origin();
         let mut pace = Pace::new(start);
         let (mut now, mut runs) = (start, 0);
         while now < start + 1000 * MILLISECOND {
             pace.want();
             if pace.is_due(now) {
                 runs += 1;
-                pace.done(now, now + 10 * MILLISECOND);
+                pace.begin(now);
+                pace.done(now + 10 * MILLISECOND);
                 now += 10 * MILLISECOND;
             } else {
                 now += MILLISECOND;
@@ -83,15 +104,31 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_in_the_pause_is_done_after_it_once() {
-        let start = Instant::now();
+        let start = origin();
         let mut pace = Pace::new(start);
         pace.want();
-        pace.done(start, start + MILLISECOND);
+        pace.begin(start);
+        assert_eq!(pace.deadline(), None);
+        pace.done(start + MILLISECOND);
         pace.want();
         pace.want();
         assert!(!pace.is_due(start + 3 * MILLISECOND));
         assert!(pace.is_due(start + 4 * MILLISECOND));
-        pace.done(start + 4 * MILLISECOND, start + 5 * MILLISECOND);
+        pace.begin(start + 4 * MILLISECOND);
+        pace.done(start + 5 * MILLISECOND);
         assert_eq!(pace.deadline(), None);
+    }
+
+    #[test]
+    fn what_is_asked_for_while_it_is_being_done_is_done_again() {
+        let start = origin();
+        let mut pace = Pace::new(start);
+        pace.want();
+        pace.begin(start);
+        pace.want();
+        assert!(pace.is_being_done());
+        assert_eq!(pace.deadline(), None);
+        pace.done(start);
+        assert_eq!(pace.deadline(), Some(start));
     }
 }

@@ -1,0 +1,259 @@
+//! `lbd status`: what it shows, gathered from where it is.
+
+use std::fs;
+use std::time::{Instant, SystemTime};
+
+use tokio::sync::oneshot;
+
+use super::super::channel::{InstanceReport, InterfaceReport, Report};
+use super::super::director_loop::DirectorLoop;
+use crate::api::{
+    AttachedMode, ConfigurationStatus, DataplaneStatus, InstanceState, InstanceStatus, InterfaceStatus,
+    LastCheck, Problem, RealServerState, RealServerStatus, Response, Status, Timestamp, VirtualServerState,
+    VirtualServerStatus,
+};
+use crate::director::{self, Director, RealHandle, ServiceState, service_key};
+use crate::health;
+use crate::io::bpf::{Error, Statistics};
+use crate::model::{RealServer, RealServerId, VirtualService};
+use crate::vrrp::State;
+
+impl DirectorLoop {
+    /// Counters and flows take as long to read as there are real servers and flows: another thread does it, and answers.
+    pub(super) fn answer_status(&self, answer: oneshot::Sender<Response>) {
+        let snapshot = Snapshot {
+            director: &self.director,
+            report: &self.report.borrow(),
+            problems: &self.problems,
+            configuration: self.configuration_status(),
+        };
+        let draft = snapshot.draft(self.started.elapsed().as_secs_f64());
+        let statistics = self.statistics.clone();
+        tokio::task::spawn_blocking(move || {
+            let response = match draft.complete(&statistics) {
+                Ok(status) => Response::Status(Box::new(status)),
+                Err(error) => Response::Refused {
+                    message: format!("{:#}", anyhow::Error::from(error)),
+                },
+            };
+            answer.send(response).ok();
+        });
+    }
+}
+
+impl DirectorLoop {
+    fn configuration_status(&self) -> ConfigurationStatus {
+        ConfigurationStatus {
+            path: self.config_path.display().to_string(),
+            loaded_at: self.loaded_at.into(),
+            refused_reload: self.refused_reload.clone(),
+        }
+    }
+}
+
+/// All that the status is drawn from but for what the program counts.
+struct Snapshot<'a> {
+    director: &'a Director,
+    report: &'a Report,
+    problems: &'a [Problem],
+    configuration: ConfigurationStatus,
+}
+
+/// A status that lacks what the program counts, and where to find that.
+struct Draft {
+    status: Status,
+    /// Of each service, in the order of the status.
+    services: Vec<Counted>,
+}
+
+/// Where a service and its real servers are counted.
+struct Counted {
+    index: Option<u32>,
+    real_servers: Vec<Option<RealHandle>>,
+}
+
+impl Draft {
+    /// The status with what the program counts.
+    fn complete(mut self, statistics: &Statistics) -> Result<Status, Error> {
+        let flows = statistics.flows();
+        self.status.dataplane.flows = flows.total;
+        for (service, counted) in self.status.virtual_servers.iter_mut().zip(&self.services) {
+            if let Some(index) = counted.index {
+                let counters = statistics.service(index)?;
+                service.connections = counters.connections;
+                service.packets = counters.packets;
+                service.bytes = counters.bytes;
+            }
+            for (real_server, handle) in service.real_servers.iter_mut().zip(&counted.real_servers) {
+                let Some(handle) = handle else { continue };
+                let counters = statistics.real_server(handle.slot)?;
+                real_server.connections = counters.connections;
+                real_server.packets = counters.packets;
+                real_server.bytes = counters.bytes;
+                real_server.active_connections = flows.active.get(handle).copied().unwrap_or(0);
+            }
+        }
+        Ok(self.status)
+    }
+}
+
+impl Snapshot<'_> {
+    /// Everything but what the program counts.
+    fn draft(&self, uptime_seconds: f64) -> Draft {
+        let configuration = self.director.configuration();
+        let handles = self.director.plane().handles();
+        let services = configuration.virtual_services.iter().map(|service| {
+            let entry = self.director.plane().services.get(&service_key(service.address));
+            let real_servers = service.real_servers.iter().map(|real_server| {
+                let id = RealServerId {
+                    service: service.address,
+                    address: real_server.address,
+                };
+                handles.get(&id).copied()
+            });
+            Counted {
+                index: entry.map(|entry| entry.index),
+                real_servers: real_servers.collect(),
+            }
+        });
+        let services = services.collect();
+        let status = Status {
+            node: configuration.node.router_id.clone().unwrap_or_else(host_name),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_seconds,
+            vrrp_instances: self
+                .report
+                .instances
+                .iter()
+                .map(|report| instance(report))
+                .collect(),
+            dataplane: DataplaneStatus {
+                interfaces: self.report.interfaces.iter().map(interface).collect(),
+                flows: 0,
+                flow_table_size: configuration.dataplane.flow_table_size,
+            },
+            virtual_servers: configuration
+                .virtual_services
+                .iter()
+                .map(|service| self.virtual_server(service))
+                .collect(),
+            configuration: Some(self.configuration.clone()),
+            problems: self.problems.to_vec(),
+        };
+        Draft { status, services }
+    }
+
+    fn virtual_server(&self, service: &VirtualService) -> VirtualServerStatus {
+        VirtualServerStatus {
+            address: service.address.ip,
+            port: service.address.port,
+            protocol: service.address.protocol.to_string(),
+            scheduler: service.scheduler.name().to_owned(),
+            forward: "dr".to_owned(),
+            state: match self.director.state_of(service) {
+                ServiceState::Up => VirtualServerState::Up,
+                ServiceState::Down => VirtualServerState::Down,
+            },
+            connections: 0,
+            packets: 0,
+            bytes: 0,
+            real_servers: service
+                .real_servers
+                .iter()
+                .map(|real_server| self.real_server(service, real_server))
+                .collect(),
+        }
+    }
+
+    fn real_server(&self, service: &VirtualService, real_server: &RealServer) -> RealServerStatus {
+        let id = RealServerId {
+            service: service.address,
+            address: real_server.address,
+        };
+        let known = self.director.known();
+        let view = known.view(service, real_server);
+        RealServerStatus {
+            address: real_server.address.ip(),
+            port: real_server.address.port(),
+            weight: real_server.weight.get(),
+            effective_weight: view.share.effective_weight.get(),
+            state: match view.share.state {
+                director::RealServerState::Up => RealServerState::Up,
+                director::RealServerState::Down => RealServerState::Down,
+                director::RealServerState::Drained => RealServerState::Drained,
+                director::RealServerState::Unresolved => RealServerState::Unresolved,
+            },
+            mac: view.neighbour.map(|neighbour| mac(neighbour.destination_mac)),
+            active_connections: 0,
+            connections: 0,
+            packets: 0,
+            bytes: 0,
+            last_check: self.director.monitors().last_check(&id).map(last_check),
+        }
+    }
+}
+
+fn instance(report: &InstanceReport) -> InstanceStatus {
+    let instance = &report.instance;
+    InstanceStatus {
+        name: instance.name.clone(),
+        interface: instance.interface.clone(),
+        virtual_router_id: instance.virtual_router_id.get(),
+        version: instance.version.number(),
+        state: match report.state {
+            State::Init => InstanceState::Init,
+            State::Backup => InstanceState::Backup,
+            State::Master => InstanceState::Master,
+            State::Fault => InstanceState::Fault,
+        },
+        priority: instance.priority.get(),
+        effective_priority: report.effective_priority.get(),
+        master_address: report.master_address,
+        virtual_addresses: instance
+            .virtual_addresses
+            .iter()
+            .map(|address| address.address.addr())
+            .collect(),
+        transitions: report.transitions,
+        last_transition: report.last_transition.map(Timestamp::from),
+    }
+}
+
+fn interface(report: &InterfaceReport) -> InterfaceStatus {
+    let attached = report.attached;
+    InterfaceStatus {
+        name: report.name.clone(),
+        attached: attached.is_some(),
+        mode: attached.map(|program| {
+            if program.native {
+                AttachedMode::Native
+            } else {
+                AttachedMode::Generic
+            }
+        }),
+        program_id: attached.map(|program| program.id),
+    }
+}
+
+fn last_check(check: &health::LastCheck) -> LastCheck {
+    // The monitors count in `Instant`, people in calendar time.
+    let at = SystemTime::now() - Instant::now().saturating_duration_since(check.at);
+    let (ok, message) = match &check.outcome {
+        Ok(()) => (true, "connected".to_owned()),
+        Err(message) => (false, message.clone()),
+    };
+    LastCheck {
+        ok,
+        message,
+        at: Timestamp::from(at),
+    }
+}
+
+fn mac(octets: [u8; 6]) -> String {
+    octets.map(|octet| format!("{octet:02x}")).join(":")
+}
+
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}

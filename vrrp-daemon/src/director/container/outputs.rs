@@ -1,0 +1,172 @@
+//! What the director wants, and when.
+
+use std::time::Instant;
+
+use super::{Director, Effect, RESYNC, Told};
+use crate::director::{Desired, Notice, Problem, RealServerState, ServiceState};
+use crate::health::{self, Health};
+use crate::model::VirtualService;
+
+impl Director {
+    /// Time has passed. Calling it early does nothing.
+    pub fn timeout(&mut self, now: Instant) {
+        self.monitors.timeout(now);
+        self.take_from_monitors();
+        if self.stop_by.is_some_and(|stop_by| stop_by <= now) {
+            self.effects.push_back(Effect::GiveUp);
+        }
+        if self.resync_at <= now {
+            self.resync_at = now + RESYNC;
+            self.effects.push_back(Effect::ReadMaps);
+            self.resolving.want();
+        }
+        if self.resolving.is_due(now) {
+            self.begin_to_resolve(now);
+        }
+        // What is about to be known better goes into the plan.
+        if self.converging.is_due(now) && !self.resolving.is_being_done() {
+            self.plan(now);
+        }
+    }
+
+    /// When [`Self::timeout`] is next needed.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let converging = self.converging.deadline();
+        [
+            self.monitors.deadline(),
+            converging.filter(|_| !self.resolving.is_being_done()),
+            self.resolving.deadline(),
+            Some(self.resync_at),
+            self.stop_by,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// The next thing to do, in order.
+    pub fn next_effect(&mut self) -> Option<Effect> {
+        self.take_from_monitors();
+        self.effects.pop_front()
+    }
+
+    fn take_from_monitors(&mut self) {
+        while let Some(effect) = self.monitors.next_effect() {
+            self.effects.push_back(match effect {
+                health::Effect::Probe { check, kind } => Effect::Probe { check, kind },
+                health::Effect::Changed {
+                    real_server,
+                    from,
+                    to,
+                    reason,
+                } => {
+                    self.converging.want();
+                    Effect::Tell(Notice::Health {
+                        real_server,
+                        from,
+                        to,
+                        reason,
+                    })
+                }
+            });
+        }
+    }
+
+    /// Asks for the real servers to be resolved.
+    pub(super) fn begin_to_resolve(&mut self, now: Instant) {
+        let services = self.planned().virtual_services.iter();
+        let addresses = services
+            .flat_map(|service| {
+                service
+                    .real_servers
+                    .iter()
+                    .map(|real_server| real_server.address.ip())
+            })
+            .collect();
+        self.resolving.begin(now);
+        self.effects.push_back(Effect::Resolve(addresses));
+    }
+
+    /// Works out how the maps come to what is configured and known.
+    fn plan(&mut self, now: Instant) {
+        self.converging.begin(now);
+        let desired = Desired::new(&self.inputs(self.planned()), &self.plane);
+        let plan = self.planner.plan(&self.plane, &desired);
+        self.shortages = plan.shortages;
+        self.effects.push_back(Effect::Write(plan.operations));
+    }
+
+    /// Finds out what is not as it should be, and tells of services that come and go.
+    pub(super) fn look_at_problems(&mut self, now: Instant) {
+        let mut problems: Vec<Problem> = self.shortages.iter().map(Problem::of).collect();
+        problems.extend(
+            self.not_written
+                .clone()
+                .map(|(operation, error)| Problem::NotWritten { operation, error }),
+        );
+        let services = self.configuration.virtual_services.iter();
+        let real_servers = services.clone().flat_map(|service| &service.real_servers);
+        problems.extend(real_servers.filter_map(|real_server| {
+            let address = real_server.address.ip();
+            let reason = self.routes.obstacle(address)?;
+            Some(Problem::Unresolved { address, reason })
+        }));
+        let mut states = Vec::new();
+        for service in services {
+            if let Some(state) = self.tellable_state(service) {
+                states.push((service.address, state));
+                problems.extend((state == Told::Down).then(|| Problem::NoSchedule {
+                    service: service.address,
+                    reason: self.why_down(service),
+                }));
+            }
+        }
+        for (service, state) in states {
+            match (self.services_told.insert(service, state), state) {
+                (Some(Told::Down), Told::Up) => self.tell(Notice::ServiceUp { service }),
+                (None | Some(Told::Up), Told::Down) => self.tell(Notice::ServiceDown { service }),
+                (Some(Told::Down), Told::Down) | (None | Some(Told::Up), Told::Up) => {}
+            }
+        }
+        self.problems.replace(problems, now);
+    }
+
+    /// What people may be told of a service: nothing while it is down, but checks that have not ended yet may say
+    /// otherwise in a moment.
+    fn tellable_state(&self, service: &VirtualService) -> Option<Told> {
+        if self.state_of(service) == ServiceState::Up {
+            return Some(Told::Up);
+        }
+        let known = self.known();
+        let mut real_servers = service.real_servers.iter();
+        let may_change = real_servers.any(|real_server| {
+            let view = known.view(service, real_server);
+            view.health == Health::Unknown || view.share.is_scheduled()
+        });
+        (!may_change).then_some(Told::Down)
+    }
+
+    /// Why no real server of a service takes new connections: how many are in which state.
+    fn why_down(&self, service: &VirtualService) -> String {
+        let known = self.known();
+        let states = [
+            RealServerState::Down,
+            RealServerState::Unresolved,
+            RealServerState::Drained,
+        ];
+        let counts = states.iter().filter_map(|state| {
+            let real_servers = service.real_servers.iter();
+            let count = real_servers
+                .filter(|real_server| known.view(service, real_server).share.state == *state)
+                .count();
+            (count > 0).then(|| format!("{count} {state}"))
+        });
+        let counts: Vec<String> = counts.collect();
+        if counts.is_empty() {
+            "it has no real server".to_owned()
+        } else {
+            format!("of its real servers: {}", counts.join(", "))
+        }
+    }
+}

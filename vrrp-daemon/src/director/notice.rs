@@ -1,0 +1,128 @@
+//! What the director tells people: what happened, once.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::Shortage;
+use crate::health::{Health, Reason};
+use crate::model::{RealServerId, ServiceAddress};
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The health of a real server has changed.
+    Health {
+        /// The real server.
+        real_server: RealServerId,
+        /// What it was.
+        from: Health,
+        /// What it is.
+        to: Health,
+        /// Why.
+        reason: Reason,
+    },
+    /// A check could not be made, for want of something on this machine.
+    NotChecked {
+        /// The real server.
+        real_server: RealServerId,
+        /// What was wanting.
+        reason: String,
+    },
+    /// A virtual service has no real server any more that takes new connections.
+    ServiceDown {
+        /// The service.
+        service: ServiceAddress,
+    },
+    /// A virtual service that had none has one again.
+    ServiceUp {
+        /// The service.
+        service: ServiceAddress,
+    },
+    /// Direct routing cannot reach a real server.
+    Unreachable {
+        /// Its address.
+        address: IpAddr,
+        /// Why.
+        reason: String,
+    },
+    /// The maps have no room for something.
+    Shortage(Shortage),
+    /// A map could not be written; what was to be written is in the next plan.
+    NotWritten {
+        /// What was to be done.
+        operation: String,
+        /// What the kernel said.
+        error: String,
+    },
+    /// The daemon stops.
+    Stopping,
+}
+
+/// How grave something is: what a person who reads the log by severity expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// As it should be.
+    Info,
+    /// Somebody should know.
+    Warning,
+    /// Clients are not served.
+    Error,
+}
+
+impl Notice {
+    /// How grave it is.
+    #[must_use]
+    pub const fn severity(&self) -> Severity {
+        match self {
+            Self::Health { to: Health::Down, .. }
+            | Self::NotChecked { .. }
+            | Self::Unreachable { .. }
+            | Self::Shortage(_)
+            | Self::NotWritten { .. } => Severity::Warning,
+            Self::ServiceDown { .. } => Severity::Error,
+            Self::Health { .. } | Self::ServiceUp { .. } | Self::Stopping => Severity::Info,
+        }
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Health {
+                real_server,
+                from,
+                to,
+                reason,
+            } => write!(
+                formatter,
+                "real server {} of {}: {from} -> {to}: {reason}",
+                real_server.address, real_server.service
+            ),
+            Self::NotChecked { real_server, reason } => write!(
+                formatter,
+                "real server {} of {}: health check left out: {reason}",
+                real_server.address, real_server.service
+            ),
+            Self::ServiceDown { service } => {
+                write!(
+                    formatter,
+                    "virtual service {service}: no real server takes new connections"
+                )
+            }
+            Self::ServiceUp { service } => {
+                write!(
+                    formatter,
+                    "virtual service {service}: a real server takes new connections again"
+                )
+            }
+            Self::Unreachable { address, reason } => {
+                write!(formatter, "real server {address} cannot be reached: {reason}")
+            }
+            Self::Shortage(shortage) => write!(formatter, "the data plane is too small: {shortage}"),
+            Self::NotWritten { operation, error } => {
+                write!(formatter, "map write failed: {operation}: {error}")
+            }
+            Self::Stopping => formatter.write_str("stopping"),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! How real servers are reached: what the kernel says, and what the program makes of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::{Neighbour, Neighbours};
+use crate::interfaces::Tag;
+
+/// How a real server is reached on a network of this node, as the kernel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The index of the interface that leads to it.
+    pub interface: u32,
+    /// The link-layer address of that interface.
+    pub source_mac: [u8; 6],
+    /// The link-layer address of the real server, once it has answered and as long as it does.
+    pub destination_mac: Option<[u8; 6]>,
+}
+
+/// How packets leave by the interfaces that lead to real servers, where it is not simply by those. Interfaces are named
+/// by their index.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exits {
+    /// Those that packets cannot leave by: why.
+    pub blocked: BTreeMap<u32, String>,
+    /// VLAN devices that the program does the work of: the interface below, and the tags, outermost first, that packets
+    /// have there.
+    pub trunks: BTreeMap<u32, (u32, Vec<Tag>)>,
+}
+
+/// All that is known of how real servers are reached.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Routes {
+    routes: BTreeMap<IpAddr, Route>,
+    /// The addresses that direct routing cannot reach, and why.
+    unreachable: BTreeMap<IpAddr, String>,
+    exits: Exits,
+    neighbours: Neighbours,
+}
+
+impl Routes {
+    /// The neighbours that packets can be sent to.
+    pub(super) const fn neighbours(&self) -> &Neighbours {
+        &self.neighbours
+    }
+
+    /// The indices of the interfaces that lead to real servers.
+    pub(super) fn egress(&self) -> BTreeSet<u32> {
+        self.routes.values().map(|route| route.interface).collect()
+    }
+
+    /// Everything was looked at again.
+    pub(super) fn replace(&mut self, routes: BTreeMap<IpAddr, Route>, unreachable: BTreeMap<IpAddr, String>) {
+        self.routes = routes;
+        self.unreachable = unreachable;
+        self.work_out();
+    }
+
+    /// One has changed. Returns whether packets are sent another way.
+    pub(super) fn update(&mut self, address: IpAddr, route: Route) -> bool {
+        self.routes.insert(address, route);
+        let neighbour = self.neighbour(&route);
+        let before = match neighbour {
+            Some(neighbour) => self.neighbours.insert(address, neighbour),
+            None => self.neighbours.remove(&address),
+        };
+        before != neighbour
+    }
+
+    /// Packets leave like this. Returns whether that is news.
+    pub(super) fn leave_by(&mut self, exits: &Exits) -> bool {
+        let news = self.exits != *exits;
+        if news {
+            self.exits.clone_from(exits);
+            self.work_out();
+        }
+        news
+    }
+
+    fn work_out(&mut self) {
+        let routes = self.routes.iter();
+        self.neighbours = routes
+            .filter_map(|(address, route)| Some((*address, self.neighbour(route)?)))
+            .collect();
+    }
+
+    /// The neighbour that a route leads to, if packets can be sent there.
+    fn neighbour(&self, route: &Route) -> Option<Neighbour> {
+        if self.exits.blocked.contains_key(&route.interface) {
+            return None;
+        }
+        let trunk = self.exits.trunks.get(&route.interface);
+        Some(Neighbour {
+            interface: trunk.map_or(route.interface, |(trunk, _)| *trunk),
+            source_mac: route.source_mac,
+            destination_mac: route.destination_mac?,
+        })
+    }
+
+    /// Why nothing can be sent to `address`, if that is so.
+    pub(super) fn obstacle(&self, address: IpAddr) -> Option<String> {
+        if self.neighbours.contains_key(&address) {
+            return None;
+        }
+        if let Some(reason) = self.unreachable.get(&address) {
+            return Some(reason.clone());
+        }
+        let blocked = self
+            .routes
+            .get(&address)
+            .and_then(|route| self.exits.blocked.get(&route.interface));
+        Some(blocked.map_or_else(
+            || "nobody answers for its link-layer address".to_owned(),
+            Clone::clone,
+        ))
+    }
+
+    /// The addresses that direct routing cannot reach, and why.
+    pub(super) const fn unreachable(&self) -> &BTreeMap<IpAddr, String> {
+        &self.unreachable
+    }
+}
