@@ -16,8 +16,8 @@ use super::link::PinnedLink;
 use super::{Error, PROGRAM};
 use crate::interfaces::Mode;
 
-/// The program's links by the index of their interface, pinned at `links/INTERFACE` (see [`pin_name`]), so that they
-/// outlive the daemon.
+/// The program's links by the index of their interface, pinned at `links/INTERFACE`, with a colon for each dot, so that
+/// they outlive the daemon.
 pub struct Attachments {
     ebpf: Ebpf,
     directory: PathBuf,
