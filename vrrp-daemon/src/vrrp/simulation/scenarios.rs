@@ -50,6 +50,29 @@ fn a_day_of_three_routers_is_uneventful() {
 }
 
 #[test]
+fn an_owner_that_comes_back_without_a_link_gives_up_what_its_predecessor_left() {
+    for lease in [false, true] {
+        let mut world = World::new(
+            [1, 1, 255].map(|priority| VrrpInstance {
+                preempt: false,
+                lease,
+                ..instance(priority)
+            }),
+            1,
+        );
+        world.run(10 * SECOND);
+        for fault in [Fault::Unplug(2), Fault::Kill(2), Fault::Start(2)] {
+            world.happen(fault);
+        }
+        let kernel = &world.nodes[2].kernel[0];
+        assert_eq!((kernel.lease.state, kernel.addresses), (lease_state::VACANT, false));
+        world.happen(Fault::Plug(2));
+        world.run(10 * SECOND);
+        assert_eq!((world.masters(), world.answering()), (vec![2], vec![2]));
+    }
+}
+
+#[test]
 fn of_two_backups_of_one_priority_one_follows_a_dead_master() {
     for seed in 0..50 {
         let mut world = elected(|instance| instance, seed);
