@@ -65,7 +65,10 @@ fn an_owner_that_comes_back_without_a_link_gives_up_what_its_predecessor_left() 
             world.happen(fault);
         }
         let kernel = &world.nodes[2].kernel[0];
-        assert_eq!((kernel.lease.state, kernel.addresses), (lease_state::VACANT, false));
+        assert_eq!(
+            (kernel.lease.state, kernel.addresses),
+            (lease_state::VACANT, false)
+        );
         world.happen(Fault::Plug(2));
         world.run(10 * SECOND);
         assert_eq!((world.masters(), world.answering()), (vec![2], vec![2]));
