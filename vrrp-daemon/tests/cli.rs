@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
@@ -156,6 +157,9 @@ fn a_status() -> Status {
             interfaces: Vec::new(),
             flows: 7,
             flow_table_size: 1024,
+            xdp_mode: String::new(),
+            attach: String::new(),
+            verdicts: BTreeMap::new(),
         },
         virtual_servers: Vec::new(),
         configuration: None,

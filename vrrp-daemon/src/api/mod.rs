@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 
 pub use problem::{Problem, ProblemCode};
 pub use status::{
-    AttachedMode, ConfigurationStatus, DataplaneStatus, InstanceState, InstanceStatus, InterfaceStatus,
-    LastCheck, RealServerState, RealServerStatus, RefusedReload, Status, VirtualServerState,
-    VirtualServerStatus,
+    AddressStatus, AdvertisementCounts, AttachedMode, CheckStatus, ConfigurationStatus, DataplaneStatus,
+    InstanceState, InstanceStatus, InterfaceStatus, LastCheck, RealServerState, RealServerStatus,
+    RefusedReload, Status, VirtualServerState, VirtualServerStatus,
 };
 pub use timestamp::Timestamp;
 
@@ -53,10 +53,10 @@ mod tests {
 
     /// The example of the design: other programs read this shape.
     const STATUS: &str = r#"{"node":"lb1","version":"0.1.0","uptime_seconds":12.3,
- "vrrp_instances":[{"name":"VI_1","interface":"eth0","virtual_router_id":51,"version":2,"state":"master","priority":150,"effective_priority":150,"master_address":"10.0.0.1","virtual_addresses":["10.0.0.3"],"transitions":1,"last_transition":"2026-01-02T03:04:05Z"}],
- "dataplane":{"interfaces":[{"name":"eth0","attached":true,"mode":"native","program_id":7}],"flows":123,"flow_table_size":1048576},
+ "vrrp_instances":[{"name":"VI_1","interface":"eth0","virtual_router_id":51,"version":2,"state":"master","priority":150,"effective_priority":150,"master_address":"10.0.0.1","virtual_addresses":["10.0.0.3"],"transitions":1,"last_transition":"2026-01-02T03:04:05Z","reason":null,"advert_interval_seconds":1.0,"preempt":true,"addresses":[{"address":"10.0.0.3","prefix_length":24,"device":"eth0","label":null}],"advertisements":{"sent":12,"received":3,"refused":1}}],
+ "dataplane":{"interfaces":[{"name":"eth0","attached":true,"mode":"native","program_id":7}],"flows":123,"flow_table_size":1048576,"xdp_mode":"auto","attach":"on_master","verdicts":{"forward_new":10}},
  "virtual_servers":[{"address":"10.0.0.3","port":80,"protocol":"tcp","scheduler":"wrr","forward":"dr","state":"up","connections":10,"packets":100,"bytes":6400,
-   "real_servers":[{"address":"10.0.0.11","port":80,"weight":3,"effective_weight":3,"state":"up","mac":"02:00:00:00:00:0b","active_connections":2,"connections":7,"packets":70,"bytes":4480,"last_check":{"ok":true,"message":"connected","at":"2026-01-02T03:04:05Z"}}]}],
+   "real_servers":[{"address":"10.0.0.11","port":80,"weight":3,"effective_weight":3,"state":"up","mac":"02:00:00:00:00:0b","active_connections":2,"connections":7,"packets":70,"bytes":4480,"last_check":{"ok":true,"message":"connected","at":"2026-01-02T03:04:05Z"},"checks":[{"kind":"tcp_check","target":"10.0.0.11:80","connect_timeout_seconds":5.0,"delay_loop_seconds":6.0,"retry":1,"delay_before_retry_seconds":1.0,"rise":1,"last_check":{"ok":true,"message":"connected","at":"2026-01-02T03:04:05Z"}}]}]}],
  "configuration":{"path":"/etc/lbd/lbd.toml","loaded_at":"2026-01-02T03:04:05Z","refused_reload":{"at":"2026-01-02T03:04:05Z","message":"no"}},
  "problems":[{"code":"pins_private","subject":"/sys/fs/bpf/lbd","message":"they go when this daemon dies","since":"2026-01-02T03:04:05Z"}]}"#;
 

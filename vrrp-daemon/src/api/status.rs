@@ -1,6 +1,7 @@
 //! The answer to `lbd status`, in the shape of its JSON.
 
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +51,7 @@ pub struct RefusedReload {
 }
 
 /// One virtual router.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InstanceStatus {
     /// The configured name.
     pub name: String,
@@ -74,19 +75,58 @@ pub struct InstanceStatus {
     pub transitions: u64,
     /// When it last changed.
     pub last_transition: Option<Timestamp>,
+    /// What keeps it out of the election, for a person: in `init` and in `fault`.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// The configured interval between two advertisements, in seconds.
+    #[serde(default)]
+    pub advert_interval_seconds: f64,
+    /// Whether it takes over from a living master of lower priority.
+    #[serde(default)]
+    pub preempt: bool,
+    /// The virtual addresses, with how they are added.
+    #[serde(default)]
+    pub addresses: Vec<AddressStatus>,
+    /// The advertisements that it has sent and heard since the daemon started.
+    #[serde(default)]
+    pub advertisements: AdvertisementCounts,
+}
+
+/// A virtual address, as the master has it on an interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressStatus {
+    /// The address.
+    pub address: IpAddr,
+    /// The length of its prefix.
+    pub prefix_length: u8,
+    /// The interface that gets it.
+    pub device: String,
+    /// Its label, if one is configured.
+    pub label: Option<String>,
+}
+
+/// How many advertisements were sent and heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdvertisementCounts {
+    /// Those that have left this node.
+    pub sent: u64,
+    /// Those that arrived whole, whether they counted or not.
+    pub received: u64,
+    /// Those that arrived and did not count: malformed, or not as they are configured here.
+    pub refused: u64,
 }
 
 /// The state of a virtual router on one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InstanceState {
-    /// Not yet in the election: the interface has not been up since the start.
+    /// Not yet in the election: something has stood in the way since the start.
     Init,
     /// Listens to a master, or for one.
     Backup,
     /// Has the virtual addresses.
     Master,
-    /// Out of the election: the interface is down.
+    /// Out of the election: something stands in the way that did not before.
     Fault,
 }
 
@@ -99,6 +139,15 @@ pub struct DataplaneStatus {
     pub flows: u64,
     /// How many each of the flow tables has room for.
     pub flow_table_size: u32,
+    /// How the program is to be attached, as configured.
+    #[serde(default)]
+    pub xdp_mode: String,
+    /// When the program is to be attached, as configured.
+    #[serde(default)]
+    pub attach: String,
+    /// How many packets met which end since the maps were made, by the name of the verdict; without zeros.
+    #[serde(default)]
+    pub verdicts: BTreeMap<String, u64>,
 }
 
 /// The XDP program on one interface.
@@ -125,7 +174,7 @@ pub enum AttachedMode {
 }
 
 /// One virtual service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VirtualServerStatus {
     /// The virtual address.
     pub address: IpAddr,
@@ -160,7 +209,7 @@ pub enum VirtualServerState {
 }
 
 /// One real server of one virtual service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RealServerStatus {
     /// Its address.
     pub address: IpAddr,
@@ -183,6 +232,30 @@ pub struct RealServerStatus {
     /// Bytes forwarded to it, Ethernet header included.
     pub bytes: u64,
     /// The outcome of the last health check; none before the first, and without a check.
+    pub last_check: Option<LastCheck>,
+    /// Its health checks: it is up while all of them pass.
+    #[serde(default)]
+    pub checks: Vec<CheckStatus>,
+}
+
+/// A health check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckStatus {
+    /// The name of its table in the configuration: `tcp_check`.
+    pub kind: String,
+    /// The address and port that are tried.
+    pub target: SocketAddr,
+    /// How long an attempt may take, in seconds.
+    pub connect_timeout_seconds: f64,
+    /// The interval between two regular checks, in seconds.
+    pub delay_loop_seconds: f64,
+    /// How many more attempts follow a failed one before the server is down.
+    pub retry: u32,
+    /// The pause before each of them, in seconds.
+    pub delay_before_retry_seconds: f64,
+    /// How many successes in a row bring a server that is down back up.
+    pub rise: u32,
+    /// The outcome of the latest one, if one has ended.
     pub last_check: Option<LastCheck>,
 }
 

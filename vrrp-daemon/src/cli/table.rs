@@ -1,4 +1,7 @@
-//! Tables for people: aligned columns, no frames, colour where it says something.
+//! Tables for people: aligned columns, no frames, colour where it says something, in eighty columns.
+
+/// The columns of a terminal that everything fits in.
+const WIDTH: usize = 80;
 
 /// What the colour of a cell says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,16 @@ impl Cell {
     }
 }
 
+impl Cell {
+    /// The text, in its colour if there is any.
+    pub(super) fn render(&self, colour: bool) -> String {
+        match self.tone.escape() {
+            Some(escape) if colour => format!("{escape}{}\x1b[0m", self.text),
+            _ => self.text.clone(),
+        }
+    }
+}
+
 impl<T: ToString> From<T> for Cell {
     fn from(value: T) -> Self {
         Self {
@@ -57,56 +70,119 @@ impl<T: ToString> From<T> for Cell {
     }
 }
 
+/// A row, and what is said of it below.
+#[derive(Debug)]
+struct Row<const COLUMNS: usize> {
+    cells: [Cell; COLUMNS],
+    details: Vec<Cell>,
+}
+
 /// A heading and rows of as many cells as it has columns.
 #[derive(Debug)]
 pub(super) struct Table<const COLUMNS: usize> {
     heading: [(&'static str, Align); COLUMNS],
-    rows: Vec<[Cell; COLUMNS]>,
+    rows: Vec<Row<COLUMNS>>,
+    /// What is longer in the first column has a line of its own.
+    longest: usize,
 }
 
 impl<const COLUMNS: usize> Table<COLUMNS> {
-    /// A table without rows.
-    pub(super) const fn new(heading: [(&'static str, Align); COLUMNS]) -> Self {
+    /// A table without rows. What is longer than `longest` in the first column has a line of its own.
+    pub(super) const fn new(heading: [(&'static str, Align); COLUMNS], longest: usize) -> Self {
         Self {
             heading,
             rows: Vec::new(),
+            longest,
         }
     }
 
     /// Adds a row.
     pub(super) fn row(&mut self, cells: [Cell; COLUMNS]) {
-        self.rows.push(cells);
+        self.rows.push(Row {
+            cells,
+            details: Vec::new(),
+        });
+    }
+
+    /// Says something about the last row, below it.
+    pub(super) fn detail(&mut self, text: String, tone: Tone) {
+        if let Some(row) = self.rows.last_mut() {
+            row.details.push(Cell::toned(text, tone));
+        }
     }
 
     /// The table as lines, each with its line feed and nothing between the last word and that.
     pub(super) fn render(&self, colour: bool) -> String {
         let heading = self.heading.map(|(title, _)| Cell::from(title));
         let mut widths = [0; COLUMNS];
-        for row in std::iter::once(&heading).chain(&self.rows) {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.text.chars().count());
+        for cells in std::iter::once(&heading).chain(self.rows.iter().map(|row| &row.cells)) {
+            for (column, (width, cell)) in widths.iter_mut().zip(cells).enumerate() {
+                let length = cell.text.chars().count();
+                if column > 0 || length <= self.longest {
+                    *width = (*width).max(length);
+                }
             }
         }
-        let mut text = String::new();
-        for row in std::iter::once(&heading).chain(&self.rows) {
-            let mut line = String::new();
-            for ((cell, width), (_, align)) in row.iter().zip(widths).zip(self.heading) {
-                let padding = " ".repeat(width - cell.text.chars().count());
+        let mut text = self.line(&heading, &widths, colour);
+        for row in &self.rows {
+            text += &self.line(&row.cells, &widths, colour);
+            for detail in &row.details {
+                for line in wrap(&detail.text, "    ", "      ").lines() {
+                    let words = line.trim_start();
+                    text += &line[..line.len() - words.len()];
+                    text += &Cell::toned(words.to_owned(), detail.tone).render(colour);
+                    text.push('\n');
+                }
+            }
+        }
+        text
+    }
+
+    fn line(&self, cells: &[Cell; COLUMNS], widths: &[usize; COLUMNS], colour: bool) -> String {
+        let mut line = String::new();
+        for (column, ((cell, width), (_, align))) in cells.iter().zip(widths).zip(self.heading).enumerate() {
+            let length = cell.text.chars().count();
+            if column == 0 && length > *width {
+                line += &cell.render(colour);
+                line += "\n";
+                line += &" ".repeat(*width);
+            } else {
+                let padding = " ".repeat(width - length);
                 let (before, after) = match align {
                     Align::Left => ("", padding.as_str()),
                     Align::Right => (padding.as_str(), ""),
                 };
-                let (begin, end) = match cell.tone.escape() {
-                    Some(escape) if colour => (escape, "\x1b[0m"),
-                    _ => ("", ""),
-                };
-                for part in [before, begin, &cell.text, end, after, "  "] {
-                    line.push_str(part);
-                }
+                line += before;
+                line += &cell.render(colour);
+                line += after;
             }
-            text.push_str(line.trim_end());
-            text.push('\n');
+            line += "  ";
         }
-        text
+        line.truncate(line.trim_end().len());
+        line.push('\n');
+        line
     }
+}
+
+/// `text` in lines that fit, broken between words: the first begins with `first`, the others with `next`.
+pub(super) fn wrap(text: &str, first: &str, next: &str) -> String {
+    let mut wrapped = String::new();
+    let mut line = first.to_owned();
+    let mut is_empty = true;
+    for word in text.split([' ', '\n']).filter(|word| !word.is_empty()) {
+        if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            wrapped += &line;
+            wrapped.push('\n');
+            next.clone_into(&mut line);
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line += word;
+        is_empty = false;
+    }
+    wrapped += &line;
+    wrapped.push('\n');
+    wrapped
 }

@@ -218,6 +218,12 @@ impl Monitor {
         self.health
     }
 
+    /// When the check is made, and how many outcomes decide.
+    #[must_use]
+    pub const fn timing(&self) -> &CheckTiming {
+        &self.timing
+    }
+
     /// How the latest check went, if one has ended.
     #[must_use]
     pub const fn last_check(&self) -> Option<&LastCheck> {

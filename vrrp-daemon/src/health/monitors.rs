@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::monitor::Effect as Wanted;
 use super::{Health, LastCheck, Monitor, Reason, phase};
 use crate::agenda::Agenda;
-use crate::model::{Check, CheckKind, Configuration, RealServerId};
+use crate::model::{Check, CheckKind, CheckTiming, Configuration, RealServerId};
 
 /// One check of one real server, for as long as it is configured. No other check ever has the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,6 +61,12 @@ impl Watched {
     #[must_use]
     pub const fn kind(&self) -> &CheckKind {
         &self.kind
+    }
+
+    /// When it is made, and how many outcomes decide.
+    #[must_use]
+    pub const fn timing(&self) -> &CheckTiming {
+        self.monitor.timing()
     }
 
     /// How the latest check went, if one has ended.

@@ -1,5 +1,6 @@
 //! The daemon's answers to its commands, a file for each verb.
 
+mod problems;
 mod reload;
 mod status;
 

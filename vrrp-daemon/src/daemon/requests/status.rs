@@ -1,5 +1,6 @@
 //! `lbd status`: what it shows, gathered from where it is.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Instant, SystemTime};
 
@@ -7,15 +8,16 @@ use tokio::sync::oneshot;
 
 use super::super::channel::{InstanceReport, InterfaceReport, Report};
 use super::super::director_loop::DirectorLoop;
+use super::problems;
 use crate::api::{
-    AttachedMode, ConfigurationStatus, DataplaneStatus, InstanceState, InstanceStatus, InterfaceStatus,
-    LastCheck, Problem, RealServerState, RealServerStatus, Response, Status, Timestamp, VirtualServerState,
-    VirtualServerStatus,
+    AddressStatus, AdvertisementCounts, AttachedMode, CheckStatus, ConfigurationStatus, DataplaneStatus,
+    InstanceState, InstanceStatus, InterfaceStatus, LastCheck, Problem, RealServerState, RealServerStatus,
+    Response, Status, Timestamp, VirtualServerState, VirtualServerStatus,
 };
 use crate::director::{self, Director, RealHandle, ServiceState, service_key};
-use crate::health;
+use crate::health::{self, Watched};
 use crate::io::bpf::{Error, Statistics};
-use crate::model::{RealServer, RealServerId, VirtualService};
+use crate::model::{Attach, CheckKind, RealServer, RealServerId, VirtualService, XdpMode};
 use crate::vrrp::State;
 
 impl DirectorLoop {
@@ -77,6 +79,11 @@ impl Draft {
     fn complete(mut self, statistics: &Statistics) -> Result<Status, Error> {
         let flows = statistics.flows();
         self.status.dataplane.flows = flows.total;
+        let verdicts = statistics.verdicts()?.into_iter();
+        self.status.dataplane.verdicts = verdicts
+            .filter(|(_, count)| *count > 0)
+            .map(|(verdict, count)| (verdict.name().to_owned(), count))
+            .collect();
         for (service, counted) in self.status.virtual_servers.iter_mut().zip(&self.services) {
             if let Some(index) = counted.index {
                 let counters = statistics.service(index)?;
@@ -131,6 +138,16 @@ impl Snapshot<'_> {
                 interfaces: self.report.interfaces.iter().map(interface).collect(),
                 flows: 0,
                 flow_table_size: configuration.dataplane.flow_table_size,
+                xdp_mode: match configuration.dataplane.xdp_mode {
+                    XdpMode::Auto => "auto".to_owned(),
+                    XdpMode::Native => "native".to_owned(),
+                    XdpMode::Generic => "generic".to_owned(),
+                },
+                attach: match configuration.dataplane.attach {
+                    Attach::OnMaster => "on_master".to_owned(),
+                    Attach::Always => "always".to_owned(),
+                },
+                verdicts: BTreeMap::new(),
             },
             virtual_servers: configuration
                 .virtual_services
@@ -138,7 +155,7 @@ impl Snapshot<'_> {
                 .map(|service| self.virtual_server(service))
                 .collect(),
             configuration: Some(self.configuration.clone()),
-            problems: self.problems.to_vec(),
+            problems: problems::gather(self.problems, self.director, self.report, &self.configuration),
         };
         Draft { status, services }
     }
@@ -189,6 +206,7 @@ impl Snapshot<'_> {
             packets: 0,
             bytes: 0,
             last_check: self.director.monitors().last_check(&id).map(last_check),
+            checks: self.director.monitors().checks(&id).map(check).collect(),
         }
     }
 }
@@ -216,6 +234,24 @@ fn instance(report: &InstanceReport) -> InstanceStatus {
             .collect(),
         transitions: report.transitions,
         last_transition: report.last_transition.map(Timestamp::from),
+        reason: problems::why_out(report),
+        advert_interval_seconds: instance.advert_int.duration().as_secs_f64(),
+        preempt: instance.preempt,
+        addresses: instance
+            .virtual_addresses
+            .iter()
+            .map(|address| AddressStatus {
+                address: address.address.addr(),
+                prefix_length: address.address.prefix_len(),
+                device: address.device.as_ref().unwrap_or(&instance.interface).clone(),
+                label: address.label.clone(),
+            })
+            .collect(),
+        advertisements: AdvertisementCounts {
+            sent: report.counters.sent(),
+            received: report.counters.received(),
+            refused: report.counters.refused(),
+        },
     }
 }
 
@@ -232,6 +268,24 @@ fn interface(report: &InterfaceReport) -> InterfaceStatus {
             }
         }),
         program_id: attached.map(|program| program.id),
+    }
+}
+
+fn check(watched: &Watched) -> CheckStatus {
+    let CheckKind::Tcp {
+        target,
+        connect_timeout,
+    } = watched.kind();
+    let timing = watched.timing();
+    CheckStatus {
+        kind: watched.kind().name().to_owned(),
+        target: *target,
+        connect_timeout_seconds: connect_timeout.as_secs_f64(),
+        delay_loop_seconds: timing.delay_loop.as_secs_f64(),
+        retry: timing.retry,
+        delay_before_retry_seconds: timing.delay_before_retry.as_secs_f64(),
+        rise: timing.rise,
+        last_check: watched.last_check().map(last_check),
     }
 }
 
