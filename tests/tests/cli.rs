@@ -128,23 +128,6 @@ fn what_cannot_be_done_is_said_in_one_sentence() -> Result<()> {
 }
 
 #[test]
-fn an_interface_that_is_missing_stops_the_start_with_its_name() -> Result<()> {
-    let lab = Lab::new()?;
-    let director = Director::start(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;
-    let text = director
-        .configuration
-        .for_node("other", &lab.directory.join("other"))
-        .to_toml()
-        .replace("\"eth0\"", "\"eth7\"");
-    let path = lab.directory.join("other.toml");
-    std::fs::write(&path, text)?;
-    let output = director.lbd(&["run", "-c", &path.to_string_lossy()])?;
-    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    assert!(stderr(&output).contains("eth7"), "{}", stderr(&output));
-    Ok(())
-}
-
-#[test]
 fn a_reload_that_comes_while_the_daemon_stops_is_refused() -> Result<()> {
     let lab = Lab::new()?;
     // Version 2: nobody succeeds it, so that it hands over for more than a second.

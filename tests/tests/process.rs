@@ -400,3 +400,53 @@ fn systemd_understands_the_unit() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn an_interface_that_comes_after_the_start_is_joined() -> Result<()> {
+    let lab = Lab::new()?;
+    let [node, _] = lab.pair();
+    node.delete("eth0")?;
+    let mut director = Director::prepare(&lab, node, Configuration::new(&lab, 150))?;
+    director.restart()?;
+    let status = director.status()?;
+    assert_eq!(status.text("vrrp_instances[0].state"), "init");
+    assert!(
+        director
+            .log()?
+            .contains("there is no interface `eth0` on this host")
+    );
+
+    lab.create_interface(node, "eth0")?;
+    node.await_carrier("eth0")?;
+    director.wait_for("it is master, all servers up", PATIENCE, |status| {
+        status.is_master() && status.all_up()
+    })?;
+    let status = director.status()?;
+    assert_eq!(status.at("dataplane.interfaces[0].attached"), true);
+    let fetched = lab.client.curl((VIP, 80).into(), 6)?;
+    assert_eq!(fetched.failed(), 0, "{}", fetched.complaints);
+    director.stop()
+}
+
+#[test]
+fn a_reload_may_name_an_interface_that_is_still_to_come() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut director = Director::start(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;
+    director.becomes_master()?;
+    director.configuration.set("vrrp_instance[0].interface", "later0");
+    director.write_configuration()?;
+    let path = director.configuration_path().to_string_lossy().into_owned();
+    let reload = director.lbd(&["reload", "-c", &path])?;
+    assert_eq!(reload.status.code(), Some(0));
+    let said = String::from_utf8_lossy(&reload.stdout);
+    assert!(
+        said.contains("there is no interface `later0` on this host"),
+        "{said}"
+    );
+    director.wait_for("it waits for the interface", PATIENCE, |status| {
+        status.text("vrrp_instances[0].state") == "init"
+    })?;
+    director.node.rename("eth0", "later0")?;
+    director.becomes_master()?;
+    director.stop()
+}

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::file::{self, MissingInterfaces, count};
+use super::file::{self, count};
 use super::output;
 
 /// Reports every problem of the file; in one line what it configures, if it can be used.
 pub(super) fn run(path: &Path) -> anyhow::Result<()> {
-    let loaded = file::load(path, MissingInterfaces::Warn, output::report)?;
+    let loaded = file::load(path, output::report)?;
     let configuration = loaded.configuration;
     let real_servers = configuration
         .virtual_services

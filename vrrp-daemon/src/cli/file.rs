@@ -9,15 +9,6 @@ use crate::config::{self, Diagnostic, Loaded, Severity};
 /// The names of the interfaces in the calling thread's network namespace, one line each after two of headings.
 const INTERFACES: &str = "/proc/thread-self/net/dev";
 
-/// What to do about interfaces that the configuration names and this host lacks.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum MissingInterfaces {
-    /// The daemon is about to use them.
-    Refuse,
-    /// The file may be meant for another host.
-    Warn,
-}
-
 /// Reads the text of `path`.
 pub(super) fn read(path: &Path) -> anyhow::Result<String> {
     read_if_there(path)?.ok_or_else(|| {
@@ -43,12 +34,8 @@ pub(super) fn read_if_there(path: &Path) -> anyhow::Result<Option<String>> {
 }
 
 /// Reads and checks the configuration file at `path`, and gives what is to be said about it to `report`, with the worst
-/// severity in it.
-pub(super) fn load(
-    path: &Path,
-    missing: MissingInterfaces,
-    report: impl Fn(Severity, &str),
-) -> anyhow::Result<Loaded> {
+/// severity in it. An interface that is not there is no error: it may come, or be another host's.
+pub(super) fn load(path: &Path, report: impl Fn(Severity, &str)) -> anyhow::Result<Loaded> {
     let text = read(path)?;
     let colour = io::stderr().is_terminal();
     let name = path.display().to_string();
@@ -65,10 +52,7 @@ pub(super) fn load(
             );
         }
     };
-    let mut absent = config::missing_interfaces(&text, interface_exists()?);
-    if missing == MissingInterfaces::Refuse {
-        absent = absent.into_iter().map(Diagnostic::into_error).collect();
-    }
+    let absent = config::missing_interfaces(&text, interface_exists()?);
     let loaded = match config::parse(&text) {
         Ok(loaded) => loaded,
         Err(diagnostics) => {
@@ -79,9 +63,6 @@ pub(super) fn load(
     };
     print(&loaded.warnings);
     print(&absent);
-    if count_errors(&absent) > 0 {
-        return Err(refusal(&name, &absent));
-    }
     Ok(loaded)
 }
 

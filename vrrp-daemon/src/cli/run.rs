@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use tracing::Level;
 
-use super::file::{self, MissingInterfaces};
+use super::file;
 use super::log::Log;
 use super::{FileArgument, output, sentence};
 use crate::config::Severity;
@@ -47,7 +47,7 @@ fn become_daemon(arguments: &RunArguments, log: &Log) -> anyhow::Result<()> {
         };
         log.say(level, diagnostics);
     };
-    let loaded = file::load(&arguments.file.config, MissingInterfaces::Refuse, report)?;
+    let loaded = file::load(&arguments.file.config, report)?;
     // A reload reads the file again, wherever the daemon was started.
     let config_path = std::path::absolute(&arguments.file.config)
         .with_context(|| format!("cannot find {}", arguments.file.config.display()))?;

@@ -93,15 +93,6 @@ impl Diagnostic {
         self.primary.span.clone()
     }
 
-    /// The same problem, for one who cannot live with it.
-    #[must_use]
-    pub fn into_error(self) -> Self {
-        Self {
-            severity: Severity::Error,
-            ..self
-        }
-    }
-
     /// The problem for a person, over several lines: with file, line and column, the text underlined, the reason
     /// and the remedy.
     ///

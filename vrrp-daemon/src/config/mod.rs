@@ -87,7 +87,9 @@ pub fn missing_interfaces(text: &str, exists: impl Fn(&str) -> bool) -> Vec<Diag
         missing.push(name);
         let message = format!("there is no interface `{name}` on this host");
         let diagnostic = Diagnostic::warning(interface.span(), message, "no such interface");
-        diagnostics.push(diagnostic.help("`ip -brief link` lists those that there are"));
+        diagnostics.push(
+            diagnostic.help("lbd joins it when it appears; `ip -brief link` lists those that there are"),
+        );
     }
     diagnostics
 }

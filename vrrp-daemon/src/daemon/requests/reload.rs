@@ -79,16 +79,15 @@ fn read(path: &Path, present: &Configuration, exists: impl Fn(&str) -> bool) -> 
     let bytes = fs::read(path).map_err(|error| format!("cannot read {name}: {error}"))?;
     let text = config::decode(bytes).map_err(|error| format!("{name} {error}"))?;
     let render = |diagnostics: &[Diagnostic]| config::render(diagnostics, &name, &text, false);
-    let missing = config::missing_interfaces(&text, exists).into_iter();
-    let missing: Vec<Diagnostic> = missing.map(Diagnostic::into_error).collect();
+    let missing = config::missing_interfaces(&text, exists);
     let loaded = match config::parse(&text) {
-        Ok(loaded) if missing.is_empty() => loaded,
-        Ok(_) => return Err(render(&missing)),
+        Ok(loaded) => loaded,
         Err(problems) => return Err(render(&[problems, missing].concat())),
     };
+    let warnings = [loaded.warnings, missing].concat();
     let mut remarks = Vec::new();
-    if !loaded.warnings.is_empty() {
-        remarks.push(render(&loaded.warnings));
+    if !warnings.is_empty() {
+        remarks.push(render(&warnings));
     }
     let mut configuration = loaded.configuration;
     for key in keep_fixed(&mut configuration, present) {
