@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -449,4 +450,100 @@ fn a_reload_may_name_an_interface_that_is_still_to_come() -> Result<()> {
     director.node.rename("eth0", "later0")?;
     director.becomes_master()?;
     director.stop()
+}
+
+/// What `lbd run` with the configuration of `director` says when it ends at once, run by `wrapper`.
+fn refusal(director: &Director<'_>, wrapper: &[&str]) -> Result<String> {
+    let mut command = director.node.namespace.command("timeout");
+    let path = director.configuration_path();
+    command.arg("20").args(wrapper).arg(find_binary("lbd")?);
+    let output = command.args(["run", "-c"]).arg(path).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.code() == Some(1), "{:?}: {said}", output.status);
+    ensure!(said.trim().lines().count() == 1, "not one line: {said}");
+    Ok(said)
+}
+
+#[test]
+fn without_its_capabilities_it_says_which() -> Result<()> {
+    let lab = Lab::new()?;
+    let director = Director::prepare(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;
+    for (bounds, lacks) in [
+        (
+            "--bounding-set=-net_admin",
+            "lbd: missing here: CAP_NET_ADMIN: start lbd as root",
+        ),
+        (
+            "--bounding-set=-net_raw",
+            "lbd: missing here: CAP_NET_RAW: start lbd as root",
+        ),
+        (
+            "--bounding-set=-bpf,-sys_admin",
+            "lbd: missing here: CAP_BPF: start lbd as root",
+        ),
+        (
+            "--reuid=65534",
+            "lbd: missing here: CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON: start lbd as root",
+        ),
+    ] {
+        let said = refusal(&director, &["setpriv", bounds])?;
+        assert!(said.starts_with(lacks), "{said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_place_that_cannot_be_used_is_named_with_its_key() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut director = Director::prepare(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;
+    let good = director.configuration.clone();
+    let file = lab.directory.join("file");
+    fs::write(&file, "in the way")?;
+    let read_only = lab.directory.join("read-only");
+    fs::create_dir(&read_only)?;
+    run(Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "ro", "tmpfs"])
+        .arg(&read_only))?;
+    let below = |directory: &Path| directory.join("below").to_string_lossy().into_owned();
+    for (key, path, reason) in [
+        ("pin_dir", below(&file), "Not a directory"),
+        ("pin_dir", below(&read_only), "Read-only file system"),
+        ("control_socket", below(&file), "Not a directory"),
+        ("control_socket", below(&read_only), "Read-only file system"),
+    ] {
+        director.configuration = good.clone();
+        director.configuration.set(&format!("node.{key}"), path.as_str());
+        director.write_configuration()?;
+        let said = refusal(&director, &[])?;
+        for expected in [path.as_str(), &format!("`{key}` in [node]"), reason] {
+            assert!(said.contains(expected), "no {expected}: {said}");
+        }
+    }
+    // Without the right to mount.
+    director.configuration = good;
+    director.write_configuration()?;
+    let said = refusal(&director, &["setpriv", "--bounding-set=-sys_admin"])?;
+    let pins = lab.directory.join(&director.node.name).join("pins");
+    let remedy = format!(
+        "mount it before lbd starts, `mount -t bpf bpf {}`",
+        pins.display()
+    );
+    assert!(said.contains(&remedy), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_second_daemon_is_told_of_the_first() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut director = Director::start(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;
+    let said = refusal(&director, &[])?;
+    assert!(said.contains("another daemon answers on"), "{said}");
+    assert!(said.contains("`control_socket`"), "{said}");
+    let other = lab.directory.join("other.sock").to_string_lossy().into_owned();
+    director.configuration.set("node.control_socket", other);
+    director.write_configuration()?;
+    let said = refusal(&director, &[])?;
+    assert!(said.contains("another daemon uses"), "{said}");
+    assert!(said.contains("`pin_dir`"), "{said}");
+    Ok(())
 }

@@ -24,7 +24,7 @@ mod vrrp_loop;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use lb_common::maps;
 use tokio::runtime;
 use tokio::sync::watch;
@@ -83,7 +83,8 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
     let (manager, [pulse, vrrp_pulse]) = ServiceManager::find(["director", "VRRP"])
         .context("cannot start a thread for the service manager")?;
     let signals = OtherSignals::listen().context("cannot listen to signals")?;
-    // First of all: a second daemon ends here, before it touches the first one's pins.
+    refuse_without_capabilities()?;
+    // Before all that changes anything: a second daemon ends here, before it touches the first one's pins.
     let control = ControlSocket::bind(&configuration.node.control_socket)?;
     let dump = configuration.node.state_dir.join(STATUS_FILE);
     tokio::spawn(signals.attend(control.caller(), dump));
@@ -92,7 +93,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         warn!(%error, "cannot raise the limit of open files: with many real servers, checks may fail for want of one");
     }
     if let Err(error) = limits::lock_memory() {
-        info!(%error, "cannot lock the memory: under memory pressure, advertisements may be late");
+        info!(%error, "cannot lock the memory: under memory pressure, advertisements may be late (CAP_IPC_LOCK helps)");
     }
     let netlink = Netlink::new()?;
     // Before the state is read: no change falls between.
@@ -195,6 +196,19 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
     result?;
     info!("stopped");
     Ok(())
+}
+
+/// What the kernel would refuse later, it is asked for now.
+fn refuse_without_capabilities() -> anyhow::Result<()> {
+    let missing = limits::missing_capabilities().context("cannot tell which capabilities lbd has")?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    bail!(
+        "missing here: {}: start lbd as root, or give it what its unit lbd.service lists in CapabilityBoundingSet",
+        missing.join(", ")
+    )
 }
 
 /// The interfaces as the director knows them.

@@ -81,7 +81,7 @@ impl VrrpLoop {
         pulse: Pulse,
     ) -> anyhow::Result<()> {
         if let Err(error) = limits::run_in_real_time() {
-            info!(%error, "no real-time priority: on a busy machine, advertisements may be late");
+            info!(%error, "no real-time priority: on a busy machine, advertisements may be late (CAP_SYS_NICE helps)");
         }
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async move {

@@ -56,7 +56,10 @@ pub enum Error {
     )]
     NotASocket(PathBuf),
     /// The kernel refused.
-    #[error("cannot listen on the control socket {}", path.display())]
+    #[error(
+        "cannot listen on the control socket {} (`control_socket` in [node] may name another place)",
+        path.display()
+    )]
     Listen {
         /// Where.
         path: PathBuf,

@@ -1,9 +1,34 @@
-//! What the kernel lets this process have: descriptors, memory, time.
+//! What the kernel lets this process have: capabilities, descriptors, memory, time.
 
 use std::io;
 
+use caps::{CapSet, Capability};
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// What a director cannot do without, each with the capability that stood for it in older kernels and does still.
+const CAPABILITIES: [(Capability, Option<Capability>); 4] = [
+    (Capability::CAP_NET_ADMIN, None),
+    (Capability::CAP_NET_RAW, None),
+    (Capability::CAP_BPF, Some(Capability::CAP_SYS_ADMIN)),
+    (Capability::CAP_PERFMON, Some(Capability::CAP_SYS_ADMIN)),
+];
+
+/// The capabilities that this process lacks. What would fail for want of one, in the middle of a takeover perhaps, is
+/// better not begun.
+///
+/// # Errors
+/// If the kernel does not tell which ones there are.
+pub fn missing_capabilities() -> io::Result<Vec<Capability>> {
+    let has = |capability| caps::has_cap(None, CapSet::Effective, capability).map_err(io::Error::other);
+    let mut missing = Vec::new();
+    for (capability, substitute) in CAPABILITIES {
+        if !has(capability)? && !substitute.map_or(Ok(false), has)? {
+            missing.push(capability);
+        }
+    }
+    Ok(missing)
+}
 
 /// Raises the number of file descriptors to the most that this process may have: each probe under way takes one, and
 /// thousands of real servers may all be slow to answer.

@@ -14,8 +14,18 @@ pub enum Error {
     /// The binary holds no eBPF object.
     #[error("this lbd was built without its eBPF object: run `cargo xtask build-ebpf`, then build lbd again")]
     NoObject,
-    /// The directory for pins could not be made, or no bpffs mounted there.
-    #[error("cannot use {path} for pinned maps")]
+    /// There is no bpffs where the pins should be, and none could be mounted.
+    #[error(
+        "there is no bpffs at {path}, and lbd cannot mount one: mount it before lbd starts, `mount -t bpf bpf {path}`"
+    )]
+    Mount {
+        /// Where it should be.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The directory for pins could not be made or used.
+    #[error("cannot use {path} for pinned maps (`pin_dir` in [node] may name another place)")]
     PinDirectory {
         /// The directory.
         path: PathBuf,
@@ -113,6 +123,10 @@ mod tests {
         let errors = [
             Error::PinDirectory {
                 path: "/sys/fs/bpf/lbd".into(),
+                source: refused(),
+            },
+            Error::Mount {
+                path: "/sys/fs/bpf".into(),
                 source: refused(),
             },
             Error::Mapping {

@@ -91,7 +91,7 @@ impl Dataplane {
             path: pin_dir.to_owned(),
             source,
         };
-        let mounted = bpffs::ensure(pin_dir).map_err(unusable)?;
+        let mounted = bpffs::ensure(pin_dir)?;
         let lock = lock(pin_dir)?;
         let pins_private = outlook::of(pin_dir, mounted);
         let layout = pins::layout(flow_table_size);
