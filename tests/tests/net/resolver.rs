@@ -122,6 +122,48 @@ async fn a_real_server_that_falls_silent_is_unresolved_until_it_is_back() {
     director.wait_for("10.0.0.2", peer).await;
 }
 
+/// Asks until `address` has the link-layer address `mac`, as the director does on every event.
+async fn asked_until(director: &mut Director, address: &str, mac: Option<[u8; 6]>) {
+    while director.mac(address) != mac {
+        director
+            .resolver
+            .confirm(&BTreeSet::from([ip(address)]))
+            .await
+            .expect("asked");
+        let event = soon(director.events.next()).await.expect("an event");
+        director.resolver.observe(&event);
+    }
+}
+
+#[tokio::test]
+async fn who_is_asked_is_missed_or_found_elsewhere_and_stays_kept() {
+    let (here, there) = pair().await;
+    // As every host has it, but for the time between two tries: the kernel alone would take half a minute.
+    for family in ["ipv4", "ipv6"] {
+        here.set(&format!("{family}/neigh/eth0/retrans_time_ms"), "20");
+    }
+    let peer = there.link("eth0").await.mac;
+    let addresses = ["10.0.0.2", "fd00::2"];
+    let mut director = Director::new(&here, &addresses).await;
+    for address in addresses {
+        director.wait_for(address, peer).await;
+    }
+    there.set("ipv4/conf/eth0/arp_notify", "0");
+    there.ip("link set eth0 address 02:00:00:00:00:77");
+    for address in addresses {
+        asked_until(&mut director, address, Some([2, 0, 0, 0, 0, 0x77])).await;
+    }
+    there.ip("address delete 10.0.0.2/24 dev eth0");
+    asked_until(&mut director, "10.0.0.2", None).await;
+    for address in addresses {
+        let shown = here.ip(&format!("neighbour show to {address}"));
+        assert!(
+            shown.contains("managed") && shown.contains("extern_learn") && shown.contains("proto 112"),
+            "{shown}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn an_interface_that_was_down_resolves_again() {
     let (here, there) = pair().await;

@@ -141,6 +141,11 @@ impl DirectorLoop {
                 Effect::Probe { check, kind } => self.probes.begin(check, kind),
                 Effect::CheckFromNoneOf(addresses) => self.probes.leave_from_none_of(addresses),
                 Effect::Resolve(addresses) => self.resolve(&addresses).await,
+                Effect::Confirm(addresses) => {
+                    if let Err(error) = self.resolver.confirm(&addresses).await {
+                        debug!(%error, "cannot ask a neighbour whether it is still there");
+                    }
+                }
                 Effect::ReadMaps => match self.tables.read() {
                     Ok(plane) => self.director.read(plane),
                     Err(error) => warn!(error = %Chain(&error), "cannot read the maps"),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::assignment::Assignment;
 use super::pace::Pace;
 use super::problem::Problems;
+use super::rounds::Rounds;
 use super::routes::Routes;
 use super::{
     Inputs, Interfaces, LeaseSlots, Notice, Operation, Plane, Planner, Problem, ServiceState, Shortage,
@@ -39,6 +40,9 @@ pub enum Effect {
     /// Find out how these addresses are reached, have the kernel keep their neighbours resolved, and no others; say how
     /// that went with [`Director::resolved`], or with [`Director::not_resolved`].
     Resolve(BTreeSet<IpAddr>),
+    /// Ask these neighbours whether they are still there, and who has their addresses otherwise; whatever comes of that,
+    /// say it with [`Director::found_route`].
+    Confirm(BTreeSet<IpAddr>),
     /// Read the maps, in case something else wrote them, and say what they hold with [`Director::read`].
     ReadMaps,
     /// Carry these out in order, up to the first that fails, and say with [`Director::wrote`] how far that went.
@@ -94,6 +98,7 @@ pub struct Director {
     converging: Pace,
     /// Looking at routes and neighbours.
     resolving: Pace,
+    rounds: Rounds,
     resync_at: Instant,
     assignment: Assignment,
     /// By when the stop must have ended, once it has begun.
@@ -130,6 +135,7 @@ impl Director {
             problems: Problems::default(),
             converging: Pace::new(now),
             resolving: Pace::new(now),
+            rounds: Rounds::new(now),
             resync_at: now + RESYNC,
             assignment,
             stop_by: None,

@@ -30,6 +30,7 @@ mod pace;
 mod plan;
 mod plane;
 mod problem;
+mod rounds;
 mod routes;
 mod schedule;
 mod share;

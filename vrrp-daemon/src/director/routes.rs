@@ -44,6 +44,11 @@ impl Routes {
         &self.neighbours
     }
 
+    /// How each real server is reached, on whose network this node is.
+    pub(super) const fn routes(&self) -> &BTreeMap<IpAddr, Route> {
+        &self.routes
+    }
+
     /// The indices of the interfaces that lead to real servers.
     pub(super) fn egress(&self) -> BTreeSet<u32> {
         self.routes.values().map(|route| route.interface).collect()

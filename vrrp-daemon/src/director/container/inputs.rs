@@ -13,6 +13,13 @@ use crate::model::Configuration;
 impl Director {
     /// The probe of `check` has ended: with success, or with what went wrong in words for people.
     pub fn probed(&mut self, check: CheckHandle, outcome: Result<(), String>, now: Instant) {
+        if let Some(watched) = self.monitors.check(check) {
+            let address = watched.real_server().address.ip();
+            match &outcome {
+                Ok(()) => self.rounds.heard(address, now),
+                Err(_) => self.rounds.suspect(address),
+            }
+        }
         self.monitors.probed(check, outcome, now);
     }
 
@@ -66,6 +73,11 @@ impl Director {
 
     /// The kernel has told how the real servers at `address` are reached now.
     pub fn found_route(&mut self, address: IpAddr, route: Route) {
+        let before = self.routes.routes().get(&address);
+        if route.destination_mac.is_none() && before.is_some_and(|before| before.destination_mac.is_some()) {
+            // It does not answer where it was. Somebody else may, and need not wait until the kernel asks again by itself.
+            self.rounds.suspect(address);
+        }
         if self.routes.update(address, route) {
             self.converging.want();
         }

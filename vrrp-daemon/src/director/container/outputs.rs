@@ -20,6 +20,10 @@ impl Director {
             self.effects.push_back(Effect::ReadMaps);
             self.resolving.want();
         }
+        let doubtful = self.rounds.take(self.routes.routes(), now);
+        if !doubtful.is_empty() {
+            self.effects.push_back(Effect::Confirm(doubtful));
+        }
         if self.resolving.is_due(now) {
             self.begin_to_resolve(now);
         }
@@ -37,6 +41,7 @@ impl Director {
             self.monitors.deadline(),
             converging.filter(|_| !self.resolving.is_being_done()),
             self.resolving.deadline(),
+            self.rounds.deadline(self.routes.routes().len()),
             Some(self.resync_at),
             self.stop_by,
         ]

@@ -86,6 +86,8 @@ struct Bench {
     assignments: Vec<Assignment>,
     notices: Vec<Notice>,
     resolved: Vec<BTreeSet<IpAddr>>,
+    /// Who was asked whether it is still there, and when.
+    confirmed: Vec<(Instant, IpAddr)>,
     given_up: bool,
     reads: usize,
 }
@@ -108,6 +110,7 @@ impl Bench {
             assignments: Vec::new(),
             notices: Vec::new(),
             resolved: Vec::new(),
+            confirmed: Vec::new(),
             given_up: false,
             reads: 0,
         };
@@ -148,6 +151,14 @@ impl Bench {
                         .map(|address| (*address, route(!self.silent.contains(address))));
                     self.director.resolved(ways.collect(), BTreeMap::new(), self.now);
                     self.resolved.push(addresses);
+                }
+                Effect::Confirm(addresses) => {
+                    let asked = addresses.iter().map(|address| (self.now, *address));
+                    self.confirmed.extend(asked);
+                    for address in addresses {
+                        let answer = route(!self.silent.contains(&address));
+                        self.director.found_route(address, answer);
+                    }
                 }
                 Effect::ReadMaps => {
                     self.reads += 1;
@@ -214,6 +225,59 @@ fn the_maps_are_filled_and_every_check_is_made_within_the_first_second() {
     assert_eq!(bench.problems(), []);
     assert_eq!(bench.told(), [""; 0]);
     assert_eq!(bench.resolved, [BTreeSet::from([address(11), address(12)])]);
+}
+
+/// [`BOTH`] without checks.
+fn unchecked() -> Configuration {
+    let mut configuration = parsed(BOTH);
+    let services = configuration.virtual_services.iter_mut();
+    for real_server in services.flat_map(|service| &mut service.real_servers) {
+        real_server.checks.clear();
+    }
+    configuration
+}
+
+#[test]
+fn a_neighbour_that_nobody_checks_is_missed_within_seconds() {
+    let mut bench = Bench::new(unchecked());
+    bench.pass(SECOND);
+    assert_eq!(bench.schedule(0), 2);
+    bench.silent.push(address(11));
+    bench.pass(SECOND * 3);
+    assert_eq!(bench.schedule(0), 1);
+    bench.silent.clear();
+    bench.director.found_route(address(11), route(true));
+    bench.carry_out();
+    bench.pass(SECOND);
+    assert_eq!(bench.schedule(0), 2);
+}
+
+#[test]
+fn a_failed_check_has_the_neighbour_asked_at_once() {
+    let mut bench = Bench::new(parsed(BOTH));
+    bench.pass(SECOND * 20);
+    bench.failing.insert(address(12), "no");
+    let failed = loop {
+        bench.pass(Duration::from_millis(1));
+        let health = bench.notices.last();
+        if matches!(health, Some(Notice::Health { to: Health::Down, .. })) {
+            break bench.now;
+        }
+    };
+    bench.pass(SECOND / 10);
+    let asked = |(at, asked): &(Instant, IpAddr)| *at >= failed && *asked == address(12);
+    assert!(bench.confirmed.iter().any(asked), "{:?}", bench.confirmed);
+}
+
+#[test]
+fn a_neighbour_that_stops_answering_is_searched_for_at_once_and_not_for_ever() {
+    let mut bench = Bench::new(unchecked());
+    bench.pass(SECOND);
+    bench.confirmed.clear();
+    bench.silent.push(address(11));
+    bench.director.found_route(address(11), route(false));
+    bench.pass(SECOND / 10);
+    assert_eq!(bench.confirmed.len(), 1, "{:?}", bench.confirmed);
 }
 
 #[test]
@@ -380,6 +444,7 @@ fn a_daemon_that_finds_its_predecessors_maps_begins_with_what_they_say() {
 fn a_neighbour_that_is_lost_takes_the_server_out_and_is_a_problem_for_as_long() {
     let mut bench = Bench::new(first_only());
     bench.pass(SECOND);
+    bench.silent.push(address(11));
     bench.director.found_route(address(11), route(false));
     let lost_at = bench.now;
     bench.pass(SECOND);
@@ -390,6 +455,7 @@ fn a_neighbour_that_is_lost_takes_the_server_out_and_is_a_problem_for_as_long() 
             if *lost == address(11) && *since - lost_at < SECOND),
         "{problems:?}"
     );
+    bench.silent.clear();
     bench.director.found_route(address(11), route(true));
     bench.pass(SECOND);
     assert_eq!(bench.schedule(0), 2);
@@ -519,15 +585,14 @@ fn more_real_servers_than_fit_are_told_once() {
 fn a_check_that_cannot_be_made_says_nothing_of_the_server() {
     let mut bench = Bench::new(first_only());
     bench.pass(SECOND);
-    let (deadline, mut probe) = (bench.director.deadline().expect("checks go on"), None);
-    bench.now = deadline;
-    bench.director.timeout(deadline);
-    while let Some(effect) = bench.director.next_effect() {
-        if let Effect::Probe { check, .. } = effect {
-            probe = Some(check);
+    let check = loop {
+        bench.now = bench.director.deadline().expect("checks go on");
+        bench.director.timeout(bench.now);
+        let effect = bench.director.next_effect();
+        if let Some(Effect::Probe { check, .. }) = effect {
+            break check;
         }
-    }
-    let check = probe.expect("a check is due");
+    };
     bench
         .director
         .not_probed(check, "no file descriptors".to_owned(), bench.now);

@@ -116,6 +116,39 @@ impl Netlink {
         request.execute().await
     }
 
+    /// Has the kernel ask `address` on `interface` now whether it is still there. One whose link-layer address `is_known`
+    /// is asked there three times, a second apart (`ucast_solicit`, `retrans_time_ms`), and packets go on being sent to
+    /// it meanwhile; one that is not is searched for by broadcast or multicast.
+    pub(super) async fn confirm_neighbour(
+        &self,
+        interface: u32,
+        address: IpAddr,
+        is_known: bool,
+    ) -> Result<(), Error> {
+        let failed = |error| Error::of(format!("ask for the neighbour {address}"), error);
+        if is_known {
+            // An update that has it kept leaves the state alone (net/core/neighbour.c, __neigh_update), so that it takes
+            // two: the second has it kept again.
+            let mut request = self
+                .handle
+                .neighbours()
+                .add(interface, address)
+                .state(NeighbourState::Probe)
+                .flags(NeighbourFlags::ExtLearned)
+                .replace();
+            request
+                .message_mut()
+                .attributes
+                .push(NeighbourAttribute::Protocol(PROTOCOL));
+            // EINVAL: it has lost its link-layer address in this moment.
+            match request.execute().await {
+                Err(error) if errno(&error) != Some(libc::EINVAL) => return Err(failed(error)),
+                _ => {}
+            }
+        }
+        self.keep_neighbour(interface, address).await.map_err(failed)
+    }
+
     /// Gives `neighbour` back to the kernel's ordinary care. The entry stays, since others may be using it, until it
     /// is garbage.
     pub(super) async fn release_neighbour(&self, neighbour: &Neighbour) -> Result<(), Error> {

@@ -149,6 +149,28 @@ impl Resolver {
         Ok(())
     }
 
+    /// Has the kernel ask each of `addresses` now whether it is still there, instead of when its patience with what it
+    /// knows ends. What comes of that are events.
+    ///
+    /// # Errors
+    /// The kernel refused one of them; the others are asked all the same.
+    pub async fn confirm(&self, addresses: &BTreeSet<IpAddr>) -> Result<(), Error> {
+        let mut outcome = Ok(());
+        for &address in addresses {
+            let Some(Ok(resolution)) = self.resolutions.get(&address) else {
+                continue;
+            };
+            let is_known = resolution.destination_mac.is_some();
+            let asked = self
+                .netlink
+                .confirm_neighbour(resolution.interface, address, is_known);
+            if let Err(error) = asked.await {
+                outcome = Err(error);
+            }
+        }
+        outcome
+    }
+
     /// Takes in what the kernel told.
     pub fn observe(&mut self, event: &Event) -> Observed {
         match event {
