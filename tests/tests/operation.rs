@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use lab::{Configuration, Director, Lab, VIP, wait};
+use lab::{Configuration, Connections, Director, ECHO, Lab, Status, VIP, wait};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -122,5 +122,38 @@ fn a_service_that_loses_its_last_real_server_and_gets_one_back_has_a_line_of_its
         !status.problems().iter().any(|problem| problem.subject == service)
     })?;
     assert_eq!(lab.client.curl((VIP, 80).into(), 3)?.failed(), 0);
+    Ok(())
+}
+
+/// The active connections of all services.
+fn active(status: &Status) -> u64 {
+    let services = status.list("virtual_servers").iter();
+    let real_servers = services.flat_map(|service| service["real_servers"].as_array().into_iter().flatten());
+    real_servers
+        .filter_map(|real_server| real_server["active_connections"].as_u64())
+        .sum()
+}
+
+#[test]
+fn connections_that_went_to_another_master_are_not_counted_here_any_more() -> Result<()> {
+    let lab = Lab::new()?;
+    let (first, second) = Director::pair(&lab, |priority| Configuration::new(&lab, priority))?;
+    let connections = Connections::open(&lab.client, (VIP, ECHO).into(), 12)?;
+    assert_eq!(active(&first.status()?), 12);
+
+    lab.unplug(first.node)?;
+    second.becomes_master()?;
+    // They are reset at the successor, which does not know them, and opened again there.
+    assert_eq!(connections.exchange().answered, 0);
+    drop(connections);
+    let _opened_again = Connections::open(&lab.client, (VIP, ECHO).into(), 3)?;
+    assert_eq!(active(&first.status()?), 0);
+    assert_eq!(active(&second.status()?), 3);
+
+    lab.plug_in(first.node)?;
+    let status = first.becomes_master()?;
+    assert_eq!(active(&status), 0, "what it remembers of them is from before");
+    second.becomes_backup()?;
+    assert_eq!(active(&second.status()?), 0);
     Ok(())
 }

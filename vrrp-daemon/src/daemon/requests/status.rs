@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::{Instant, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
@@ -17,7 +18,7 @@ use crate::api::{
 use crate::director::{self, Director, RealHandle, ServiceState, service_key};
 use crate::health::{self, Watched};
 use crate::io::bpf::{Error, Statistics};
-use crate::model::{Attach, CheckKind, RealServer, RealServerId, VirtualService, XdpMode};
+use crate::model::{Attach, CheckKind, RealServer, RealServerId, VirtualService, VrrpInstance, XdpMode};
 use crate::vrrp::State;
 
 impl DirectorLoop {
@@ -72,12 +73,19 @@ struct Draft {
 struct Counted {
     index: Option<u32>,
     real_servers: Vec<Option<RealHandle>>,
+    /// For how long this node has forwarded its packets, if it does: connections that were silent for longer are
+    /// another node's, or over.
+    forwarding_for: Option<Duration>,
 }
 
 impl Draft {
     /// The status with what the program counts.
     fn complete(mut self, statistics: &Statistics) -> Result<Status, Error> {
-        let flows = statistics.flows();
+        let counted = self.services.iter().flat_map(|service| {
+            let handles = service.real_servers.iter().flatten();
+            handles.filter_map(|handle| Some((*handle, service.forwarding_for?)))
+        });
+        let flows = statistics.flows(&counted.collect());
         self.status.dataplane.flows = flows.total;
         let verdicts = statistics.verdicts()?.into_iter();
         self.status.dataplane.verdicts = verdicts
@@ -121,6 +129,7 @@ impl Snapshot<'_> {
             Counted {
                 index: entry.map(|entry| entry.index),
                 real_servers: real_servers.collect(),
+                forwarding_for: forwarding_for(self.report_on(service), SystemTime::now()),
             }
         });
         let services = services.collect();
@@ -128,11 +137,10 @@ impl Snapshot<'_> {
             node: configuration.node.router_id.clone().unwrap_or_else(host_name),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds,
-            vrrp_instances: self
-                .report
-                .instances
+            vrrp_instances: configuration
+                .vrrp_instances
                 .iter()
-                .map(|report| instance(report))
+                .map(|configured| instance(configured, self.report_of(configured)))
                 .collect(),
             dataplane: DataplaneStatus {
                 interfaces: self.report.interfaces.iter().map(interface).collect(),
@@ -158,6 +166,23 @@ impl Snapshot<'_> {
             problems: problems::gather(self.problems, self.director, self.report, &self.configuration),
         };
         Draft { status, services }
+    }
+
+    /// What the VRRP loop has told of an instance, if it has come to it.
+    fn report_of(&self, instance: &VrrpInstance) -> Option<&InstanceReport> {
+        let name = instance.router_name();
+        let mut reports = self.report.instances.iter();
+        reports
+            .find(|report| report.instance.router_name() == name)
+            .map(Arc::as_ref)
+    }
+
+    /// What the VRRP loop has told of the instance that guards a service, if one does.
+    fn report_on(&self, service: &VirtualService) -> Guard<'_> {
+        match self.director.configuration().instance_of(service.address.ip) {
+            None => Guard::None,
+            Some(instance) => Guard::Instance(self.report_of(instance)),
+        }
     }
 
     fn virtual_server(&self, service: &VirtualService) -> VirtualServerStatus {
@@ -211,47 +236,76 @@ impl Snapshot<'_> {
     }
 }
 
-fn instance(report: &InstanceReport) -> InstanceStatus {
-    let instance = &report.instance;
+/// An instance, with what was told of it. Before anything was, it is about to begin.
+fn instance(configured: &VrrpInstance, report: Option<&InstanceReport>) -> InstanceStatus {
+    let state = report.map_or(State::Init, |report| report.state);
     InstanceStatus {
-        name: instance.name.clone(),
-        interface: instance.interface.clone(),
-        virtual_router_id: instance.virtual_router_id.get(),
-        version: instance.version.number(),
-        state: match report.state {
+        name: configured.name.clone(),
+        interface: configured.interface.clone(),
+        virtual_router_id: configured.virtual_router_id.get(),
+        version: configured.version.number(),
+        state: match state {
             State::Init => InstanceState::Init,
             State::Backup => InstanceState::Backup,
             State::Master => InstanceState::Master,
             State::Fault => InstanceState::Fault,
         },
-        priority: instance.priority.get(),
-        effective_priority: report.effective_priority.get(),
-        master_address: report.master_address,
-        virtual_addresses: instance
+        priority: configured.priority.get(),
+        effective_priority: report
+            .map_or(configured.priority, |report| report.effective_priority)
+            .get(),
+        master_address: report.and_then(|report| report.master_address),
+        virtual_addresses: configured
             .virtual_addresses
             .iter()
             .map(|address| address.address.addr())
             .collect(),
-        transitions: report.transitions,
-        last_transition: report.last_transition.map(Timestamp::from),
-        reason: problems::why_out(report),
-        advert_interval_seconds: instance.advert_int.duration().as_secs_f64(),
-        preempt: instance.preempt,
-        addresses: instance
+        transitions: report.map_or(0, |report| report.transitions),
+        last_transition: report
+            .and_then(|report| report.last_transition)
+            .map(Timestamp::from),
+        reason: report.and_then(problems::why_out),
+        advert_interval_seconds: configured.advert_int.duration().as_secs_f64(),
+        preempt: configured.preempt,
+        addresses: configured
             .virtual_addresses
             .iter()
             .map(|address| AddressStatus {
                 address: address.address.addr(),
                 prefix_length: address.address.prefix_len(),
-                device: address.device.as_ref().unwrap_or(&instance.interface).clone(),
+                device: address.device.as_ref().unwrap_or(&configured.interface).clone(),
                 label: address.label.clone(),
             })
             .collect(),
-        advertisements: AdvertisementCounts {
+        advertisements: report.map_or_else(AdvertisementCounts::default, |report| AdvertisementCounts {
             sent: report.counters.sent(),
             received: report.counters.received(),
             refused: report.counters.refused(),
-        },
+        }),
+    }
+}
+
+/// The virtual router that guards a service.
+enum Guard<'a> {
+    /// None: the service is every node's, always.
+    None,
+    /// This one, as far as it was told of.
+    Instance(Option<&'a InstanceReport>),
+}
+
+/// For how long this node has forwarded the packets of a service with this guard, if it does. One that is master from
+/// its start on may go on with a predecessor's connections.
+fn forwarding_for(guard: Guard<'_>, now: SystemTime) -> Option<Duration> {
+    let report = match guard {
+        Guard::None => return Some(Duration::MAX),
+        Guard::Instance(report) => report?,
+    };
+    match (report.state, report.last_transition) {
+        (State::Master, Some(since)) if report.transitions > 1 => {
+            Some(now.duration_since(since).unwrap_or_default())
+        }
+        (State::Master, _) => Some(Duration::MAX),
+        (State::Init | State::Backup | State::Fault, _) => None,
     }
 }
 
@@ -310,4 +364,63 @@ fn mac(octets: [u8; 6]) -> String {
 fn host_name() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::model::Configuration;
+
+    const AT: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn configured() -> Configuration {
+        let text = "[[vrrp_instance]]\nname = \"VI_1\"\ninterface = \"eth0\"\nvirtual_router_id = 1\n\
+                    virtual_ipaddress = [\"10.0.0.3/24\"]\n";
+        config::parse(text)
+            .expect("the configuration is valid")
+            .configuration
+    }
+
+    fn report(state: State, transitions: u64) -> InstanceReport {
+        let configured = &configured().vrrp_instances[0];
+        InstanceReport {
+            instance: Arc::new(configured.clone()),
+            state,
+            obstacles: Vec::new(),
+            effective_priority: configured.priority,
+            master_address: None,
+            transitions,
+            last_transition: Some(AT),
+            counters: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn an_instance_that_nothing_was_told_of_yet_is_listed_as_it_is_configured() {
+        let status = instance(&configured().vrrp_instances[0], None);
+        assert_eq!(status.state, InstanceState::Init);
+        assert_eq!((status.priority, status.effective_priority), (100, 100));
+        assert_eq!(status.virtual_addresses.len(), 1);
+        assert_eq!(status.reason, None);
+    }
+
+    #[test]
+    fn connections_from_before_this_mastership_are_not_this_nodes() {
+        let later = AT + Duration::from_secs(5);
+        let time = |state, transitions| {
+            let report = report(state, transitions);
+            forwarding_for(Guard::Instance(Some(&report)), later)
+        };
+        assert_eq!(time(State::Backup, 3), None);
+        assert_eq!(time(State::Fault, 3), None);
+        assert_eq!(time(State::Master, 4), Some(Duration::from_secs(5)));
+        assert_eq!(
+            time(State::Master, 1),
+            Some(Duration::MAX),
+            "it resumed a predecessor's"
+        );
+        assert_eq!(forwarding_for(Guard::None, later), Some(Duration::MAX));
+        assert_eq!(forwarding_for(Guard::Instance(None), later), None);
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap as Counts;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aya::Pod;
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
@@ -17,7 +18,7 @@ use crate::director::{RealHandle, RealSlot};
 pub struct Flows {
     /// Connections that are remembered, nascent ones not counted.
     pub total: u64,
-    /// The active ones of each real server: established and alive ([`Flow::is_alive`]).
+    /// The active ones of each real server that was asked for: established and alive ([`Flow::is_alive`]).
     pub active: Counts<RealHandle, u64>,
 }
 
@@ -89,12 +90,14 @@ impl Statistics {
             .map_err(in_map(maps::VERDICTS))
     }
 
-    /// Counts the connections. Reads every entry, about a microsecond each.
+    /// Counts the connections; as active ones, those of `counted` real servers that a packet was seen of in the time that
+    /// is named there, counted from now. Reads every entry, about a microsecond each.
     #[must_use]
-    pub fn flows(&self) -> Flows {
+    pub fn flows(&self, counted: &Counts<RealHandle, Duration>) -> Flows {
         let mut flows = Flows::default();
-        flows.add(&self.0.flows4, self.0.flow_table_size, |key| key.protocol);
-        flows.add(&self.0.flows6, self.0.flow_table_size, |key| key.protocol);
+        let size = self.0.flow_table_size;
+        flows.add(&self.0.flows4, size, counted, |key| key.protocol);
+        flows.add(&self.0.flows6, size, counted, |key| key.protocol);
         flows
     }
 }
@@ -104,6 +107,7 @@ impl Flows {
         &mut self,
         table: &HashMap<MapData, K, Flow>,
         capacity: usize,
+        counted: &Counts<RealHandle, Duration>,
         protocol_of: fn(&K) -> u32,
     ) {
         let now = monotonic_now();
@@ -112,11 +116,15 @@ impl Flows {
             // An entry may have been evicted between its key and its value.
             let Ok((key, flow)) = entry else { continue };
             self.total += 1;
-            if flow.is_alive(protocol_of(&key), now) {
-                let handle = RealHandle {
-                    slot: RealSlot::new(flow.real),
-                    generation: flow.generation,
-                };
+            let handle = RealHandle {
+                slot: RealSlot::new(flow.real),
+                generation: flow.generation,
+            };
+            let Some(time) = counted.get(&handle) else {
+                continue;
+            };
+            let silence = Duration::from_nanos(now.saturating_sub(flow.last_seen));
+            if silence <= *time && flow.is_alive(protocol_of(&key), now) {
                 *self.active.entry(handle).or_default() += 1;
             }
         }
