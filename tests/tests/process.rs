@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use lab::{Configuration, Director, Lab, Signal, VIP, find_binary, run, wait};
 use nix::sys::ptrace;
+use nix::sys::signal::{Signal::SIGHUP, kill};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
@@ -546,4 +548,24 @@ fn a_second_daemon_is_told_of_the_first() -> Result<()> {
     assert!(said.contains("another daemon uses"), "{said}");
     assert!(said.contains("`pin_dir`"), "{said}");
     Ok(())
+}
+
+#[test]
+fn a_signal_that_comes_while_it_starts_is_heeded_once_it_runs() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut director = Director::prepare(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;
+    // As soon as its socket is there: loading the program takes longer than that.
+    let socket = director.socket();
+    let watcher = std::thread::spawn(move || {
+        let stream = wait::until("it begins", PATIENCE, || UnixStream::connect(&socket).ok())?;
+        let daemon = getsockopt(&stream, PeerCredentials)?.pid();
+        kill(Pid::from_raw(daemon), SIGHUP).context("it has ended")
+    });
+    director.restart()?;
+    watcher.join().expect("it does not panic")?;
+    wait::until("it reloads", PATIENCE, || {
+        director.log().ok()?.contains("is in force").then_some(())
+    })?;
+    director.becomes_master()?;
+    director.stop()
 }

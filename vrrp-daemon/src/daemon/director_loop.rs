@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Context as _, bail};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::time::sleep_until;
 use tracing::{debug, warn};
@@ -17,6 +16,7 @@ use super::chain::Chain;
 use super::channel::{Assignment, Report};
 use super::news::NewsSender;
 use super::probes::{Ended, Probes};
+use super::signals::Signals;
 use crate::api::{Problem, RefusedReload, Request, Response};
 use crate::director::{Director, Effect, Operation, Route};
 use crate::io::bpf::{Statistics, Tables};
@@ -69,13 +69,6 @@ pub(super) struct DirectorLoop {
     pub(super) pulse: Pulse,
 }
 
-/// The signals that the loop listens to.
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
 impl DirectorLoop {
     /// Fills the maps from what is known at the start.
     ///
@@ -92,12 +85,7 @@ impl DirectorLoop {
     ///
     /// # Errors
     /// If the other loop ends unasked or does not end when asked, or the kernel's notices end.
-    pub(super) async fn run(mut self) -> anyhow::Result<()> {
-        let mut signals = Signals {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        };
+    pub(super) async fn run(mut self, mut signals: Signals) -> anyhow::Result<()> {
         loop {
             self.pulse.beat();
             self.take_turn().await?;

@@ -41,7 +41,7 @@ use crate::io::netlink::{Events, Link, Netlink, Resolver, Topic};
 use crate::io::service_manager::ServiceManager;
 use director_loop::DirectorLoop;
 use probes::Probes;
-use signals::OtherSignals;
+use signals::{OtherSignals, Signals};
 use vrrp_loop::VrrpLoop;
 
 /// The file of `state_dir` that SIGUSR1 has the status written to.
@@ -82,12 +82,13 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
     let configuration = loaded.configuration;
     let (manager, [pulse, vrrp_pulse]) = ServiceManager::find(["director", "VRRP"])
         .context("cannot start a thread for the service manager")?;
-    let signals = OtherSignals::listen().context("cannot listen to signals")?;
+    let signals = Signals::listen().context("cannot listen to signals")?;
+    let other_signals = OtherSignals::listen().context("cannot listen to signals")?;
     refuse_without_capabilities()?;
     // Before all that changes anything: a second daemon ends here, before it touches the first one's pins.
     let control = ControlSocket::bind(&configuration.node.control_socket)?;
     let dump = configuration.node.state_dir.join(STATUS_FILE);
-    tokio::spawn(signals.attend(control.caller(), dump));
+    tokio::spawn(other_signals.attend(control.caller(), dump));
 
     if let Err(error) = limits::raise_file_descriptors() {
         warn!(%error, "cannot raise the limit of open files: with many real servers, checks may fail for want of one");
@@ -183,7 +184,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         .spawn(move || VrrpLoop::run(leases, attachments, assigned, reporter, news, vrrp_pulse))
         .context("cannot start the VRRP thread")?;
     info!(version = env!("CARGO_PKG_VERSION"), "started");
-    let result = director.run().await;
+    let result = director.run(signals).await;
     if vrrp.is_finished() || result.is_ok() {
         vrrp.join()
             .map_err(|_| anyhow!("the VRRP loop panicked"))?

@@ -1,4 +1,4 @@
-//! The signals that neither stop the daemon (SIGTERM, SIGINT) nor have it reload (SIGHUP). None of them ends a director.
+//! What the daemon makes of signals.
 
 use std::future::poll_fn;
 use std::io;
@@ -12,6 +12,30 @@ use tracing::{info, warn};
 use crate::api::{Request, Response};
 use crate::io::control::Caller;
 use crate::io::dump;
+
+/// The signals that stop the daemon or have it reload.
+pub(super) struct Signals {
+    /// Reload.
+    pub(super) hangup: Signal,
+    /// Stop.
+    pub(super) terminate: Signal,
+    /// Stop.
+    pub(super) interrupt: Signal,
+}
+
+impl Signals {
+    /// Listens, from now on: one that comes before the loop turns waits for it.
+    ///
+    /// # Errors
+    /// If the kernel has no such signal.
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
 
 /// What would end the process if nobody listened, but says nothing to a director: terminals, timers, limits, and
 /// operators who mean another program.
@@ -27,7 +51,7 @@ const MEANINGLESS: [i32; 9] = [
     libc::SIGXFSZ,
 ];
 
-/// The signals listened to. Between its making and [`Self::attend`], none is lost.
+/// The signals that neither stop the daemon nor have it reload. None of them ends a director.
 pub(super) struct OtherSignals(Vec<(i32, Signal)>);
 
 impl OtherSignals {
