@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use lab::{ArpWatch, Configuration, Director, ECHO, Filter, Hook, Lab, Probe, VIP, wait};
+use lab::{ArpWatch, Claim, Configuration, Director, ECHO, Filter, Hook, Lab, Probe, Topology, VIP, wait};
 
 const ONE_MILLISECOND: Duration = Duration::from_millis(1);
 const TEN_MILLISECONDS: Duration = Duration::from_millis(10);
@@ -38,6 +38,7 @@ fn clients_of_a_master_whose_advertisements_do_not_leave_lose_nothing() -> Resul
         status.state() == "fault"
     })?;
     let transitions = status.transitions();
+    assert!(status.has_problem("adverts_not_sent"), "{:#}", status.0);
     wait::until("the filter has lasted", mute_for() + PATIENCE, || {
         (Instant::now() > end).then_some(())
     })?;
@@ -47,7 +48,8 @@ fn clients_of_a_master_whose_advertisements_do_not_leave_lose_nothing() -> Resul
     assert!(!master.node.namespace.has_address("eth0", VIP)?);
 
     drop(filter);
-    master.becomes_master()?;
+    let status = master.becomes_master()?;
+    assert!(!status.has_problem("adverts_not_sent"), "{:#}", status.0);
     backup.becomes_backup()?;
     watch.sees(master.node)?;
     let seen = watch.finish()?;
@@ -57,6 +59,111 @@ fn clients_of_a_master_whose_advertisements_do_not_leave_lose_nothing() -> Resul
         "{seen:#?}"
     );
     let datagrams = probe.finish()?;
-    assert_eq!((datagrams.lost, datagrams.answered_twice), (0, 0), "{datagrams:#?}");
+    assert_eq!(
+        (datagrams.lost, datagrams.answered_twice),
+        (0, 0),
+        "{datagrams:#?}"
+    );
+    Ok(())
+}
+
+/// How often `director` has warned of what `words` are about.
+fn warnings(director: &Director<'_>, words: &str) -> Result<usize> {
+    let complaints = director.complaints()?;
+    Ok(complaints.iter().filter(|line| line.contains(words)).count())
+}
+
+#[test]
+fn two_masters_are_told_by_both() -> Result<()> {
+    let lab = Topology::new().real_servers(0).build()?;
+    let [one, two] = lab.pair();
+    let start = |node, priority| Director::start(&lab, node, Configuration::new(&lab, priority));
+    let (hears, deaf) = (start(one, 150)?, start(two, 100)?);
+    hears.becomes_master()?;
+    deaf.becomes_backup()?;
+    assert!(hears.status()?.problems().is_empty() && deaf.status()?.problems().is_empty());
+
+    let filter = Filter::discard(&two.namespace, Hook::Input, ADVERTISEMENTS)?;
+    deaf.becomes_master()?;
+    hears.wait_for("it says that there are two", PATIENCE, |status| {
+        status.is_master() && status.has_problem("two_masters")
+    })?;
+    // It hears no advertisement, but who else has the address.
+    let status = deaf.wait_for("the deaf one says so too", PATIENCE, |status| {
+        status.is_master() && status.has_problem("address_conflict")
+    })?;
+    let problem = &status.problems()[0];
+    assert_eq!(problem.subject, VIP.to_string());
+    assert!(problem.message.contains(&one.mac_text()), "{}", problem.message);
+    assert_eq!(warnings(&hears, "two masters")?, 1, "once a minute");
+    assert_eq!(warnings(&deaf, "answers for")?, 1, "once a minute");
+
+    drop(filter);
+    deaf.becomes_backup()?;
+    assert!(
+        deaf.status()?.problems().is_empty(),
+        "who is no master has no rival"
+    );
+    hears.wait_for("its problem is over", Duration::from_secs(40), |status| {
+        status.is_master() && status.problems().is_empty()
+    })?;
+    Ok(())
+}
+
+#[test]
+fn an_address_that_a_stray_host_takes_is_taken_back_and_told() -> Result<()> {
+    let lab = Topology::new().real_servers(0).host("stray").build()?;
+    let [one, _] = lab.pair();
+    let master = Director::start(&lab, one, Configuration::new(&lab, 150))?;
+    master.becomes_master()?;
+    let watch = ArpWatch::start(&lab.client, VIP, TEN_MILLISECONDS)?;
+    watch.sees(one)?;
+
+    // It says nothing: the master has to ask.
+    let claim = Claim::start(lab.node("stray"), VIP)?;
+    let status = master.wait_for("it says who has its address", PATIENCE, |status| {
+        status.has_problem("address_conflict")
+    })?;
+    let message = &status.problems()[0].message;
+    assert!(message.contains(&lab.node("stray").mac_text()), "{message}");
+    drop(claim);
+    master.wait_for("nobody has it any more", Duration::from_secs(40), |status| {
+        status.problems().is_empty()
+    })?;
+    assert!(master.status()?.is_master());
+    Ok(())
+}
+
+#[test]
+fn a_router_that_is_configured_otherwise_is_a_problem_until_it_is_not() -> Result<()> {
+    let lab = Topology::new().real_servers(0).build()?;
+    let [one, two] = lab.pair();
+    let first = Director::start(&lab, one, Configuration::classic(&lab, 150))?;
+    let other = Configuration::classic(&lab, 100).with("vrrp_instance[0].authentication.auth_pass", "other");
+    let mut second = Director::start(&lab, two, other)?;
+    for director in [&first, &second] {
+        let status = director.wait_for("it says what is different", PATIENCE, |status| {
+            status.is_master() && status.has_problem("advert_mismatch")
+        })?;
+        let problem = &status.problems()[0];
+        assert!(problem.message.contains("authentication"), "{}", problem.message);
+        let instance = &status.0["vrrp_instances"][0]["advertisements"];
+        assert!(instance["refused"].as_u64() > Some(0), "{instance}");
+        assert!(instance["sent"].as_u64() > Some(0), "{instance}");
+    }
+    second.configuration = Configuration::classic(&lab, 100);
+    second.write_configuration()?;
+    assert!(
+        second
+            .lbd(&["reload", "-c", &second.configuration_path().display().to_string()])?
+            .status
+            .success()
+    );
+    second.becomes_backup()?;
+    for director in [&first, &second] {
+        director.wait_for("all agree", Duration::from_secs(40), |status| {
+            !status.has_problem("advert_mismatch")
+        })?;
+    }
     Ok(())
 }

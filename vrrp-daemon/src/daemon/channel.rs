@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::api::Problem;
 pub(super) use crate::director::{Assignment, Exits};
 use crate::io::netlink::XdpProgram;
 use crate::model::{Priority, VrrpInstance};
@@ -41,6 +42,8 @@ pub(super) struct InstanceReport {
     pub(super) transitions: u64,
     /// When it last changed.
     pub(super) last_transition: Option<SystemTime>,
+    /// What an operator should know of it now.
+    pub(super) problems: Vec<Problem>,
     /// What it has sent and heard, up to now: these numbers go on without another report.
     pub(super) counters: Arc<Counters>,
 }

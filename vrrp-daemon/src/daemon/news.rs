@@ -145,7 +145,9 @@ fn log_vrrp(instance: &VrrpInstance, news: &vrrp::News) {
         vrrp::News::Obstructed(obstacle) => {
             warn!(instance = name, interface, reason = %obstacle, "out of the election until that changes");
         }
-        vrrp::News::Discrepancy(notice) => warn!(instance = name, interface, "{notice}"),
+        vrrp::News::Worry(concern) => warn!(instance = name, interface, "{concern}"),
+        vrrp::News::Relief(concern) => info!(instance = name, interface, "over: {concern}"),
+        vrrp::News::SentAgain => info!(instance = name, interface, "advertisements leave again"),
         vrrp::News::NotSent { error } => {
             warn!(instance = name, interface, error, "cannot send an advertisement")
         }

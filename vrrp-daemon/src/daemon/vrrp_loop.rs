@@ -7,6 +7,7 @@ mod commands;
 mod ports;
 mod reports;
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -19,7 +20,7 @@ use super::channel::{Assignment, Report};
 use super::listeners::Listeners;
 use super::news::NewsSender;
 use super::programs::{Presence, Programs};
-use crate::io::announce::Announcer;
+use crate::io::arp::{ArpSocket, Claim};
 use crate::io::bpf::{Attachments, Leases, monotonic_now};
 use crate::io::limits;
 use crate::io::netlink::{self, Events, Link, Netlink, Topic};
@@ -42,6 +43,8 @@ const AHEAD_OF_DEADLINE: usize = 256;
 enum Event {
     /// Packets of the VRRP protocol have come in by the interface with this index: the listeners have them.
     Packets(u32),
+    /// A host says that an address is its own.
+    Claim(io::Result<Claim>),
     /// The kernel tells of a change.
     Kernel(Result<netlink::Event, netlink::Error>),
     /// The assignment has changed, or the other loop has ended.
@@ -55,7 +58,7 @@ pub(super) struct VrrpLoop {
     speaker: Speaker,
     netlink: Netlink,
     kernel: Events,
-    announcer: Announcer,
+    arp: ArpSocket,
     listeners: Listeners,
     leases: Leases,
     programs: Programs,
@@ -89,7 +92,7 @@ impl VrrpLoop {
                 speaker: Speaker::new(Instant::now()),
                 netlink: Netlink::new()?,
                 kernel: Events::subscribe(&[Topic::Links, Topic::Addresses])?,
-                announcer: Announcer::open().context("cannot open a socket for gratuitous ARP")?,
+                arp: ArpSocket::open().context("cannot open a socket for ARP")?,
                 listeners: Listeners::default(),
                 leases,
                 programs: Programs::new(attachments).context("cannot take over the pinned links")?,
@@ -133,8 +136,9 @@ impl VrrpLoop {
             let passed = deadline <= Instant::now();
             ahead = match &event {
                 Event::Packets(_) if passed => ahead + self.listeners.count(),
-                Event::Kernel(_) | Event::Assignment(_) if passed => ahead + 1,
-                Event::Timeout | Event::Packets(_) | Event::Kernel(_) | Event::Assignment(_) => 0,
+                Event::Timeout => 0,
+                _ if passed => ahead + 1,
+                _ => 0,
             };
             match event {
                 Event::Packets(interface) => {
@@ -142,6 +146,15 @@ impl VrrpLoop {
                     for datagram in self.listeners.datagrams() {
                         self.speaker.received(interface, &datagram, now);
                     }
+                }
+                Event::Claim(claim) => {
+                    let Claim {
+                        interface,
+                        address,
+                        mac,
+                    } = claim.context("cannot hear ARP any more")?;
+                    self.speaker
+                        .claimed(interface, address.into(), mac, Instant::now());
                 }
                 Event::Kernel(event) => self.observe(&event.context("the kernel's notices ended")?).await,
                 Event::Assignment(changed) => {
@@ -172,6 +185,7 @@ impl VrrpLoop {
         tokio::select! {
             biased;
             interface = self.listeners.next() => Event::Packets(interface),
+            claim = self.arp.next() => Event::Claim(claim),
             event = self.kernel.next() => Event::Kernel(event),
             changed = self.assignment.changed() => Event::Assignment(changed),
             () = sleep_until(deadline.into()) => self.listeners.look_early().map_or(Event::Timeout, Event::Packets),

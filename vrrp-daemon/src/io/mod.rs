@@ -3,7 +3,7 @@
 //! A socket belongs to the network namespace of the thread that made it. Everything here is made by the thread that
 //! uses it and is polled on that thread's own runtime, so that a whole daemon can run in any namespace.
 
-pub mod announce;
+pub mod arp;
 pub mod batch;
 pub mod bpf;
 pub mod control;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::concern::Concern;
 use super::obstacle::Obstacle;
 use super::wire::Advertisement;
 use crate::model::{Interval, Priority, Version, VirtualAddress};
@@ -45,8 +46,12 @@ pub(super) enum Effect {
     },
     /// Tell the operator what keeps this node out of the election, where no transition says so.
     Obstructed(Obstacle),
-    /// Tell the operator about a router that is configured otherwise; once for each router and discrepancy.
-    Notify(Notice),
+    /// Ask whether anybody else answers for this address.
+    Ask(VirtualAddress),
+    /// Tell the operator what is not as it should be: when it begins, and sparsely while it lasts.
+    Worry(Concern),
+    /// Tell the operator that it is over.
+    Relief(Concern),
 }
 
 /// The state of a virtual router (RFC 9568, section 6.4), and Keepalived's fourth.

@@ -18,6 +18,7 @@
 //! concluded from the clock.
 #![deny(clippy::disallowed_methods)]
 
+mod concern;
 mod effect;
 mod obstacle;
 mod rounds;
@@ -26,6 +27,7 @@ mod speaker;
 mod timers;
 mod wire;
 
+pub use concern::Concern;
 pub use effect::{Discrepancy, Notice, Reason, State};
 pub use obstacle::Obstacle;
 pub use rounds::Rounds;

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::effect::{Effect, Notice, Reason, State};
+use super::concern::Concerns;
+use super::effect::{Effect, Reason, State};
 use super::obstacle::Obstacle;
 use super::timers;
 use super::wire::Advertisement;
@@ -15,6 +16,7 @@ mod actions;
 mod admission;
 mod obstruction;
 mod phase;
+mod rivals;
 
 use phase::{Backup, Holding, Phase};
 
@@ -35,8 +37,8 @@ pub(super) struct VirtualRouter {
     /// The source of our advertisements and our side of the tie-break; known once the interface was up.
     primary_address: Option<IpAddr>,
     transitions: u64,
-    /// What the operator has been told, so that it is told once.
-    notices: Vec<Notice>,
+    /// What an operator should know.
+    concerns: Concerns,
     effects: VecDeque<Effect>,
 }
 
@@ -54,7 +56,7 @@ impl VirtualRouter {
             probe: None,
             primary_address: None,
             transitions: 0,
-            notices: Vec::new(),
+            concerns: Concerns::default(),
             effects: VecDeque::new(),
         }
     }
@@ -74,7 +76,7 @@ impl VirtualRouter {
     /// `advertisement` arrived from `source`. Returns whether it counted.
     pub(super) fn received(&mut self, source: IpAddr, advertisement: &Advertisement, now: Instant) -> bool {
         self.lapse(now);
-        if !self.admits(source, advertisement) {
+        if !self.admits(source, advertisement, now) {
             return false;
         }
         match &self.phase {
@@ -147,6 +149,7 @@ impl VirtualRouter {
             // Hosts and switches may have believed the other one (Keepalived's garp_lower_prio_repeat): they are told
             // once our advertisement has left.
             master.contested = true;
+            self.rivalled(source, priority, now);
             self.advertise(now);
         }
     }
@@ -154,6 +157,9 @@ impl VirtualRouter {
     /// A deadline has passed; one that has not is harmless.
     pub(super) fn timeout(&mut self, now: Instant) {
         self.lapse(now);
+        let over = self.concerns.timeout(now);
+        self.effects.extend(over.into_iter().map(Effect::Relief));
+        self.ask_if_due(now);
         if let Holding::Forwarding { until, .. } = self.holding
             && now >= until
         {
@@ -266,7 +272,7 @@ impl VirtualRouter {
             return;
         }
         let previous = std::mem::replace(&mut self.instance, instance);
-        self.notices.clear();
+        self.agree(|_| true);
         let missing = |from: &[VirtualAddress], others: &[VirtualAddress]| -> Vec<VirtualAddress> {
             from.iter()
                 .filter(|address| !others.contains(address))
@@ -295,14 +301,20 @@ impl VirtualRouter {
         };
         let phase = match &self.phase {
             Phase::Backup(_) => self.backup_deadline(),
-            Phase::Master(master) => [Some(master.advertise), master.announce, self.patience()]
-                .into_iter()
-                .flatten()
-                .min(),
+            Phase::Master(master) => [
+                Some(master.advertise),
+                Some(master.ask),
+                master.announce,
+                self.patience(),
+            ]
+            .into_iter()
+            .flatten()
+            .min(),
             Phase::Fault => self.probe,
             Phase::Init { .. } | Phase::Stopped => None,
         };
-        linger.into_iter().chain(phase).min()
+        let concern = self.concerns.deadline();
+        linger.into_iter().chain(phase).chain(concern).min()
     }
 
     /// The next thing to do. To be asked after every input until there is none.

@@ -223,16 +223,27 @@ impl Speaker {
         match this.sending {
             Sending::Advertisement => {
                 this.counters.count_sent();
-                this.cannot_send = false;
                 let slot = this.lease_slot;
                 self.commands.push_back(Command::RenewLease { slot });
+                self.sends_again(router);
                 self.input(router, |machine| machine.sent(now));
             }
             Sending::Resignation => this.counters.count_sent(),
             Sending::Probe => {
-                this.cannot_send = false;
+                self.sends_again(router);
                 self.input(router, |machine| machine.probe_sent(now));
             }
+        }
+    }
+
+    fn sends_again(&mut self, router: RouterHandle) {
+        if let Some(this) = self.routers.get_mut(&router)
+            && this.cannot_send.take().is_some()
+        {
+            self.commands.push_back(Command::Tell {
+                instance: Arc::clone(this.machine.instance()),
+                news: News::SentAgain,
+            });
         }
     }
 
@@ -242,7 +253,8 @@ impl Speaker {
         let Some(this) = self.routers.get_mut(&router) else {
             return;
         };
-        if !std::mem::replace(&mut this.cannot_send, true) {
+        if this.cannot_send.is_none() {
+            this.cannot_send = Some((now, error.to_owned()));
             self.commands.push_back(Command::Tell {
                 instance: Arc::clone(this.machine.instance()),
                 news: News::NotSent {
@@ -252,6 +264,26 @@ impl Speaker {
         }
         if this.sending == Sending::Advertisement {
             self.input(router, |machine| machine.send_failed(now));
+        }
+    }
+
+    /// A host with the link-layer address `mac` says, on the interface with the index `interface`, that it has `address`.
+    pub fn claimed(&mut self, interface: u32, address: IpAddr, mac: [u8; 6], now: Instant) {
+        self.latest = now;
+        // Another interface of this node on the same network is not another host.
+        if self.ports.values().any(|port| port.mac == Some(mac)) {
+            return;
+        }
+        for handle in self.addresses.get(&address).cloned().unwrap_or_default() {
+            let there = self.routers[&handle].places().any(|(virtual_address, device)| {
+                virtual_address.address.addr() == address
+                    && self
+                        .port_named(device)
+                        .is_some_and(|port| port.index == interface)
+            });
+            if there {
+                self.input(handle, |machine| machine.claimed(address, mac, now));
+            }
         }
     }
 

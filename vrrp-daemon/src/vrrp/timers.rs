@@ -23,6 +23,27 @@ pub(super) const LINGER: Duration = Duration::from_millis(500);
 /// When a burst of gratuitous ARP is repeated (Keepalived's `garp_master_delay`).
 pub(super) const ANNOUNCE_AGAIN: Duration = Duration::from_secs(5);
 
+/// How long after a takeover an announcement of the other side may still be on its way, or a tardy master may not have
+/// let go.
+pub(super) const CROSSING: Duration = Duration::from_secs(1);
+
+/// How often a master asks whether anybody else answers for an address.
+pub(super) const ASK: Duration = Duration::from_secs(10);
+
+/// When it asks first: not while it is taking over.
+pub(super) const ASK_FIRST: Duration = Duration::from_secs(3);
+
+/// How long a conflict counts as one that nothing shows any more: two questions without an answer.
+pub(super) const CONFLICT: Duration = Duration::from_secs(25);
+
+/// How often an address is defended against somebody else who announces it (RFC 5227, section 1.1, `DEFEND_INTERVAL`).
+pub(super) const DEFEND: Duration = Duration::from_secs(10);
+
+/// How long a router that advertises each `interval` has said nothing when it does not do so any more.
+pub(super) fn silence(interval: Interval) -> Duration {
+    4 * interval.duration() + Duration::from_secs(1)
+}
+
 /// How long a node whose advertisements do not leave waits before it looks again: an interval, within these bounds.
 pub(super) fn probe_pause(interval: Duration) -> Duration {
     interval.clamp(Duration::from_millis(500), Duration::from_secs(5))

@@ -42,18 +42,19 @@ pub(super) fn why_out(report: &InstanceReport) -> Option<String> {
     Some(obstacles.join("; "))
 }
 
-/// The problems of a virtual router: each obstacle is one.
+/// The problems of a virtual router: each obstacle is one, beside those that keep it from nothing. That advertisements
+/// do not leave is among the latter, with the kernel's reason.
 fn of_instance(report: &InstanceReport) -> impl Iterator<Item = Problem> {
-    report.obstacles.iter().map(|obstacle| Problem {
-        code: match obstacle {
-            Obstacle::NotSent => ProblemCode::AdvertsNotSent,
-            _ => ProblemCode::NotInElection,
-        },
+    let obstacles = report.obstacles.iter();
+    let obstacles = obstacles.filter(|obstacle| **obstacle != Obstacle::NotSent);
+    let obstacles = obstacles.map(|obstacle| Problem {
+        code: ProblemCode::NotInElection,
         subject: report.instance.name.clone(),
         message: obstacle.to_string(),
         // An obstacle comes with a change of the state, or was there before the first.
         since: report.last_transition.unwrap_or_else(SystemTime::now).into(),
-    })
+    });
+    report.problems.iter().cloned().chain(obstacles)
 }
 
 fn of_director(problem: &director::Problem, since: Instant) -> Problem {

@@ -392,6 +392,7 @@ mod tests {
             master_address: None,
             transitions,
             last_transition: Some(AT),
+            problems: Vec::new(),
             counters: Arc::default(),
         }
     }

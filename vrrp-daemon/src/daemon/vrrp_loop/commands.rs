@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::VrrpLoop;
 use crate::daemon::news::News;
@@ -77,6 +77,11 @@ impl VrrpLoop {
                 mac,
                 address,
             } => self.announce(interface, mac, address),
+            Command::Ask {
+                interface,
+                mac,
+                address,
+            } => self.ask(interface, mac, address),
             Command::Tell { instance, news } => self.news.tell(News::Vrrp { instance, news }),
             Command::Malformed { interface, error } => {
                 warn!(interface, problem = %error, "ignoring VRRP packets like this one");
@@ -113,11 +118,19 @@ impl VrrpLoop {
     fn announce(&self, interface: u32, mac: [u8; 6], address: IpAddr) {
         let IpAddr::V4(address) = address else { return };
         for _ in 0..ANNOUNCEMENTS {
-            if let Err(error) = self.announcer.announce(interface, mac, address) {
+            if let Err(error) = self.arp.announce(interface, mac, address) {
                 let interface = self.name_of(interface);
                 warn!(%address, interface, %error, "cannot send gratuitous ARP");
                 return;
             }
+        }
+    }
+
+    fn ask(&self, interface: u32, mac: [u8; 6], address: IpAddr) {
+        let IpAddr::V4(address) = address else { return };
+        if let Err(error) = self.arp.ask(interface, mac, address) {
+            let interface = self.name_of(interface);
+            debug!(%address, interface, %error, "cannot ask who else answers for an address");
         }
     }
 

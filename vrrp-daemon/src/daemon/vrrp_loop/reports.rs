@@ -7,9 +7,10 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::watch;
 
 use super::VrrpLoop;
+use crate::api::{Problem, ProblemCode, Timestamp};
 use crate::daemon::channel::{Assignment, Exits, InstanceReport, InterfaceReport, Report};
 use crate::model::VirtualRouterName;
-use crate::vrrp::RouterState;
+use crate::vrrp::{Concern, RouterState};
 
 /// The report, made anew where something has changed.
 pub(super) struct Reports {
@@ -110,11 +111,9 @@ impl VrrpLoop {
 fn instance(state: RouterState, before: Option<&InstanceReport>) -> InstanceReport {
     let last_transition = match before {
         Some(before) if before.transitions == state.transitions => before.last_transition,
-        // The speaker counts in `Instant`, people in calendar time.
-        _ => state
-            .last_transition
-            .map(|at| SystemTime::now() - Instant::now().saturating_duration_since(at)),
+        _ => state.last_transition.map(calendar),
     };
+    let problems = problems(&state, before.map_or(&[], |before| &before.problems));
     InstanceReport {
         instance: state.instance,
         state: state.state,
@@ -123,6 +122,45 @@ fn instance(state: RouterState, before: Option<&InstanceReport>) -> InstanceRepo
         master_address: state.master_address,
         transitions: state.transitions,
         last_transition,
+        problems,
         counters: state.counters,
     }
+}
+
+/// The problems of a virtual router, of which `before` were told last: those that go on keep their beginning.
+fn problems(state: &RouterState, before: &[Problem]) -> Vec<Problem> {
+    let name = &state.instance.name;
+    let concerns = state.concerns.iter().map(|(concern, since)| {
+        let (code, subject) = match concern {
+            Concern::TwoMasters { .. } => (ProblemCode::TwoMasters, name.clone()),
+            Concern::AddressConflict { address, .. } => (ProblemCode::AddressConflict, address.to_string()),
+            Concern::Mismatch(_) => (ProblemCode::AdvertMismatch, name.clone()),
+        };
+        (code, subject, concern.to_string(), *since)
+    });
+    let cannot_send = state.cannot_send.iter().map(|(since, error)| {
+        let message = format!(
+            "advertisements do not leave this node ({error}): look for what filters IP protocol 112 on the way out"
+        );
+        (ProblemCode::AdvertsNotSent, name.clone(), message, *since)
+    });
+    let current = concerns
+        .chain(cannot_send)
+        .map(|(code, subject, message, since)| {
+            let known = before
+                .iter()
+                .find(|known| (known.code, &known.message) == (code, &message));
+            Problem {
+                since: known.map_or_else(|| Timestamp::from(calendar(since)), |known| known.since),
+                code,
+                subject,
+                message,
+            }
+        });
+    current.collect()
+}
+
+/// The speaker counts in `Instant`, people in calendar time.
+fn calendar(at: Instant) -> SystemTime {
+    SystemTime::now() - Instant::now().saturating_duration_since(at)
 }

@@ -64,6 +64,11 @@ impl VirtualRouter {
             claim: Some(Claim { from, reason }),
             failing: false,
             contested: false,
+            began: now,
+            rival: None,
+            defended: None,
+            ask: now + timers::ASK_FIRST,
+            asked: 0,
         };
         self.phase = Phase::Master(master);
         self.advertise(now);
@@ -149,6 +154,10 @@ impl VirtualRouter {
 
     pub(super) fn transition(&mut self, phase: Phase, reason: Reason) {
         let from = self.state();
+        if matches!(self.phase, Phase::Master(_)) {
+            let ended = self.concerns.end_mastership();
+            self.effects.extend(ended.into_iter().map(Effect::Relief));
+        }
         self.phase = phase;
         if from != self.state() {
             self.transitioned(from, reason);

@@ -1,24 +1,24 @@
 //! Which advertisements count: the checks of RFC 9568 section 7.1 that need the virtual router's configuration.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use super::VirtualRouter;
 use crate::model::Version;
+use crate::vrrp::concern::Concern;
 use crate::vrrp::effect::{Discrepancy, Effect, Notice};
+use crate::vrrp::timers;
 use crate::vrrp::wire::Advertisement;
 
-/// How many notices are remembered as told. Whoever forges more differences than that is not logged any more.
-const NOTICES: usize = 16;
-
 impl VirtualRouter {
-    /// Whether `advertisement` counts. Differences are told to the operator once, and again after the router in
-    /// question was in order, or after a change of our own configuration.
-    pub(super) fn admits(&mut self, source: IpAddr, advertisement: &Advertisement) -> bool {
+    /// Whether `advertisement` counts. A difference is a concern until the router in question is in order, or silent, or
+    /// until our own configuration changes.
+    pub(super) fn admits(&mut self, source: IpAddr, advertisement: &Advertisement, now: Instant) -> bool {
         if advertisement.virtual_router_id != self.instance.virtual_router_id {
             return false;
         }
         let Some(discrepancy) = self.discrepancy(source, advertisement) else {
-            self.notices.retain(|notice| notice.from != source);
+            self.agree(|notice| notice.from == source);
             return true;
         };
         let admitted = !discrepancy.ignores();
@@ -26,11 +26,18 @@ impl VirtualRouter {
             from: source,
             discrepancy,
         };
-        if self.notices.len() < NOTICES && !self.notices.contains(&notice) {
-            self.notices.push(notice.clone());
-            self.effects.push_back(Effect::Notify(notice));
-        }
+        self.agree(|other| other.from == source && *other != notice);
+        let lasts = timers::silence(self.instance.advert_int.max(advertisement.interval));
+        self.worry(Concern::Mismatch(notice), now, lasts);
         admitted
+    }
+
+    /// Those that `ends` names are not different any more.
+    pub(super) fn agree(&mut self, ends: impl Fn(&Notice) -> bool) {
+        let ended = self
+            .concerns
+            .end(|concern| matches!(concern, Concern::Mismatch(notice) if ends(notice)));
+        self.effects.extend(ended.into_iter().map(Effect::Relief));
     }
 
     /// The first difference to what we would send, those that matter most first.

@@ -61,6 +61,25 @@ pub(super) struct Master {
     /// Another master has spoken. Hosts are to be set right once our answer has left; if it cannot, the addresses are
     /// the other one's.
     pub(super) contested: bool,
+    /// When it began.
+    pub(super) began: Instant,
+    /// Who advertises beside it.
+    pub(super) rival: Option<Rival>,
+    /// When the addresses were last announced against somebody else who did.
+    pub(super) defended: Option<Instant>,
+    /// When to ask next whether anybody else answers for an address.
+    pub(super) ask: Instant,
+    /// How often that was asked.
+    pub(super) asked: usize,
+}
+
+/// A router of lower rank that advertises while this node is master.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rival {
+    pub(super) source: IpAddr,
+    /// How many advertisements have come in a row.
+    pub(super) heard: u32,
+    pub(super) last: Instant,
 }
 
 /// Where a master comes from that nobody has heard of.

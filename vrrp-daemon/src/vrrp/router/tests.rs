@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{Interval, Password, Version, VirtualRouterId};
-use crate::vrrp::effect::Discrepancy;
+use crate::vrrp::concern::Concern;
+use crate::vrrp::effect::{Discrepancy, Notice};
 use crate::vrrp::fixtures;
 use crate::vrrp::simulation::{instance, origin, virtual_address};
 
@@ -54,7 +55,14 @@ impl Bench {
         bench
     }
 
+    /// What the router wants done while everything leaves; but for its questions who else has an address.
     fn effects(&mut self) -> Vec<Effect> {
+        let mut effects = self.all_effects();
+        effects.retain(|effect| !matches!(effect, Effect::Ask(_)));
+        effects
+    }
+
+    fn all_effects(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
         while let Some(effect) = self.router.next_effect() {
             if matches!(&effect, Effect::Send(sent) if sent.priority != Priority::RESIGN) {
@@ -207,3 +215,4 @@ mod backup;
 mod inputs;
 mod master;
 mod obstacles;
+mod rivals;

@@ -10,6 +10,7 @@ use lb_common::{Lease, lease_state};
 use super::Packet;
 use crate::director::LeaseSlot;
 use crate::model::VrrpInstance;
+use crate::vrrp::concern::Concern;
 use crate::vrrp::effect::State;
 use crate::vrrp::speaker::{Command, Member, News, Port, PortAddress, RouterHandle, Speaker, Task};
 use crate::vrrp::wire::Advertisement;
@@ -72,6 +73,8 @@ pub(super) struct Node {
     pub(super) deaf: bool,
     pub(super) inbox: VecDeque<Packet>,
     pub(super) wake: Option<Instant>,
+    /// How often it told people of two masters.
+    pub(super) two_masters: u32,
     pub(super) link: bool,
     pub(super) kernel: Vec<Kernel>,
 }
@@ -89,6 +92,7 @@ impl Node {
             deaf: false,
             inbox: VecDeque::new(),
             wake: None,
+            two_masters: 0,
             link: true,
         }
     }
@@ -215,12 +219,17 @@ impl Node {
                     let router = self.router_of(instance.virtual_addresses[0].address.addr());
                     self.kernel[router].became_master += u32::from(to == State::Master);
                 }
-                News::Discrepancy(notice) => panic!("{notice}"),
+                News::Worry(Concern::TwoMasters { .. }) => self.two_masters += 1,
+                News::Worry(concern) => panic!("{concern}"),
+                News::Relief(_) | News::SentAgain => {}
                 News::NoDevice { address } => panic!("{address:?}"),
                 News::Obstructed(_) | News::NotSent { .. } => {}
             },
             Command::Malformed { error, .. } => panic!("{error}"),
-            Command::Listen { .. } | Command::StopListening { .. } | Command::RunProgram { .. } => {}
+            Command::Ask { .. }
+            | Command::Listen { .. }
+            | Command::StopListening { .. }
+            | Command::RunProgram { .. } => {}
             Command::Send { .. } | Command::Announce { .. } => unreachable!("the world does these"),
         }
     }

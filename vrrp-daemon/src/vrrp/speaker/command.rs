@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::RouterHandle;
 use crate::director::LeaseSlot;
 use crate::model::{AddressFamily, VirtualAddress, VirtualRouterId, VrrpInstance};
-use crate::vrrp::effect::{Notice, Reason, State};
+use crate::vrrp::concern::Concern;
+use crate::vrrp::effect::{Reason, State};
 use crate::vrrp::obstacle::Obstacle;
 use crate::vrrp::wire;
 
@@ -100,6 +101,15 @@ pub enum Command {
         /// The virtual address.
         address: IpAddr,
     },
+    /// Ask by an ARP probe whether anybody answers for an address.
+    Ask {
+        /// The interface.
+        interface: u32,
+        /// Its link-layer address.
+        mac: [u8; 6],
+        /// The virtual address.
+        address: IpAddr,
+    },
     /// Tell people.
     Tell {
         /// The virtual router that it is about.
@@ -130,13 +140,17 @@ pub enum News {
     },
     /// Something keeps it out of the election, where no transition says so.
     Obstructed(Obstacle),
-    /// Another router is configured otherwise; once for each router and discrepancy.
-    Discrepancy(Notice),
+    /// Something is not as it should be: when it begins, and sparsely while it lasts.
+    Worry(Concern),
+    /// It is over.
+    Relief(Concern),
     /// An advertisement could not be sent, for the first time since one was.
     NotSent {
         /// The kernel's answer.
         error: String,
     },
+    /// One could again.
+    SentAgain,
     /// A virtual address has no interface to be on.
     NoDevice {
         /// The virtual address.

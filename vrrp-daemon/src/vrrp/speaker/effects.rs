@@ -106,16 +106,12 @@ impl Speaker {
             Effect::ReleaseAddresses(addresses) => self.release(handle, addresses),
             Effect::Announce(addresses) => {
                 for address in addresses {
-                    let port = self
-                        .device(handle, &address)
-                        .and_then(|index| self.ports.get(&index));
-                    if let Some(port) = port
-                        && let Some(mac) = port.mac
-                    {
+                    if let Some((interface, mac)) = self.place(handle, &address) {
+                        let address = address.address.addr();
                         self.commands.push_back(Command::Announce {
-                            interface: port.index,
+                            interface,
                             mac,
-                            address: address.address.addr(),
+                            address,
                         });
                     }
                 }
@@ -130,7 +126,18 @@ impl Speaker {
                 self.tell(handle, News::Transition { from, to, reason });
             }
             Effect::Obstructed(obstacle) => self.tell(handle, News::Obstructed(obstacle)),
-            Effect::Notify(notice) => self.tell(handle, News::Discrepancy(notice)),
+            Effect::Ask(address) => {
+                if let Some((interface, mac)) = self.place(handle, &address) {
+                    let address = address.address.addr();
+                    self.commands.push_back(Command::Ask {
+                        interface,
+                        mac,
+                        address,
+                    });
+                }
+            }
+            Effect::Worry(concern) => self.tell(handle, News::Worry(concern)),
+            Effect::Relief(concern) => self.tell(handle, News::Relief(concern)),
         }
     }
 
@@ -178,6 +185,12 @@ impl Speaker {
                     .push_back(Command::RemoveAddress { interface, address });
             }
         }
+    }
+
+    /// The interface that a virtual address of `handle` belongs on, and its link-layer address.
+    fn place(&self, handle: RouterHandle, address: &VirtualAddress) -> Option<(u32, [u8; 6])> {
+        let port = self.ports.get(&self.device(handle, address)?)?;
+        Some((port.index, port.mac?))
     }
 
     /// The interface that a virtual address of `handle` belongs on.

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::director::LeaseSlot;
 use crate::model::{Priority, VirtualAddress, VirtualRouterName, VrrpInstance};
+use crate::vrrp::concern::Concern;
 use crate::vrrp::effect::State;
 use crate::vrrp::obstacle::Obstacle;
 use crate::vrrp::router::VirtualRouter;
@@ -51,6 +52,10 @@ pub struct RouterState {
     pub transitions: u64,
     /// When it last changed.
     pub last_transition: Option<Instant>,
+    /// What is not as it should be, and since when.
+    pub concerns: Vec<(Concern, Instant)>,
+    /// Since when nothing leaves, and the kernel's answer, if something was to be sent and could not be.
+    pub cannot_send: Option<(Instant, String)>,
     /// What it has sent and heard. These numbers go on without another state being told.
     pub counters: Arc<Counters>,
 }
@@ -122,8 +127,8 @@ pub(super) struct Router {
     pub(super) port: Option<(u32, Option<IpAddr>)>,
     /// What was last asked to be sent.
     pub(super) sending: Sending,
-    /// The last time that something was to be sent, it could not be.
-    pub(super) cannot_send: bool,
+    /// The last time that something was to be sent, it could not be: since when, and why.
+    pub(super) cannot_send: Option<(Instant, String)>,
     /// When the state last changed.
     pub(super) last_transition: Option<Instant>,
     pub(super) counters: Arc<Counters>,
@@ -140,7 +145,15 @@ pub(super) enum Sending {
 }
 
 /// All of a [`RouterState`] that makes it another one.
-type Told = (State, BTreeSet<Obstacle>, Priority, Option<IpAddr>, u64);
+type Told = (
+    State,
+    BTreeSet<Obstacle>,
+    Priority,
+    Option<IpAddr>,
+    u64,
+    u64,
+    bool,
+);
 
 impl Router {
     pub(super) fn new(member: &Member) -> Self {
@@ -154,7 +167,7 @@ impl Router {
             looked_at: false,
             port: None,
             sending: Sending::Advertisement,
-            cannot_send: false,
+            cannot_send: None,
             last_transition: None,
             counters: Arc::default(),
             told: None,
@@ -185,6 +198,12 @@ impl Router {
             master_address: self.machine.master_address(),
             transitions: self.machine.transitions(),
             last_transition: self.last_transition,
+            concerns: self
+                .machine
+                .concerns()
+                .map(|(concern, since)| (concern.clone(), since))
+                .collect(),
+            cannot_send: self.cannot_send.clone(),
             counters: Arc::clone(&self.counters),
         }
     }
@@ -198,6 +217,8 @@ impl Router {
             machine.effective_priority(),
             machine.master_address(),
             machine.transitions(),
+            machine.changes_of_concerns(),
+            self.cannot_send.is_some(),
         );
         let changed = self.told.as_ref() != Some(&now);
         self.told = Some(now);

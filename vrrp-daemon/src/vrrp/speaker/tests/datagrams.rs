@@ -1,6 +1,7 @@
 //! What comes in, whose it is, and that it costs nobody else anything.
 
 use super::*;
+use crate::vrrp::concern::Concern;
 use crate::vrrp::wire;
 
 fn counted(bench: &Bench, instance: &VrrpInstance) -> (u64, u64) {
@@ -92,7 +93,7 @@ fn what_is_configured_otherwise_is_counted_as_refused() {
         matches!(
             command,
             Command::Tell {
-                news: News::Discrepancy(_),
+                news: News::Worry(Concern::Mismatch(_)),
                 ..
             }
         )
@@ -137,4 +138,36 @@ fn two_virtual_routers_of_one_identifier_are_told_apart_by_their_family() {
         })
         .collect();
     assert_eq!(sources, BTreeSet::from([ip("10.0.0.1"), ip("fe80::1")]));
+}
+
+#[test]
+fn a_claim_is_heard_where_the_address_is_and_not_from_ourselves() {
+    let (one, two) = (router(1, 3), router(2, 4));
+    let mut bench = Bench::master(&[one.clone(), two.clone()]);
+    bench.after(2 * SECOND);
+    let stranger = [2, 0, 0, 0, 0, 9];
+    let conflicts = |bench: &Bench, instance| bench.known(instance).unwrap().concerns.len();
+    let claims = [
+        (ETH0 + 1, "10.0.0.3", stranger),
+        (ETH0, "10.0.0.3", [2, 0, 0, 0, 0, 1]),
+        (ETH0, "10.0.0.5", stranger),
+    ];
+    for (interface, address, mac) in claims {
+        bench.speaker.claimed(interface, ip(address), mac, bench.now);
+        assert_eq!(bench.commands(), []);
+    }
+    bench.speaker.claimed(ETH0, ip("10.0.0.3"), stranger, bench.now);
+    let commands = bench.commands();
+    position(
+        &commands,
+        |command| matches!(command, Command::Announce { address, .. } if *address == ip("10.0.0.3")),
+    );
+    assert_eq!((conflicts(&bench, &one), conflicts(&bench, &two)), (1, 0));
+    assert_eq!(
+        bench
+            .speaker
+            .take_changes()
+            .map(|changes| changes.contains(&one.router_name())),
+        Some(true)
+    );
 }
