@@ -157,3 +157,34 @@ fn connections_that_went_to_another_master_are_not_counted_here_any_more() -> Re
     assert_eq!(active(&second.status()?), 0);
     Ok(())
 }
+
+#[test]
+fn another_xdp_mode_is_in_force_when_the_reload_says_so() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut director = Director::start(
+        &lab,
+        &lab.directors[0],
+        Configuration::new(&lab, 150).with("dataplane.xdp_mode", "native"),
+    )?;
+    let serves_in = |director: &Director<'_>, mode: &str| {
+        director.wait_for("the program in its mode, and real servers", PATIENCE, |status| {
+            let interfaces = status.list("dataplane.interfaces");
+            status.is_master()
+                && status.all_up()
+                && interfaces.iter().all(|interface| interface["mode"] == mode)
+        })?;
+        anyhow::Ok(lab.client.curl((VIP, 80).into(), 6)?.failed())
+    };
+    assert_eq!(serves_in(&director, "native")?, 0);
+    for mode in ["generic", "native"] {
+        director.configuration.set("dataplane.xdp_mode", mode);
+        director.write_configuration()?;
+        let path = director.configuration_path().to_string_lossy().into_owned();
+        let reload = director.lbd(&["reload", "-c", &path])?;
+        let said = String::from_utf8(reload.stdout)?;
+        assert!(said.contains("[dataplane] changed"), "{said}");
+        assert_eq!(serves_in(&director, mode)?, 0);
+        assert_eq!(director.status()?.text("dataplane.xdp_mode"), mode);
+    }
+    Ok(())
+}

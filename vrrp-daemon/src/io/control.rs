@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 
 use crate::api::{Request, Response};
@@ -219,8 +219,13 @@ async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> 
             message: format!("this version of the daemon does not know the request: {error}"),
         },
     };
-    let mut answer = serde_json::to_vec(&response)?;
-    answer.push(b'\n');
+    // The status of ten thousand real servers is megabytes: not on the thread whose loops everybody waits for.
+    let answer = spawn_blocking(move || {
+        let mut answer = serde_json::to_vec(&response)?;
+        answer.push(b'\n');
+        Ok::<_, serde_json::Error>(answer)
+    });
+    let answer = answer.await.map_err(io::Error::other)??;
     timeout(PATIENCE, writer.write_all(&answer)).await??;
     Ok(())
 }
@@ -256,7 +261,7 @@ mod tests {
 
     fn call_in_background(path: &Path, request: &'static str) -> tokio::task::JoinHandle<String> {
         let path = path.to_owned();
-        tokio::task::spawn_blocking(move || call(&path, request))
+        spawn_blocking(move || call(&path, request))
     }
 
     #[tokio::test]

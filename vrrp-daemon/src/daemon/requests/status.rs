@@ -1,8 +1,8 @@
 //! `lbd status`: what it shows, gathered from where it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
@@ -18,7 +18,9 @@ use crate::api::{
 use crate::director::{self, Director, RealHandle, ServiceState, service_key};
 use crate::health::{self, Watched};
 use crate::io::bpf::{Error, Statistics};
-use crate::model::{Attach, CheckKind, RealServer, RealServerId, VirtualService, VrrpInstance, XdpMode};
+use crate::model::{
+    Attach, CheckKind, RealServer, RealServerId, VirtualRouterName, VirtualService, VrrpInstance, XdpMode,
+};
 use crate::vrrp::State;
 
 impl DirectorLoop {
@@ -117,6 +119,22 @@ impl Snapshot<'_> {
     fn draft(&self, uptime_seconds: f64) -> Draft {
         let configuration = self.director.configuration();
         let handles = self.director.plane().handles();
+        let reports: HashMap<VirtualRouterName, &InstanceReport> = self
+            .report
+            .instances
+            .iter()
+            .map(|report| (report.instance.router_name(), &**report))
+            .collect();
+        let report_of = |instance: &VrrpInstance| reports.get(&instance.router_name()).copied();
+        let guards: HashMap<IpAddr, Option<&InstanceReport>> = configuration
+            .vrrp_instances
+            .iter()
+            .flat_map(|instance| {
+                let addresses = instance.virtual_addresses.iter();
+                addresses.map(move |address| (address.address.addr(), report_of(instance)))
+            })
+            .collect();
+        let now = SystemTime::now();
         let services = configuration.virtual_services.iter().map(|service| {
             let entry = self.director.plane().services.get(&service_key(service.address));
             let real_servers = service.real_servers.iter().map(|real_server| {
@@ -129,7 +147,11 @@ impl Snapshot<'_> {
             Counted {
                 index: entry.map(|entry| entry.index),
                 real_servers: real_servers.collect(),
-                forwarding_for: forwarding_for(self.report_on(service), SystemTime::now()),
+                forwarding_for: match guards.get(&service.address.ip) {
+                    // Served by every node, always.
+                    None => Some(Duration::MAX),
+                    Some(guard) => guard.and_then(|report| forwarding_for(report, now)),
+                },
             }
         });
         let services = services.collect();
@@ -140,7 +162,7 @@ impl Snapshot<'_> {
             vrrp_instances: configuration
                 .vrrp_instances
                 .iter()
-                .map(|configured| instance(configured, self.report_of(configured)))
+                .map(|configured| instance(configured, report_of(configured)))
                 .collect(),
             dataplane: DataplaneStatus {
                 interfaces: self.report.interfaces.iter().map(interface).collect(),
@@ -166,23 +188,6 @@ impl Snapshot<'_> {
             problems: problems::gather(self.problems, self.director, self.report, &self.configuration),
         };
         Draft { status, services }
-    }
-
-    /// What the VRRP loop has told of an instance, if it has come to it.
-    fn report_of(&self, instance: &VrrpInstance) -> Option<&InstanceReport> {
-        let name = instance.router_name();
-        let mut reports = self.report.instances.iter();
-        reports
-            .find(|report| report.instance.router_name() == name)
-            .map(Arc::as_ref)
-    }
-
-    /// What the VRRP loop has told of the instance that guards a service, if one does.
-    fn report_on(&self, service: &VirtualService) -> Guard<'_> {
-        match self.director.configuration().instance_of(service.address.ip) {
-            None => Guard::None,
-            Some(instance) => Guard::Instance(self.report_of(instance)),
-        }
     }
 
     fn virtual_server(&self, service: &VirtualService) -> VirtualServerStatus {
@@ -285,21 +290,9 @@ fn instance(configured: &VrrpInstance, report: Option<&InstanceReport>) -> Insta
     }
 }
 
-/// The virtual router that guards a service.
-enum Guard<'a> {
-    /// None: the service is every node's, always.
-    None,
-    /// This one, as far as it was told of.
-    Instance(Option<&'a InstanceReport>),
-}
-
-/// For how long this node has forwarded the packets of a service with this guard, if it does. One that is master from
-/// its start on may go on with a predecessor's connections.
-fn forwarding_for(guard: Guard<'_>, now: SystemTime) -> Option<Duration> {
-    let report = match guard {
-        Guard::None => return Some(Duration::MAX),
-        Guard::Instance(report) => report?,
-    };
+/// For how long this node has forwarded the packets of the services that this virtual router guards, if it does. One
+/// that is master from its start on may go on with a predecessor's connections.
+fn forwarding_for(report: &InstanceReport, now: SystemTime) -> Option<Duration> {
     match (report.state, report.last_transition) {
         (State::Master, Some(since)) if report.transitions > 1 => {
             Some(now.duration_since(since).unwrap_or_default())
@@ -368,6 +361,8 @@ fn host_name() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::config;
     use crate::model::Configuration;
@@ -411,7 +406,7 @@ mod tests {
         let later = AT + Duration::from_secs(5);
         let time = |state, transitions| {
             let report = report(state, transitions);
-            forwarding_for(Guard::Instance(Some(&report)), later)
+            forwarding_for(&report, later)
         };
         assert_eq!(time(State::Backup, 3), None);
         assert_eq!(time(State::Fault, 3), None);
@@ -421,7 +416,5 @@ mod tests {
             Some(Duration::MAX),
             "it resumed a predecessor's"
         );
-        assert_eq!(forwarding_for(Guard::None, later), Some(Duration::MAX));
-        assert_eq!(forwarding_for(Guard::Instance(None), later), None);
     }
 }
