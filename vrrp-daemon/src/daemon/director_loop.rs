@@ -19,7 +19,7 @@ use super::probes::{Ended, Probes};
 use super::signals::Signals;
 use crate::api::{Problem, RefusedReload, Request, Response};
 use crate::director::{Director, Effect, Operation, Route};
-use crate::io::bpf::{Statistics, Tables};
+use crate::io::bpf::{MapPins, Statistics, Tables};
 use crate::io::control::ControlSocket;
 use crate::io::netlink::{self, Events, Netlink, Observed, Resolution, Resolver};
 use crate::io::probe::ProbeError;
@@ -56,6 +56,7 @@ pub(super) struct DirectorLoop {
     pub(super) kernel: Events,
     pub(super) resolver: Resolver,
     pub(super) tables: Tables,
+    pub(super) map_pins: MapPins,
     pub(super) statistics: Statistics,
     pub(super) probes: Probes,
     pub(super) assignment: watch::Sender<Assignment>,
@@ -133,6 +134,10 @@ impl DirectorLoop {
                     if let Err(error) = self.resolver.confirm(&addresses).await {
                         debug!(%error, "cannot ask a neighbour whether it is still there");
                     }
+                }
+                Effect::KeepPins => {
+                    let kept = self.map_pins.keep().map_err(|error| Chain(&error).to_string());
+                    self.director.kept_pins(kept, Instant::now());
                 }
                 Effect::ReadMaps => match self.tables.read() {
                     Ok(plane) => self.director.read(plane),

@@ -109,7 +109,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         trace,
         replaced,
         pins_private,
-        lock: _lock,
+        map_pins,
     } = Dataplane::open(OpenOptions {
         pin_dir: &configuration.node.pin_dir,
         flow_table_size: configuration.dataplane.flow_table_size,
@@ -165,6 +165,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         netlink,
         kernel,
         tables,
+        map_pins,
         statistics,
         probes: Probes::default(),
         assignment,

@@ -22,6 +22,9 @@ use crate::model::{CheckKind, Configuration, RealServerId, ServiceAddress, Virtu
 /// How often everything is read again that events may have missed: maps, routes, neighbours.
 const RESYNC: Duration = Duration::from_secs(30);
 
+/// How often it is looked whether somebody has removed the pins: nobody tells of that.
+const LOOK_AT_PINS: Duration = Duration::from_secs(1);
+
 /// A stop that takes longer than the longest handover and this is ended: the leases run out by themselves.
 const STOP_MARGIN: Duration = Duration::from_secs(10);
 
@@ -43,6 +46,8 @@ pub enum Effect {
     /// Ask these neighbours whether they are still there, and who has their addresses otherwise; whatever comes of that,
     /// say it with [`Director::found_route`].
     Confirm(BTreeSet<IpAddr>),
+    /// Look whether the maps are pinned, pin again what is not, and say how that went with [`Director::kept_pins`].
+    KeepPins,
     /// Read the maps, in case something else wrote them, and say what they hold with [`Director::read`].
     ReadMaps,
     /// Carry these out in order, up to the first that fails, and say with [`Director::wrote`] how far that went.
@@ -92,6 +97,8 @@ pub struct Director {
     shortages_told: Vec<Shortage>,
     /// The operation that failed the last time, and why.
     not_written: Option<(String, String)>,
+    /// Why maps that were unpinned cannot be pinned again.
+    not_pinned: Option<String>,
     services_told: HashMap<ServiceAddress, Told>,
     problems: Problems,
     /// Bringing the maps to what is wanted: ten thousand servers that come up one by one are not ten thousand plans.
@@ -100,6 +107,7 @@ pub struct Director {
     resolving: Pace,
     rounds: Rounds,
     resync_at: Instant,
+    look_at_pins: Instant,
     assignment: Assignment,
     /// By when the stop must have ended, once it has begun.
     stop_by: Option<Instant>,
@@ -131,12 +139,14 @@ impl Director {
             shortages: Vec::new(),
             shortages_told: Vec::new(),
             not_written: None,
+            not_pinned: None,
             services_told: HashMap::new(),
             problems: Problems::default(),
             converging: Pace::new(now),
             resolving: Pace::new(now),
             rounds: Rounds::new(now),
             resync_at: now + RESYNC,
+            look_at_pins: now + LOOK_AT_PINS,
             assignment,
             stop_by: None,
             effects: VecDeque::new(),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use super::Shortage;
 use crate::health::{Health, Reason};
@@ -54,6 +55,18 @@ pub enum Notice {
         /// What the kernel said.
         error: String,
     },
+    /// Somebody had removed the pins of the maps: they are pinned again.
+    PinnedAgain {
+        /// Where.
+        directory: PathBuf,
+    },
+    /// Somebody has removed the pins of the maps, and they cannot be pinned again.
+    NotPinned {
+        /// Where they were.
+        directory: PathBuf,
+        /// Why they cannot.
+        reason: String,
+    },
     /// The daemon stops.
     Stopping,
 }
@@ -78,7 +91,9 @@ impl Notice {
             | Self::NotChecked { .. }
             | Self::Unreachable { .. }
             | Self::Shortage(_)
-            | Self::NotWritten { .. } => Severity::Warning,
+            | Self::NotWritten { .. }
+            | Self::PinnedAgain { .. }
+            | Self::NotPinned { .. } => Severity::Warning,
             Self::ServiceDown { .. } => Severity::Error,
             Self::Health { .. } | Self::ServiceUp { .. } | Self::Stopping => Severity::Info,
         }
@@ -122,6 +137,16 @@ impl fmt::Display for Notice {
             Self::NotWritten { operation, error } => {
                 write!(formatter, "map write failed: {operation}: {error}")
             }
+            Self::PinnedAgain { directory } => write!(
+                formatter,
+                "the pins of the maps in {} were removed while lbd was running: pinned them again",
+                directory.display()
+            ),
+            Self::NotPinned { directory, reason } => write!(
+                formatter,
+                "the pins of the maps in {} were removed while lbd was running, and it cannot pin them again: {reason}",
+                directory.display()
+            ),
             Self::Stopping => formatter.write_str("stopping"),
         }
     }

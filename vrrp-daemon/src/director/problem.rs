@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::Shortage;
@@ -37,6 +38,13 @@ pub enum Problem {
         operation: String,
         /// What the kernel said.
         error: String,
+    },
+    /// Somebody has removed the pins, and they cannot be made again: the next daemon will not find the maps.
+    PinsMissing {
+        /// Where they were.
+        directory: PathBuf,
+        /// Why they cannot.
+        reason: String,
     },
 }
 

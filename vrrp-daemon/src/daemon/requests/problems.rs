@@ -73,6 +73,14 @@ fn of_director(problem: &director::Problem, since: Instant) -> Problem {
         director::Problem::NotWritten { operation, error } => {
             (ProblemCode::NotWritten, operation.clone(), error.clone())
         }
+        director::Problem::PinsMissing { directory, reason } => (
+            ProblemCode::PinsMissing,
+            directory.display().to_string(),
+            format!(
+                "the pins of the maps were removed, and cannot be made again: the next daemon forgets all connections: \
+                 {reason}"
+            ),
+        ),
     };
     Problem {
         code,

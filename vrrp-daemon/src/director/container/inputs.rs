@@ -94,6 +94,26 @@ impl Director {
         self.converging.want();
     }
 
+    /// The maps are pinned: that needed doing again, because somebody had unpinned them, or it did not; or they are not,
+    /// and cannot be.
+    pub fn kept_pins(&mut self, kept: Result<bool, String>, now: Instant) {
+        let directory = self.configuration.node.pin_dir.clone();
+        match &kept {
+            Ok(true) => self.tell(Notice::PinnedAgain { directory }),
+            Ok(false) => {}
+            Err(reason) if self.not_pinned.as_ref() == Some(reason) => {}
+            Err(reason) => self.tell(Notice::NotPinned {
+                directory,
+                reason: reason.clone(),
+            }),
+        }
+        let not_pinned = kept.err();
+        if self.not_pinned != not_pinned {
+            self.not_pinned = not_pinned;
+            self.look_at_problems(now);
+        }
+    }
+
     /// Of what was to be written, this is done; the next one was refused, if there is an `error`.
     pub fn wrote(&mut self, done: &[Operation], error: Option<(&Operation, String)>, now: Instant) {
         for operation in done {

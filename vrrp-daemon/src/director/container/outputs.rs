@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Director, Effect, RESYNC, Told};
+use super::{Director, Effect, LOOK_AT_PINS, RESYNC, Told};
 use crate::director::{Desired, Notice, Problem, RealServerState, ServiceState};
 use crate::health::{self, Health};
 use crate::model::VirtualService;
@@ -14,6 +14,10 @@ impl Director {
         self.take_from_monitors();
         if self.stop_by.is_some_and(|stop_by| stop_by <= now) {
             self.effects.push_back(Effect::GiveUp);
+        }
+        if self.look_at_pins <= now {
+            self.look_at_pins = now + LOOK_AT_PINS;
+            self.effects.push_back(Effect::KeepPins);
         }
         if self.resync_at <= now {
             self.resync_at = now + RESYNC;
@@ -43,6 +47,7 @@ impl Director {
             self.resolving.deadline(),
             self.rounds.deadline(self.routes.routes().len()),
             Some(self.resync_at),
+            Some(self.look_at_pins),
             self.stop_by,
         ]
         .into_iter()
@@ -110,6 +115,10 @@ impl Director {
                 .clone()
                 .map(|(operation, error)| Problem::NotWritten { operation, error }),
         );
+        problems.extend(self.not_pinned.clone().map(|reason| Problem::PinsMissing {
+            directory: self.configuration.node.pin_dir.clone(),
+            reason,
+        }));
         let services = self.configuration.virtual_services.iter();
         let real_servers = services.clone().flat_map(|service| &service.real_servers);
         problems.extend(real_servers.filter_map(|real_server| {

@@ -85,6 +85,8 @@ struct Bench {
     refuses_write: Option<usize>,
     assignments: Vec<Assignment>,
     notices: Vec<Notice>,
+    /// What a look at the pins finds.
+    pins: Result<bool, String>,
     resolved: Vec<BTreeSet<IpAddr>>,
     /// Who was asked whether it is still there, and when.
     confirmed: Vec<(Instant, IpAddr)>,
@@ -109,6 +111,7 @@ impl Bench {
             refuses_write: None,
             assignments: Vec::new(),
             notices: Vec::new(),
+            pins: Ok(false),
             resolved: Vec::new(),
             confirmed: Vec::new(),
             given_up: false,
@@ -160,6 +163,7 @@ impl Bench {
                         self.director.found_route(address, answer);
                     }
                 }
+                Effect::KeepPins => self.director.kept_pins(self.pins.clone(), self.now),
                 Effect::ReadMaps => {
                     self.reads += 1;
                     let plane = self.director.plane().clone();
@@ -278,6 +282,31 @@ fn a_neighbour_that_stops_answering_is_searched_for_at_once_and_not_for_ever() {
     bench.director.found_route(address(11), route(false));
     bench.pass(SECOND / 10);
     assert_eq!(bench.confirmed.len(), 1, "{:?}", bench.confirmed);
+}
+
+#[test]
+fn pins_that_somebody_removes_are_told_of_and_a_problem_while_they_cannot_be_made_again() {
+    let mut bench = Bench::new(first_only());
+    bench.pass(SECOND * 3);
+    assert_eq!(bench.told(), [""; 0]);
+    bench.pins = Err("no".to_owned());
+    bench.pass(SECOND * 5);
+    assert_eq!(bench.told().len(), 1, "once");
+    assert!(
+        matches!(bench.problems().as_slice(), [Problem::PinsMissing { reason, .. }] if reason == "no"),
+        "{:?}",
+        bench.problems()
+    );
+    bench.pins = Ok(true);
+    bench.pass(SECOND);
+    bench.pins = Ok(false);
+    bench.pass(SECOND * 5);
+    assert_eq!(bench.problems(), []);
+    let told = bench.told();
+    assert!(
+        told.len() == 1 && told[0].contains("pinned them again"),
+        "{told:?}"
+    );
 }
 
 #[test]

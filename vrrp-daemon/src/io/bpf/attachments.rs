@@ -12,6 +12,7 @@ use aya::programs::xdp::XdpMode;
 use aya::programs::{ProgramError, Xdp};
 use tracing::{info, warn};
 
+use super::error::cause;
 use super::link::PinnedLink;
 use super::{Error, PROGRAM};
 use crate::interfaces::Mode;
@@ -22,6 +23,8 @@ pub struct Attachments {
     ebpf: Ebpf,
     directory: PathBuf,
     links: BTreeMap<u32, PinnedLink>,
+    /// The interfaces whose links cannot be pinned again, and what was told of that.
+    unpinned: BTreeMap<u32, String>,
 }
 
 impl Attachments {
@@ -30,6 +33,7 @@ impl Attachments {
             ebpf,
             directory,
             links: BTreeMap::new(),
+            unpinned: BTreeMap::new(),
         }
     }
 
@@ -131,6 +135,7 @@ impl Attachments {
 
     /// Takes the program off the interface with the index `index`, if it is there.
     pub fn detach(&mut self, index: u32) {
+        self.unpinned.remove(&index);
         let Some(link) = self.links.remove(&index) else {
             return;
         };
@@ -163,9 +168,18 @@ impl Attachments {
         if link.path() == path && path.exists() {
             return;
         }
-        match link.pin_at(path) {
-            Ok(()) => info!(interface = name, "pinned the XDP link again"),
-            Err(error) => warn!(interface = name, %error, "cannot pin the XDP link"),
+        // The directory may have gone with the pins.
+        let pinned = fs::create_dir_all(&self.directory).and_then(|()| link.pin_at(path));
+        match pinned.map_err(|error| error.to_string()) {
+            Ok(()) => {
+                self.unpinned.remove(&index);
+                info!(interface = name, "pinned the XDP link again");
+            }
+            Err(error) if self.unpinned.get(&index) == Some(&error) => {}
+            Err(error) => {
+                warn!(interface = name, error, "cannot pin the XDP link");
+                self.unpinned.insert(index, error);
+            }
         }
     }
 
@@ -187,15 +201,6 @@ fn pin_name(interface: &str) -> String {
 /// The interface whose link is pinned as `pin`.
 fn interface_name(pin: &str) -> String {
     pin.replace(':', ".")
-}
-
-/// The innermost error, which is what the kernel said.
-fn cause(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 fn hint(error: &ProgramError) -> &'static str {

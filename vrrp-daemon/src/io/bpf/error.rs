@@ -91,6 +91,25 @@ pub enum Error {
         /// What the kernel said.
         reason: String,
     },
+    /// A map could not be pinned again: it will not outlive the daemon.
+    #[error("cannot pin the map {map} at {path}: {reason}")]
+    PinMap {
+        /// The name of the map.
+        map: &'static str,
+        /// Where it was to be pinned.
+        path: PathBuf,
+        /// What the kernel said.
+        reason: String,
+    },
+}
+
+/// The innermost error, which is what the kernel said.
+pub(super) fn cause(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
 }
 
 impl From<EbpfError> for Error {

@@ -8,6 +8,7 @@ mod bpffs;
 mod error;
 mod leases;
 mod link;
+mod map_pins;
 mod mapped;
 mod open_maps;
 mod outlook;
@@ -27,6 +28,7 @@ use lb_common::maps;
 pub use attachments::Attachments;
 pub use error::Error;
 pub use leases::{Leases, monotonic_now};
+pub use map_pins::MapPins;
 pub use outlook::PinsPrivate;
 pub use pins::Replaced;
 pub use statistics::{Flows, Statistics};
@@ -56,9 +58,8 @@ pub struct Dataplane {
     pub replaced: Option<Replaced>,
     /// Why the pins do not outlive this daemon, if they do not.
     pub pins_private: Option<PinsPrivate>,
-    /// Held as long as these pins are this daemon's: the kernel lets go of the lock when the daemon ends, however it
-    /// does.
-    pub lock: File,
+    /// What keeps the maps pinned, and the pins this daemon's.
+    pub map_pins: MapPins,
 }
 
 /// How the data plane is opened.
@@ -134,7 +135,7 @@ impl Dataplane {
             trace,
             replaced,
             pins_private,
-            lock,
+            map_pins: MapPins::new(pin_dir.to_owned(), open, lock),
         })
     }
 }

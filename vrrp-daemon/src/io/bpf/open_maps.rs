@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
 
 use aya::Ebpf;
 use aya::maps::{Map, MapData, MapError};
 
 use super::Error;
-use super::error::in_map;
+use super::error::{cause, in_map};
 use super::pins::Layout;
 
 /// A descriptor of each map.
@@ -27,6 +28,24 @@ impl OpenMaps {
         };
         let maps = layout.iter().map(|map| Ok((map.name, descriptor(map.name)?)));
         maps.collect::<Result<_, Error>>().map(Self)
+    }
+
+    /// What the maps are called.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.keys().copied()
+    }
+
+    /// Pins the map `name` at `path`.
+    pub(super) fn pin(&self, name: &'static str, path: &Path) -> Result<(), Error> {
+        let descriptor = self.0.get(name).ok_or(Error::Missing(name))?;
+        let descriptor = descriptor.try_clone().map_err(Error::Descriptors)?;
+        let failed = |error: &dyn std::error::Error| Error::PinMap {
+            map: name,
+            path: path.to_owned(),
+            reason: cause(error),
+        };
+        let data = MapData::from_fd(descriptor).map_err(|error| failed(&error))?;
+        data.pin(path).map_err(|error| failed(&error))
     }
 
     /// The map `map`, opened once more.
