@@ -88,13 +88,13 @@ fn virtual_addresses(instances: &[Result<RawInstance, Reported>], problems: &mut
     }
 }
 
-/// Reports instances whose lease nobody enforces, as the program is not on their interface.
+/// Reports instances whose interface the program is not on, with nothing to hear the successor by.
 pub(super) fn leases(
     instances: &[Result<RawInstance, Reported>],
     dataplane: &RawDataplane,
     problems: &mut Problems,
 ) {
-    // Without any, the program is on the interfaces of the instances.
+    // Without any, the program is on the interfaces of the instances; and where virtual addresses are, in any case.
     let interfaces: Vec<&InterfaceName> = dataplane.interfaces().map(Spanned::get_ref).collect();
     if interfaces.is_empty() {
         return;
@@ -103,14 +103,22 @@ pub(super) fn leases(
         let (Ok(interface), Ok(lease)) = (&instance.interface, &instance.lease) else {
             continue;
         };
-        if *lease.get_ref() == Switch::On && !interfaces.contains(&interface.get_ref()) {
-            let message = format!("the lease is not enforced on `{}`", interface.get_ref().0);
+        let interface_name = interface.get_ref();
+        let has_address = instance.addresses().any(|address| {
+            let device = address.get_ref().device();
+            device.is_none_or(|device| device.get_ref() == interface_name)
+        });
+        if *lease.get_ref() == Switch::On && !has_address && !interfaces.contains(&interface_name) {
+            let message = format!("the program does not hear a successor on `{}`", interface_name.0);
             let diagnostic = Diagnostic::warning(
                 interface.span(),
                 message,
                 "not among the dataplane's interfaces",
             )
-            .note("if this daemon dies, its node goes on answering for the addresses, beside the next master")
+            .note(
+                "if this daemon dies, its node goes on answering for the addresses until its lease runs out, \
+                 beside the next master",
+            )
             .help("add the interface to `interfaces` in `[dataplane]`, or accept it with `lease = \"off\"`");
             problems.report(diagnostic);
         }

@@ -116,7 +116,7 @@ impl RawAddress {
     }
 
     /// The interface that it names.
-    fn device(&self) -> Option<&Spanned<InterfaceName>> {
+    pub(super) fn device(&self) -> Option<&Spanned<InterfaceName>> {
         self.0.dev.as_ref().ok()?.as_ref()
     }
 

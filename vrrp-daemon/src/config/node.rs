@@ -42,7 +42,8 @@ impl RawNode {
 table! {
     /// The XDP program.
     struct RawDataplane in "[dataplane]" {
-        /// The interfaces on which packets for the virtual addresses arrive; by default those of the vrrp_instances.
+        /// The interfaces on which packets for the virtual addresses arrive, beside those that the addresses are on; by
+        /// default those of the vrrp_instances.
         interfaces: Optional<List<InterfaceName>> = optional(r#"["eth0"]"#),
         /// Where the XDP program runs: "native" (in the driver), "generic" (any device, slower), or "auto": native if
         /// the driver can, else generic, with a warning.

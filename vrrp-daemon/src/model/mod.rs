@@ -32,20 +32,19 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// The interfaces that the program is attached to: those configured, or those of the VRRP instances.
+    /// The interfaces that the program is attached to: those configured, or those of the VRRP instances; and in any case
+    /// those that virtual addresses are on, where the local stack would reset the clients' connections without it, and
+    /// answer for the addresses of a dead daemon.
     #[must_use]
     pub fn interfaces(&self) -> Vec<&str> {
-        let configured: Vec<&str> = self.dataplane.interfaces.iter().map(String::as_str).collect();
-        if !configured.is_empty() {
-            return configured;
+        let mut interfaces: Vec<&str> = self.dataplane.interfaces.iter().map(String::as_str).collect();
+        let mut further = BTreeSet::new();
+        for instance in &self.vrrp_instances {
+            further.extend(instance.places().map(|(_, device)| device));
+            further.extend(interfaces.is_empty().then_some(instance.interface.as_str()));
         }
-        let mut interfaces: Vec<&str> = self
-            .vrrp_instances
-            .iter()
-            .map(|instance| instance.interface.as_str())
-            .collect();
-        interfaces.sort_unstable();
-        interfaces.dedup();
+        further.retain(|interface| !interfaces.contains(interface));
+        interfaces.extend(further);
         interfaces
     }
 
@@ -123,7 +122,8 @@ pub struct Node {
 /// The table `[dataplane]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataplane {
-    /// The interfaces that packets for the virtual addresses arrive on; empty: those of the VRRP instances.
+    /// The interfaces that packets for the virtual addresses arrive on, beside those that these addresses are on; empty:
+    /// those of the VRRP instances.
     pub interfaces: Vec<String>,
     /// How the program is attached.
     pub xdp_mode: XdpMode,
@@ -223,6 +223,23 @@ mod tests {
         next.vrrp_instances = vec![of_ipv6];
         let both = next.with_departing(&previous).expect("that of IPv4 departs");
         assert_eq!(both.vrrp_instances.len(), 2);
+    }
+
+    #[test]
+    fn the_program_belongs_where_addresses_are() {
+        let elsewhere = "[[vrrp_instance]]\nname = \"VI_1\"\ninterface = \"eth2\"\nvirtual_router_id = 1\n\
+                         virtual_ipaddress = [\"10.0.0.3/24\", { address = \"10.1.0.3/24\", dev = \"eth1\" }]\n";
+        assert_eq!(parse(elsewhere).interfaces(), ["eth1", "eth2"]);
+        let none_here = elsewhere.replace("\"10.0.0.3/24\", ", "");
+        assert_eq!(parse(&none_here).interfaces(), ["eth1", "eth2"]);
+        // Whoever says where packets arrive may leave an instance's interface out, but not an address's.
+        for (text, interfaces) in [
+            (elsewhere, ["eth0", "eth1", "eth2"].as_slice()),
+            (&none_here, &["eth0", "eth1"]),
+        ] {
+            let named = parse(&format!("dataplane.interfaces = [\"eth0\"]\n{text}"));
+            assert_eq!(named.interfaces(), interfaces);
+        }
     }
 
     #[test]

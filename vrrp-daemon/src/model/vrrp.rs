@@ -286,6 +286,12 @@ impl VrrpInstance {
         }
     }
 
+    /// The virtual addresses, each with the name of the interface that it belongs on.
+    pub fn places(&self) -> impl Iterator<Item = (&VirtualAddress, &str)> {
+        let addresses = self.virtual_addresses.iter();
+        addresses.map(|address| (address, address.device.as_deref().unwrap_or(&self.interface)))
+    }
+
     /// The family of the virtual router: that of its addresses, of which there is at least one.
     #[must_use]
     pub fn family(&self) -> AddressFamily {

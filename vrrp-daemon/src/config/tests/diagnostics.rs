@@ -87,7 +87,7 @@ diagnostics! {
     mixed_families: edited(&[("\"10.0.0.11\"", "\"2001:db8::11\"")]);
     real_server_with_the_virtual_address: edited(&[("\"10.0.0.11\"", "\"10.0.0.3\"")]);
     real_server_with_another_virtual_address: edited(&[("\"10.0.0.11\"", "\"10.0.0.4\"")]);
-    lease_that_nobody_enforces: edited(&[("interface = \"eth0\"", "interface = \"eth1\""), ("label = \"eth0:1\"", "label = \"eth0\"")]);
+    successor_that_nobody_hears: edited(&[("interface = \"eth0\"", "interface = \"eth1\""), ("[\"10.0.0.3/24\"", "[{ address = \"10.0.0.3/24\", dev = \"eth0\" }")]);
     weights_that_only_seventy_services_round: many_services(70, [65_535, 65_534]);
     weights_that_are_rounded_a_lot: many_services(9, [1, 65_535]);
     large_weights_that_fit: many_services(7, [9_999, 4_000]);

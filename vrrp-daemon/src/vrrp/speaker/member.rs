@@ -176,11 +176,7 @@ impl Router {
 
     /// The virtual addresses, each with the name of the interface that it belongs on.
     pub(super) fn places(&self) -> impl Iterator<Item = (&VirtualAddress, &str)> {
-        let instance = self.machine.instance();
-        instance.virtual_addresses.iter().map(|address| {
-            let device = address.device.as_deref().unwrap_or(&instance.interface);
-            (address, device)
-        })
+        self.machine.instance().places()
     }
 
     /// The name of the interface that `address` belongs on.
