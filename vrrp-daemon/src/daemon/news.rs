@@ -152,8 +152,9 @@ fn log_vrrp(instance: &VrrpInstance, news: &vrrp::News) {
             warn!(instance = name, interface, error, "cannot send an advertisement")
         }
         vrrp::News::NoDevice { address } => {
+            let device = address.device.as_deref().unwrap_or(interface);
             let address = address.address;
-            error!(instance = name, %address, "the interface of a virtual address is gone");
+            error!(instance = name, %address, interface = device, "the interface of a virtual address is not there");
         }
     }
 }

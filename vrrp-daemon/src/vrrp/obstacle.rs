@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Obstacle {
     /// There is no interface of this name.
     NoInterface,
+    /// There is no interface of the name that a virtual address is to be on.
+    NoDevice,
     /// It is not an Ethernet interface.
     NotEthernet,
     /// It has no link, or is set down.
@@ -15,7 +17,7 @@ pub enum Obstacle {
     NoAddress,
     /// The socket for advertisements cannot be opened on it.
     NoSocket,
-    /// It does not take the XDP program: the local stack would reset every connection to the virtual addresses.
+    /// It, or one that a virtual address is to be on, does not take the XDP program: the local stack would reset every connection to the virtual addresses.
     ProgramRefused,
     /// Advertisements do not leave this node: nobody would know of its mastership.
     NotSent,
@@ -26,7 +28,7 @@ impl Obstacle {
     #[must_use]
     pub const fn end(self) -> &'static str {
         match self {
-            Self::NoInterface | Self::NotEthernet | Self::NoLink => "interface up",
+            Self::NoInterface | Self::NoDevice | Self::NotEthernet | Self::NoLink => "interface up",
             Self::NoAddress => "there is an address to advertise from",
             Self::NoSocket => "the VRRP socket is open",
             Self::ProgramRefused => "the interface takes the XDP program",
@@ -39,6 +41,7 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::NoInterface => "there is no such interface",
+            Self::NoDevice => "an interface of its virtual addresses is not there",
             Self::NotEthernet => "not an Ethernet interface",
             Self::NoLink => "no link on the interface",
             Self::NoAddress => "no address on the interface beside virtual ones",

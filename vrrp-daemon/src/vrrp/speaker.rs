@@ -350,8 +350,9 @@ impl Speaker {
 
     /// The obstacles of `handle` are those of its interface from now on, as far as interfaces have them.
     fn obstruct(&mut self, handle: RouterHandle, obstacles: &[Obstacle], now: Instant) {
-        const OF_INTERFACES: [Obstacle; 6] = [
+        const OF_INTERFACES: [Obstacle; 7] = [
             Obstacle::NoInterface,
+            Obstacle::NoDevice,
             Obstacle::NotEthernet,
             Obstacle::NoLink,
             Obstacle::NoAddress,

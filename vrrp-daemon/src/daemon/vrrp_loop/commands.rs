@@ -66,8 +66,13 @@ impl VrrpLoop {
                 address,
                 again,
             } => self.add_address(interface, &address, again).await,
-            Command::RemoveAddress { interface, address } => {
+            Command::RemoveAddress {
+                router,
+                interface,
+                address,
+            } => {
                 if let Err(error) = self.netlink.remove_address(interface, &address).await {
+                    self.speaker.address_stays(router, interface, &address);
                     let interface = self.name_of(interface);
                     error!(interface, %error, "a virtual address stays on its interface");
                 }

@@ -47,8 +47,7 @@ impl VrrpLoop {
             .iter()
             .map(|link| (link.index, link.name.as_str()))
             .collect();
-        let remains = |index, name: &str| names.get(&index) == Some(&name);
-        self.speaker.retain_ports(remains, Instant::now());
+        self.speaker.retain_ports(&names, Instant::now());
         self.carry_out_all().await;
         self.links = links;
         let request = {

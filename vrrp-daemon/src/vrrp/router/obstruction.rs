@@ -19,7 +19,8 @@ impl VirtualRouter {
     }
 
     /// Something stands in the way: the Shutdown event of RFC 9568 section 6.4. Whatever was held is given up. Nobody
-    /// would hear a priority 0 without an interface; a master that the others know of resigns where it can.
+    /// would hear a priority 0 without a link; a master that the others know of resigns where it can, perhaps by an
+    /// interface that only its name has left.
     pub(in crate::vrrp) fn obstructed(&mut self, obstacle: Obstacle, now: Instant) {
         self.lapse(now);
         let news = self.obstacles.insert(obstacle);
@@ -29,7 +30,11 @@ impl VirtualRouter {
                 self.transition(Phase::Fault, Reason::Obstructed(obstacle));
             }
             Phase::Master(master) => {
-                let resigns = master.known && obstacle == Obstacle::ProgramRefused;
+                let can_be_heard = matches!(
+                    obstacle,
+                    Obstacle::ProgramRefused | Obstacle::NoInterface | Obstacle::NoDevice
+                );
+                let resigns = master.known && can_be_heard;
                 if obstacle == Obstacle::ProgramRefused {
                     // That is heard when the lease is granted: what was asked for with it is not to be done any more.
                     self.effects.clear();

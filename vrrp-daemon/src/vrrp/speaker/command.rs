@@ -85,8 +85,11 @@ pub enum Command {
         /// It was there before, and something else has taken it.
         again: bool,
     },
-    /// Remove a virtual address, if it is there.
+    /// Remove a virtual address, if it is there. If it stays, say so, before the next command, with
+    /// [`Speaker::address_stays`](super::Speaker::address_stays).
     RemoveAddress {
+        /// Whose address it is.
+        router: RouterHandle,
         /// The interface.
         interface: u32,
         /// The address.

@@ -39,6 +39,12 @@ impl Speaker {
         let Some(router) = self.routers.get_mut(&handle) else {
             return;
         };
+        if router.vacates && router.staying.is_empty() {
+            router.vacates = false;
+            self.held -= usize::from(std::mem::replace(&mut router.holds_lease, false));
+            let slot = router.lease_slot;
+            self.commands.push_back(Command::VacateLease { slot });
+        }
         if router.machine.is_stopped() {
             self.let_go(handle);
         } else if router.has_changed() {
@@ -54,7 +60,8 @@ impl Speaker {
         self.agenda.forget(&handle);
         self.names.remove(&router.name);
         self.hearers.retain(|_, hearer| *hearer != handle);
-        self.held -= usize::from(router.holds_lease);
+        // What stays after all keeps its lease and with it the program.
+        self.held -= usize::from(router.holds_lease && router.staying.is_empty());
         // Whoever looks at the changes sees that it is gone.
         self.changed.insert(handle);
         // Its lease was just given up: there is nothing to resume.
@@ -78,6 +85,7 @@ impl Speaker {
                     return;
                 };
                 self.held += usize::from(!std::mem::replace(&mut router.holds_lease, true));
+                router.vacates = false;
                 let grant = Command::GrantLease {
                     slot,
                     interface,
@@ -117,6 +125,11 @@ impl Speaker {
                 }
             }
             Effect::HandOverLease => self.commands.push_back(Command::HandOverLease { slot }),
+            // Without a lease, the local stack would have them.
+            Effect::VacateLease if !router.staying.is_empty() => {
+                router.vacates = true;
+                self.commands.push_back(Command::HandOverLease { slot });
+            }
             Effect::VacateLease => {
                 self.held -= usize::from(std::mem::replace(&mut router.holds_lease, false));
                 self.commands.push_back(Command::VacateLease { slot });
@@ -147,9 +160,12 @@ impl Speaker {
     }
 
     fn acquire(&mut self, handle: RouterHandle, addresses: Vec<VirtualAddress>) {
+        if let Some(router) = self.routers.get_mut(&handle) {
+            router.staying.clear();
+        }
         for address in addresses {
+            // Who lacks one is no master.
             let Some(interface) = self.device(handle, &address) else {
-                self.tell(handle, News::NoDevice { address });
                 continue;
             };
             let place = (address.address.addr(), self.routers[&handle].device_of(&address));
@@ -181,8 +197,11 @@ impl Speaker {
                     port.addresses
                         .retain(|present| present.address != address.address.addr());
                 }
-                self.commands
-                    .push_back(Command::RemoveAddress { interface, address });
+                self.commands.push_back(Command::RemoveAddress {
+                    router: handle,
+                    interface,
+                    address,
+                });
             }
         }
     }
@@ -191,6 +210,35 @@ impl Speaker {
     fn place(&self, handle: RouterHandle, address: &VirtualAddress) -> Option<(u32, [u8; 6])> {
         let port = self.ports.get(&self.device(handle, address)?)?;
         Some((port.index, port.mac?))
+    }
+
+    /// `address` of `router` could not be removed from an interface. Its lease is kept for that long, and answers
+    /// nobody.
+    pub fn address_stays(&mut self, router: RouterHandle, interface: u32, address: &VirtualAddress) {
+        if let Some(router) = self.routers.get_mut(&router) {
+            router.staying.push((interface, address.clone()));
+        }
+    }
+
+    /// Tries again to remove the addresses of `handle` that stayed.
+    pub(super) fn release_again(&mut self, handle: RouterHandle) {
+        let Some(router) = self.routers.get_mut(&handle) else {
+            return;
+        };
+        let staying = std::mem::take(&mut router.staying);
+        if staying.is_empty() {
+            return;
+        }
+        self.commands.extend(
+            staying
+                .into_iter()
+                .map(|(interface, address)| Command::RemoveAddress {
+                    router: handle,
+                    interface,
+                    address,
+                }),
+        );
+        self.agenda.stirred(&handle, router.machine.deadline());
     }
 
     /// The interface that a virtual address of `handle` belongs on.

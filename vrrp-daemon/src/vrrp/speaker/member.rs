@@ -127,6 +127,10 @@ pub(super) struct Router {
     pub(super) port: Option<(u32, Option<IpAddr>)>,
     /// What was last asked to be sent.
     pub(super) sending: Sending,
+    /// The virtual addresses that could not be removed, and the interfaces that they stay on.
+    pub(super) staying: Vec<(u32, VirtualAddress)>,
+    /// Its lease is to be given up as soon as they are gone.
+    pub(super) vacates: bool,
     /// The last time that something was to be sent, it could not be: since when, and why.
     pub(super) cannot_send: Option<(Instant, String)>,
     /// When the state last changed.
@@ -167,6 +171,8 @@ impl Router {
             looked_at: false,
             port: None,
             sending: Sending::Advertisement,
+            staying: Vec::new(),
+            vacates: false,
             cannot_send: None,
             last_transition: None,
             counters: Arc::default(),

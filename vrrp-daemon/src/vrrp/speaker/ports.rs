@@ -1,10 +1,11 @@
 //! Interfaces that come, change and go under the virtual routers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Command, Port, RouterHandle, Speaker};
+use super::{Command, News, Port, RouterHandle, Speaker};
 use crate::model::AddressFamily;
 use crate::vrrp::effect::State;
 use crate::vrrp::obstacle::Obstacle;
@@ -26,30 +27,40 @@ impl Speaker {
         for handle in handles {
             self.connect(handle, now);
             self.hold_addresses(handle);
+            self.release_again(handle);
         }
         self.listen();
     }
 
-    /// Interfaces of which `remains` does not say that they are still there, by index and name, are gone.
-    pub fn retain_ports(&mut self, remains: impl Fn(u32, &str) -> bool, now: Instant) {
+    /// These are the names of the interfaces now, by their index. One that is gone, or has got another name, is none of
+    /// its virtual routers' any more: they resign by the one that only has another name, and give up what they hold on
+    /// it.
+    pub fn retain_ports(&mut self, names: &HashMap<u32, &str>, now: Instant) {
         self.latest = now;
         let before = self.ports.len();
-        self.ports.retain(|index, port| remains(*index, &port.name));
+        self.ports
+            .retain(|index, port| names.get(index).is_some_and(|name| *name == port.name));
         if self.ports.len() == before {
             return;
         }
-        let gone: Vec<RouterHandle> = self
-            .routers
-            .iter()
-            .filter(|(_, router)| {
-                let index = router.port.map(|(index, _)| index);
-                index.is_some_and(|index| !self.ports.contains_key(&index))
-            })
-            .map(|(handle, _)| *handle)
-            .collect();
-        for handle in gone {
-            self.obstruct(handle, &[Obstacle::NoInterface], now);
-            self.plug(handle, None);
+        let handles: Vec<RouterHandle> = self.routers.keys().copied().collect();
+        for handle in handles {
+            let router = &self.routers[&handle];
+            let lacks = |name: &str| self.looked_at_ports && self.port_named(name).is_none();
+            let obstacle = match router.port {
+                Some((index, _)) if !self.ports.contains_key(&index) => {
+                    if !names.contains_key(&index) {
+                        self.plug(handle, None);
+                    }
+                    Obstacle::NoInterface
+                }
+                _ if router.places().any(|(_, device)| lacks(device)) => {
+                    self.tell_of_missing_devices(handle);
+                    Obstacle::NoDevice
+                }
+                _ => continue,
+            };
+            self.input(handle, |machine| machine.obstructed(obstacle, now));
         }
         self.listen();
     }
@@ -88,8 +99,31 @@ impl Speaker {
         }
     }
 
+    /// Names the interfaces that virtual addresses of `handle` lack, where that is news.
+    fn tell_of_missing_devices(&mut self, handle: RouterHandle) {
+        let router = &self.routers[&handle];
+        if router.machine.obstacles().contains(&Obstacle::NoDevice) {
+            return;
+        }
+        let missing = router
+            .places()
+            .filter(|(_, device)| self.port_named(device).is_none());
+        let told: Vec<Command> = missing
+            .map(|(address, _)| Command::Tell {
+                instance: Arc::clone(router.machine.instance()),
+                news: News::NoDevice {
+                    address: address.clone(),
+                },
+            })
+            .collect();
+        self.commands.extend(told);
+    }
+
     fn connect_all_on(&mut self, name: &str, now: Instant) {
-        let on = |handle: &RouterHandle| self.routers[handle].name.interface == name;
+        let on = |handle: &RouterHandle| {
+            let router = &self.routers[handle];
+            router.name.interface == name || router.places().any(|(_, device)| device == name)
+        };
         let handles: Vec<RouterHandle> = self.routers.keys().copied().filter(on).collect();
         for handle in handles {
             self.connect(handle, now);
@@ -118,6 +152,18 @@ impl Speaker {
         let index = port.index;
         let primary_address = port.primary_address(family, &self.addresses);
         let mut obstacles = port.obstacles(primary_address);
+        for (_, device) in router.places() {
+            match self.port_named(device) {
+                None => obstacles.push(Obstacle::NoDevice),
+                Some(device) => obstacles.extend(device.refuses_program.then_some(Obstacle::ProgramRefused)),
+            }
+        }
+        obstacles.sort_unstable();
+        obstacles.dedup();
+        if obstacles.contains(&Obstacle::NoDevice) {
+            self.tell_of_missing_devices(handle);
+        }
+        let router = &self.routers[&handle];
         if self.deaf.contains(&(index, family)) {
             obstacles.push(Obstacle::NoSocket);
         }

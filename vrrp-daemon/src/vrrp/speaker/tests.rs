@@ -190,12 +190,24 @@ fn moves(commands: &[Command]) -> Vec<(char, u32, String)> {
         Command::AddAddress {
             interface, address, ..
         } => Some(('+', *interface, address.address.addr().to_string())),
-        Command::RemoveAddress { interface, address } => {
-            Some(('-', *interface, address.address.addr().to_string()))
-        }
+        Command::RemoveAddress {
+            interface, address, ..
+        } => Some(('-', *interface, address.address.addr().to_string())),
         _ => None,
     };
     commands.iter().filter_map(change).collect()
+}
+
+/// The interfaces that priority 0 is sent by.
+fn resignations(commands: &[Command]) -> Vec<u32> {
+    let resignation = |command: &Command| match command {
+        // The third byte of an advertisement is its priority.
+        Command::Send {
+            interface, message, ..
+        } => (message[2] == 0).then_some(*interface),
+        _ => None,
+    };
+    commands.iter().filter_map(resignation).collect()
 }
 
 fn position(commands: &[Command], wanted: impl Fn(&Command) -> bool) -> usize {

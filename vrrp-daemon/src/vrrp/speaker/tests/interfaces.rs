@@ -108,9 +108,11 @@ fn a_renamed_interface_loses_the_addresses_before_the_program() {
     let mut bench = Bench::master(std::slice::from_ref(&configured));
     bench
         .speaker
-        .retain_ports(|index, name| (index, name) != (ETH0, "eth0"), bench.now);
+        .retain_ports(&HashMap::from([(ETH0, "lan0")]), bench.now);
     let commands = bench.commands();
     assert_eq!(moves(&commands), [('-', ETH0, "10.0.0.3".to_owned())]);
+    // The others need not wait until they miss an advertisement.
+    assert_eq!(resignations(&commands), [ETH0]);
     assert_eq!(
         transitions(&commands),
         [(
@@ -119,8 +121,155 @@ fn a_renamed_interface_loses_the_addresses_before_the_program() {
             Reason::Obstructed(Obstacle::NoInterface)
         )]
     );
-    bench.ports([port(ETH0, "lan0", "10.0.0.1")]);
+    let commands = bench.ports([port(ETH0, "lan0", "10.0.0.1")]);
+    let stop = Command::StopListening {
+        interface: ETH0,
+        family: AddressFamily::Ipv4,
+    };
+    assert!(commands.contains(&stop));
     assert_eq!(bench.state(&configured), Some(State::Fault));
+    bench.ports([port(ETH0, "eth0", "10.0.0.1")]);
+    assert_eq!(bench.state(&configured), Some(State::Backup));
+}
+
+#[test]
+fn nobody_resigns_by_an_interface_that_is_gone() {
+    let configured = router(1, 3);
+    let mut bench = Bench::master(std::slice::from_ref(&configured));
+    bench.speaker.retain_ports(&HashMap::new(), bench.now);
+    let commands = bench.commands();
+    assert_eq!(moves(&commands), [('-', ETH0, "10.0.0.3".to_owned())]);
+    assert!(resignations(&commands).is_empty());
+}
+
+/// A virtual router on `eth0` with its one address on `eth1`, and that interface.
+fn advertised_elsewhere() -> (VrrpInstance, Port) {
+    let elsewhere = VirtualAddress {
+        device: Some("eth1".to_owned()),
+        ..virtual_address("10.1.0.3/24")
+    };
+    let configured = VrrpInstance {
+        virtual_addresses: vec![elsewhere],
+        ..router(1, 3)
+    };
+    (configured, port(3, "eth1", "10.1.0.1"))
+}
+
+#[test]
+fn who_loses_the_interface_of_an_address_resigns() {
+    let (configured, eth1) = advertised_elsewhere();
+    let eth0 = port(ETH0, "eth0", "10.0.0.1");
+    for names in [
+        HashMap::from([(ETH0, "eth0"), (3, "lan1")]),
+        HashMap::from([(ETH0, "eth0")]),
+    ] {
+        let mut bench = Bench::new(std::slice::from_ref(&configured));
+        bench.ports([eth0.clone(), eth1.clone()]);
+        bench.after(4 * SECOND);
+        assert_eq!(bench.state(&configured), Some(State::Master));
+        bench.speaker.retain_ports(&names, bench.now);
+        let commands = bench.commands();
+        assert_eq!(moves(&commands), [('-', 3, "10.1.0.3".to_owned())]);
+        assert_eq!(resignations(&commands), [ETH0]);
+        let missing = |command: &Command| {
+            matches!(
+                command,
+                Command::Tell {
+                    news: News::NoDevice { .. },
+                    ..
+                }
+            )
+        };
+        position(&commands, missing);
+        let commands = bench.ports([eth0.clone()]);
+        assert!(!commands.iter().any(missing), "{commands:#?}");
+        assert_eq!(bench.obstacles(&configured), [Obstacle::NoDevice]);
+        bench.ports([eth0.clone(), eth1.clone()]);
+        assert_eq!(bench.state(&configured), Some(State::Backup));
+    }
+}
+
+#[test]
+fn the_interface_of_an_address_takes_the_program_or_nobody_is_master() {
+    let (configured, eth1) = advertised_elsewhere();
+    let mut bench = Bench::new(std::slice::from_ref(&configured));
+    bench.ports([port(ETH0, "eth0", "10.0.0.1"), eth1]);
+    bench.speaker.program_refused("eth1", bench.now);
+    bench.commands();
+    assert_eq!(bench.obstacles(&configured), [Obstacle::ProgramRefused]);
+}
+
+#[test]
+fn a_lease_is_not_vacated_while_its_address_stays() {
+    let configured = router(1, 3);
+    let mut bench = Bench::master(std::slice::from_ref(&configured));
+    let down = Port {
+        up: false,
+        ..port(ETH0, "eth0", "10.0.0.1")
+    };
+    let failing = |bench: &mut Bench| {
+        let mut commands = Vec::new();
+        while let Some(command) = bench.speaker.next_effect() {
+            if let Command::RemoveAddress {
+                router,
+                interface,
+                address,
+            } = &command
+            {
+                bench.speaker.address_stays(*router, *interface, address);
+            }
+            commands.push(command);
+        }
+        commands
+    };
+    let vacate = Command::VacateLease { slot: slot(1) };
+    bench.speaker.replace_ports(vec![down.clone()], bench.now);
+    let commands = failing(&mut bench);
+    assert_eq!(bench.state(&configured), Some(State::Fault));
+    // The local stack would reset the clients' connections; so nobody is answered, and the program stays.
+    assert!(!commands.contains(&vacate), "{commands:#?}");
+    assert!(commands.contains(&Command::HandOverLease { slot: slot(1) }));
+    assert!(!commands.contains(&Command::RunProgram { wanted: false }));
+
+    // Each look at the interfaces is another attempt.
+    bench.speaker.replace_ports(vec![down.clone()], bench.now);
+    let commands = failing(&mut bench);
+    assert_eq!(moves(&commands), [('-', ETH0, "10.0.0.3".to_owned())]);
+    assert!(!commands.contains(&vacate), "{commands:#?}");
+    let commands = bench.ports([down.clone()]);
+    assert_eq!(moves(&commands), [('-', ETH0, "10.0.0.3".to_owned())]);
+    assert!(commands.contains(&vacate), "{commands:#?}");
+    assert!(commands.contains(&Command::RunProgram { wanted: false }));
+    assert_eq!(moves(&bench.ports([down])), []);
+}
+
+#[test]
+fn an_address_that_stays_is_the_next_masterships() {
+    let configured = router(1, 3);
+    let mut bench = Bench::master(std::slice::from_ref(&configured));
+    bench.speaker.replace_ports(
+        vec![Port {
+            up: false,
+            ..port(ETH0, "eth0", "10.0.0.1")
+        }],
+        bench.now,
+    );
+    while let Some(command) = bench.speaker.next_effect() {
+        if let Command::RemoveAddress {
+            router,
+            interface,
+            address,
+        } = &command
+        {
+            bench.speaker.address_stays(*router, *interface, address);
+        }
+    }
+    bench.ports([port(ETH0, "eth0", "10.0.0.1")]);
+    let commands = bench.after(4 * SECOND);
+    assert_eq!(bench.state(&configured), Some(State::Master));
+    assert!(!commands.contains(&Command::VacateLease { slot: slot(1) }));
+    let commands = bench.ports([port(ETH0, "eth0", "10.0.0.1")]);
+    assert!(!moves(&commands).iter().any(|(change, ..)| *change == '-'));
 }
 
 #[test]
@@ -199,13 +348,8 @@ fn an_address_is_on_the_interface_that_it_names() {
 
     let mut bench = Bench::new(std::slice::from_ref(&configured));
     bench.ports([eth0]);
-    let commands = bench.after(4 * SECOND);
-    let missing = News::NoDevice { address: elsewhere };
-    position(
-        &commands,
-        |command| matches!(command, Command::Tell { news, .. } if *news == missing),
-    );
-    assert_eq!(bench.state(&configured), Some(State::Master));
+    assert_eq!(moves(&bench.after(4 * SECOND)), []);
+    assert_eq!(bench.obstacles(&configured), [Obstacle::NoDevice]);
 }
 
 #[test]
