@@ -183,3 +183,36 @@ async fn a_burst_arrives_whole_and_in_order() {
         assert_eq!(theirs.receive().await, (HERE, priority));
     }
 }
+
+/// Whether the interface receives the link-layer group of advertisements for other reasons than a socket.
+fn keeps_groups(namespace: &Namespace) -> bool {
+    let shown = namespace.ip("maddress show dev eth0");
+    let kept = |group: &str| {
+        let mut lines = shown.lines();
+        lines.any(|line| line.contains(group) && line.contains("static"))
+    };
+    assert_eq!(kept("01:00:5e:00:00:12"), kept("33:33:00:00:00:12"), "{shown}");
+    kept("01:00:5e:00:00:12")
+}
+
+#[tokio::test]
+async fn the_group_outlives_a_socket_that_does_not_let_it_go() {
+    let (here, _there) = pair().await;
+    let index = here.link("eth0").await.index;
+    let ours = Router::open(&here, "eth0").await;
+    assert!(!keeps_groups(&here));
+    ours.socket.keep_group(index).expect("kept");
+    drop(ours);
+    assert!(keeps_groups(&here), "as after SIGKILL");
+
+    // A restarted daemon keeps it as well, and lets go of it once.
+    here.ip("link set eth0 down");
+    here.ip("link set eth0 name lan0");
+    here.ip("link set lan0 name eth0");
+    here.ip("link set eth0 up");
+    let ours = Router::open(&here, "eth0").await;
+    ours.socket.keep_group(index).expect("kept");
+    ours.socket.let_group_go(index).expect("let go");
+    assert!(!keeps_groups(&here));
+    ours.socket.let_group_go(index).expect_err("nothing to let go");
+}

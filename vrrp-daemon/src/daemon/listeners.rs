@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep_until;
-use tracing::warn;
+use tracing::{debug, info, warn};
 
 use crate::io::batch::Batch;
 use crate::io::vrrp_socket::VrrpSocket;
@@ -56,13 +56,25 @@ impl Listeners {
             deaf: false,
         };
         listener.rounds.set_pause(self.pause);
+        if let Err(error) = listener.socket.keep_group(index) {
+            info!(
+                interface = name,
+                %error,
+                "if this daemon is killed, its program may not see who succeeds it"
+            );
+        }
         self.sockets.insert(index, listener);
         Ok(())
     }
 
     /// Listens no more on the interface with the index `index`.
     pub(super) fn stop(&mut self, index: u32) {
-        self.sockets.remove(&index);
+        if let Some(listener) = self.sockets.remove(&index)
+            && let Err(error) = listener.socket.let_group_go(index)
+        {
+            // Gone with its groups, most likely.
+            debug!(interface = listener.name, %error, "the group of advertisements stays on the interface");
+        }
     }
 
     /// Sends `message` from `source`, by the interface with the index `index`.

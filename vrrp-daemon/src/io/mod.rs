@@ -10,6 +10,7 @@ pub mod control;
 pub mod dump;
 pub mod ethtool;
 pub mod limits;
+mod link_groups;
 pub mod netlink;
 pub mod probe;
 pub mod service_manager;

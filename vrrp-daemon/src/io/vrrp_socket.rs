@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -12,6 +12,7 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
 use super::batch::Batch;
+use super::link_groups;
 use crate::model::AddressFamily;
 use crate::vrrp::{Datagram, multicast_group};
 
@@ -59,6 +60,23 @@ impl VrrpSocket {
             socket: Arc::new(socket),
             watch: None,
         })
+    }
+
+    /// Has the interface with the index `interface` receive advertisements even when this process is killed: its XDP
+    /// program goes on, and must see a successor's. Until [`Self::let_group_go`].
+    ///
+    /// # Errors
+    /// The system call that failed. That needs CAP_NET_ADMIN, and an interface that has groups.
+    pub fn keep_group(&self, interface: u32) -> io::Result<()> {
+        link_groups::join(self.socket.as_fd(), interface)
+    }
+
+    /// Takes back [`Self::keep_group`].
+    ///
+    /// # Errors
+    /// The system call that failed: the interface may be gone.
+    pub fn let_group_go(&self, interface: u32) -> io::Result<()> {
+        link_groups::leave(self.socket.as_fd(), interface)
     }
 
     /// Receives the packets that are there into `batch`, at least one. No packet is lost if the wait is given up.
