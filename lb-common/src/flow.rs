@@ -38,7 +38,7 @@ pub struct FlowKey6 {
 
 const _: () = assert!(size_of::<FlowKey6>() == 40);
 
-/// Which real server a connection belongs to: the value of the four flow tables.
+/// Which real server a connection belongs to: the value of all flow tables.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
@@ -46,7 +46,7 @@ pub struct Flow {
     pub real: u32,
     /// [`crate::Real::generation`] of that slot when the connection was scheduled.
     pub generation: u32,
-    /// When a packet of the connection last arrived, within a second (nanoseconds of `CLOCK_MONOTONIC`).
+    /// When a packet of the connection last arrived, within a second (nanoseconds of `CLOCK_BOOTTIME`).
     pub last_seen: u64,
     /// One of [`flow_state`].
     pub state: u32,
@@ -59,7 +59,7 @@ const _: () = assert!(size_of::<Flow>() == 24);
 /// What a connection has shown of itself. Direct routing shows the client's packets only (IPVS's `INPUT_ONLY`
 /// table, `net/netfilter/ipvs/ip_vs_proto_tcp.c`).
 pub mod flow_state {
-    /// Only a SYN so far (TCP), or only one datagram (UDP): lives in the nascent table.
+    /// Only a SYN so far (TCP), or only one datagram (UDP).
     pub const NASCENT: u32 = 0;
     /// The client has gone on after its first packet.
     pub const ESTABLISHED: u32 = 1;

@@ -27,7 +27,7 @@ pub struct Fragment {
     pub real: u32,
     /// [`crate::Real::generation`] of that slot then.
     pub generation: u32,
-    /// When the first fragment arrived (nanoseconds of `CLOCK_MONOTONIC`).
+    /// When the first fragment arrived (nanoseconds of `CLOCK_BOOTTIME`).
     pub seen_at: u64,
     /// [`crate::Service::lease`] of the packet's service.
     pub lease: u32,

@@ -12,11 +12,11 @@ pub const NO_LEASE: u32 = u32::MAX;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lease {
-    /// When our last advertisement went out (nanoseconds of `CLOCK_MONOTONIC`).
+    /// When our last advertisement went out (nanoseconds of `CLOCK_BOOTTIME`).
     pub renewed_at: u64,
     /// The advertisement interval in nanoseconds; 0 for a lease that does not expire (`lease = "off"`).
     pub interval: u64,
-    /// When the program saw a peer's advertisement while ours was overdue (nanoseconds of `CLOCK_MONOTONIC`);
+    /// When the program saw a peer's advertisement while ours was overdue (nanoseconds of `CLOCK_BOOTTIME`);
     /// a value not after `renewed_at` means nothing.
     pub successor_at: u64,
     /// One of [`lease_state`].
@@ -75,7 +75,7 @@ impl Lease {
         self.answers_end_at().saturating_add(SECOND)
     }
 
-    /// What this lease entitles to at `now` (nanoseconds of `CLOCK_MONOTONIC`). The one place that both sides ask.
+    /// What this lease entitles to at `now` (nanoseconds of `CLOCK_BOOTTIME`). The one place that both sides ask.
     #[inline(always)]
     #[must_use]
     pub const fn entitlement(&self, now: u64) -> Entitlement {

@@ -5,9 +5,13 @@
 //! * fields are integers and byte arrays only: any bit pattern that the other side may have written is valid;
 //! * addresses are 16 bytes, IPv4 mapped into IPv6 (`::ffff:10.0.0.3`), except in the IPv4 flow key, where
 //!   size is speed; ports are in host order, so that `bpftool map dump` shows `"port": 80`;
-//! * times are nanoseconds of `CLOCK_MONOTONIC`, which both sides read.
+//! * times are nanoseconds of `CLOCK_BOOTTIME`, which both sides read: it goes on while the machine sleeps.
+//!
+//! Beside it there is the arithmetic of the program that can be tested without a kernel.
 #![no_std]
 
+mod allowance;
+pub mod checksum;
 mod flow;
 mod fragment;
 mod interface;
@@ -20,9 +24,10 @@ mod service;
 mod user;
 mod verdict;
 
+pub use allowance::{ANSWERS_PER_SECOND, Allowance};
 pub use flow::{Flow, FlowKey4, FlowKey6, flow_state, flow_timeout};
 pub use fragment::{Fragment, FragmentKey};
-pub use interface::Interface;
+pub use interface::{Interface, interface_flags};
 pub use lease::{
     AddressEntry, Entitlement, Lease, NO_LEASE, VirtualRouterEntry, VirtualRouterKey, lease_state,
 };

@@ -57,11 +57,20 @@ pub const REALS: Map<u32, Real> = Map::new("REALS", 16_384);
 pub const FLOWS4: Map<FlowKey4, Flow> = Map::new("FLOWS4", 1 << 20);
 /// As [`FLOWS4`], for IPv6.
 pub const FLOWS6: Map<FlowKey6, Flow> = Map::new("FLOWS6", FLOWS4.capacity);
-/// LRU: connections that have shown one packet only. They have their own table, so that a flood of first packets evicts
-/// no established connection.
+/// LRU: TCP connections that have shown one packet only. They have their own table, so that a flood of first packets
+/// evicts no established connection.
 pub const NASCENT4: Map<FlowKey4, Flow> = Map::new("NASCENT4", 1 << 17);
 /// As [`NASCENT4`], for IPv6.
 pub const NASCENT6: Map<FlowKey6, Flow> = Map::new("NASCENT6", NASCENT4.capacity);
+/// LRU: UDP's, apart from TCP's: a flood of datagrams is a TCP client's no business.
+pub const DATAGRAMS4: Map<FlowKey4, Flow> = Map::new("DATAGRAMS4", 1 << 16);
+/// As [`DATAGRAMS4`], for IPv6.
+pub const DATAGRAMS6: Map<FlowKey6, Flow> = Map::new("DATAGRAMS6", DATAGRAMS4.capacity);
+/// LRU: connections that the client has closed. Their last segments find their real server here, and do not keep others
+/// out of the table of the established.
+pub const CLOSING4: Map<FlowKey4, Flow> = Map::new("CLOSING4", 1 << 16);
+/// As [`CLOSING4`], for IPv6.
+pub const CLOSING6: Map<FlowKey6, Flow> = Map::new("CLOSING6", CLOSING4.capacity);
 /// LRU: where the first fragments of packets went whose later fragments are awaited.
 pub const FRAGMENTS: Map<FragmentKey, Fragment> = Map::new("FRAGMENTS", 1 << 14);
 /// Array: the leases of the virtual routers. Mapped into the daemon.
@@ -71,8 +80,10 @@ pub const ADDRESSES: Map<Address, AddressEntry> = Map::new("ADDRESSES", 16_384);
 /// The virtual routers.
 pub const VIRTUAL_ROUTERS: Map<VirtualRouterKey, VirtualRouterEntry> =
     Map::new("VIRTUAL_ROUTERS", LEASES.capacity);
-/// The interfaces of the data plane, by their index.
-pub const INTERFACES: Map<u32, Interface> = Map::new("INTERFACES", 1_024);
+/// Array by the interface's index: the interfaces of the data plane. Mapped into the daemon.
+///
+/// (An array, for it is read for every packet; and long, for indices are not given twice while a machine is up.)
+pub const INTERFACES: Map<u32, Interface> = Map::new("INTERFACES", 1 << 16);
 /// Per-CPU array by [`Service::index`].
 pub const SERVICE_STATS: Map<u32, Counters> = Map::new("SERVICE_STATS", SERVICES.capacity);
 /// Per-CPU array by slot of [`REALS`].

@@ -10,13 +10,14 @@ pub struct ServiceKey {
     pub address: Address,
     /// The destination port, in host order.
     pub port: u16,
-    /// One of [`crate::protocol`]: TCP or UDP.
-    pub protocol: u8,
     /// Zero.
-    pub _reserved: u8,
+    pub _reserved: u16,
+    /// One of [`crate::protocol`]: TCP or UDP. (Four bytes, for 24 in all: the kernel compares keys eight at a time, and
+    /// what is left over costs more.)
+    pub protocol: u32,
 }
 
-const _: () = assert!(size_of::<ServiceKey>() == 20);
+const _: () = assert!(size_of::<ServiceKey>() == 24);
 
 /// How a virtual service is scheduled: the value of [`crate::maps::SERVICES`].
 ///
@@ -46,7 +47,7 @@ pub struct Counters {
     pub connections: u64,
     /// Packets that were forwarded.
     pub packets: u64,
-    /// Bytes of those packets, link-layer header included.
+    /// Bytes of those packets from the IP header on, as IPVS counts them.
     pub bytes: u64,
 }
 

@@ -8,6 +8,8 @@
 pub enum Verdict {
     /// Passed: not IPv4, IPv6 or ARP.
     PassNotIp = 0,
+    /// Passed: the frame is for another link-layer address than ours, or for many.
+    PassOtherHost,
     /// Passed: addressed to none of our virtual addresses or services.
     PassNotOurs,
     /// Passed: to a virtual address of ours, but to no service there.
@@ -24,12 +26,20 @@ pub enum Verdict {
     DropSilent,
     /// Dropped: the lease has run out, the daemon is dead or frozen and a successor is at work.
     DropLeaseExpired,
-    /// Dropped: no real server of the service can take a connection.
+    /// Dropped: no real server in the schedule can take a connection at this moment.
     DropNoRealServer,
     /// Dropped: the real server's link-layer address is not known (yet).
     DropUnresolved,
     /// Dropped: RST or a stray segment of a connection that nobody remembers, which no reset may answer.
     DropStray,
+    /// Dropped: the packet has no hop left, and is not one that an ICMP error may answer.
+    DropHopLimit,
+    /// Dropped: it asks for a reset or an ICMP error, and too many were sent within the last second.
+    DropAnswerLimit,
+    /// Answered with an ICMP error, time exceeded: the packet has no hop left.
+    AnswerTimeExceeded,
+    /// Answered with an ICMP error, port unreachable: the service has no real server that could take a connection.
+    AnswerUnreachable,
     /// Answered with a TCP reset: a segment of a connection that nobody remembers.
     ResetUnknownFlow,
     /// Answered with a TCP reset: the real server of the connection is gone.
@@ -50,8 +60,9 @@ pub enum Verdict {
 
 impl Verdict {
     /// All verdicts, in the order of their numbers.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 25] = [
         Self::PassNotIp,
+        Self::PassOtherHost,
         Self::PassNotOurs,
         Self::PassNoService,
         Self::PassNotMaster,
@@ -63,6 +74,10 @@ impl Verdict {
         Self::DropNoRealServer,
         Self::DropUnresolved,
         Self::DropStray,
+        Self::DropHopLimit,
+        Self::DropAnswerLimit,
+        Self::AnswerTimeExceeded,
+        Self::AnswerUnreachable,
         Self::ResetUnknownFlow,
         Self::ResetRealServerGone,
         Self::ForwardFlow,
@@ -81,6 +96,7 @@ impl Verdict {
     pub const fn name(self) -> &'static str {
         match self {
             Self::PassNotIp => "pass_not_ip",
+            Self::PassOtherHost => "pass_other_host",
             Self::PassNotOurs => "pass_not_ours",
             Self::PassNoService => "pass_no_service",
             Self::PassNotMaster => "pass_not_master",
@@ -92,6 +108,10 @@ impl Verdict {
             Self::DropNoRealServer => "drop_no_real_server",
             Self::DropUnresolved => "drop_unresolved",
             Self::DropStray => "drop_stray",
+            Self::DropHopLimit => "drop_hop_limit",
+            Self::DropAnswerLimit => "drop_answer_limit",
+            Self::AnswerTimeExceeded => "answer_time_exceeded",
+            Self::AnswerUnreachable => "answer_unreachable",
             Self::ResetUnknownFlow => "reset_unknown_flow",
             Self::ResetRealServerGone => "reset_real_server_gone",
             Self::ForwardFlow => "forward_flow",
@@ -108,6 +128,7 @@ impl Verdict {
     pub const fn explanation(self) -> &'static str {
         match self {
             Self::PassNotIp => "not IPv4, IPv6 or ARP",
+            Self::PassOtherHost => "the frame is for another link-layer address",
             Self::PassNotOurs => "to none of our virtual addresses or services",
             Self::PassNoService => "to a virtual address, but to no service there",
             Self::PassNotMaster => "this node is not the master of the address",
@@ -116,9 +137,13 @@ impl Verdict {
             Self::DropMalformed => "malformed or truncated headers",
             Self::DropSilent => "a question for a virtual address that another node answers",
             Self::DropLeaseExpired => "the lease of the virtual address has run out",
-            Self::DropNoRealServer => "no real server can take the connection",
+            Self::DropNoRealServer => "no scheduled real server can take the connection",
             Self::DropUnresolved => "the real server's link-layer address is unknown",
             Self::DropStray => "a stray segment that no reset may answer",
+            Self::DropHopLimit => "no hop left",
+            Self::DropAnswerLimit => "too many resets and ICMP errors within a second",
+            Self::AnswerTimeExceeded => "no hop left, answered with an ICMP error",
+            Self::AnswerUnreachable => "the service has no real server, answered with an ICMP error",
             Self::ResetUnknownFlow => "a segment of an unknown connection, answered with a reset",
             Self::ResetRealServerGone => "the connection's real server is gone, answered with a reset",
             Self::ForwardFlow => "a known connection",

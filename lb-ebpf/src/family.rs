@@ -2,12 +2,12 @@
 
 use core::mem::offset_of;
 
-use lb_common::{Address, FlowKey4, FlowKey6, ServiceKey};
+use lb_common::{Address, FlowKey4, FlowKey6, ServiceKey, checksum};
 
 use crate::{
     headers::{Ipv4, Ipv6},
-    maps::{self, Flows, Key, Nascent},
-    packet::Packet,
+    maps::{self, Closing, Datagrams, Flows, Key, Nascent},
+    packet::{Be16, Packet},
 };
 
 /// An IP version, with its flow key and its flow tables.
@@ -23,8 +23,12 @@ pub(crate) trait Family {
 
     /// Connections that have gone beyond their first packet.
     fn flows() -> &'static Flows<Self::Key>;
-    /// Connections that have shown one packet.
+    /// TCP connections that have shown one packet.
     fn nascent() -> &'static Nascent<Self::Key>;
+    /// UDP "connections" that have shown one packet.
+    fn datagrams() -> &'static Datagrams<Self::Key>;
+    /// Connections that the client has closed.
+    fn closing() -> &'static Closing<Self::Key>;
     /// The service that a connection belongs to.
     fn service(key: &Self::Key) -> Key<ServiceKey>;
     /// The client's address.
@@ -35,6 +39,9 @@ pub(crate) trait Family {
     fn address_at(packet: &Packet, offset: usize) -> Option<Address>;
     /// TCP or UDP.
     fn protocol(key: &Self::Key) -> u32;
+    /// Takes one hop of the IP packet whose header begins at `network`, and returns its length from there on; `None` if it
+    /// has no hop to spare.
+    fn hop(packet: &mut Packet, network: usize) -> Option<u64>;
 }
 
 /// IPv4.
@@ -44,7 +51,10 @@ pub(crate) struct V4;
 pub(crate) struct V6;
 
 macro_rules! family {
-    ($family:ident, $key:ident, $version:literal, $address:ident, $header:ident, $flows:ident, $nascent:ident) => {
+    (
+        $family:ident, $key:ident, $version:literal, $address:ident, $header:ident, $flows:ident, $nascent:ident,
+        $datagrams:ident, $closing:ident, $hop:ident
+    ) => {
         impl Family for $family {
             type Key = $key;
             const VERSION: u8 = $version;
@@ -62,12 +72,22 @@ macro_rules! family {
             }
 
             #[inline(always)]
+            fn datagrams() -> &'static Datagrams<$key> {
+                &maps::$datagrams
+            }
+
+            #[inline(always)]
+            fn closing() -> &'static Closing<$key> {
+                &maps::$closing
+            }
+
+            #[inline(always)]
             fn service(key: &$key) -> Key<ServiceKey> {
                 Key(ServiceKey {
                     address: Address::$address(key.virtual_address),
                     port: key.virtual_port,
-                    protocol: key.protocol as u8,
                     _reserved: 0,
+                    protocol: key.protocol,
                 })
             }
 
@@ -90,9 +110,41 @@ macro_rules! family {
             fn protocol(key: &$key) -> u32 {
                 key.protocol
             }
+
+            #[inline(always)]
+            fn hop(packet: &mut Packet, network: usize) -> Option<u64> {
+                $hop(packet, network)
+            }
         }
     };
 }
 
-family!(V4, FlowKey4, 4, v4, Ipv4, FLOWS4, NASCENT4);
-family!(V6, FlowKey6, 6, v6, Ipv6, FLOWS6, NASCENT6);
+family!(
+    V4, FlowKey4, 4, v4, Ipv4, FLOWS4, NASCENT4, DATAGRAMS4, CLOSING4, hop4
+);
+family!(
+    V6, FlowKey6, 6, v6, Ipv6, FLOWS6, NASCENT6, DATAGRAMS6, CLOSING6, hop6
+);
+
+#[inline(always)]
+fn hop4(packet: &mut Packet, network: usize) -> Option<u64> {
+    let ip: Ipv4 = packet.read(network)?;
+    if ip.time_to_live <= 1 {
+        return None;
+    }
+    let hops = [ip.time_to_live - 1, ip.protocol];
+    packet.write(network + offset_of!(Ipv4, time_to_live), hops)?;
+    let checksum = Be16::new(checksum::after_hop(ip.checksum.get()));
+    packet.write(network + offset_of!(Ipv4, checksum), checksum)?;
+    Some(u64::from(ip.total_length.get()))
+}
+
+#[inline(always)]
+fn hop6(packet: &mut Packet, network: usize) -> Option<u64> {
+    let ip: Ipv6 = packet.read(network)?;
+    if ip.hop_limit <= 1 {
+        return None;
+    }
+    packet.write(network + offset_of!(Ipv6, hop_limit), ip.hop_limit - 1)?;
+    Some(size_of::<Ipv6>() as u64 + u64::from(ip.payload_length.get()))
+}

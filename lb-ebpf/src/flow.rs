@@ -1,16 +1,18 @@
 //! *flow*: which real server a connection belongs to.
 //!
-//! A connection that has shown one packet only is *nascent*; its second packet moves it to the established table. The
-//! two are separate LRU tables, so that a flood of first packets evicts none but other nascent connections. A reset
-//! is no second packet: a scan that opens and resets stays among the nascent.
+//! A connection that has shown one packet only is *nascent*; its second packet moves it to the established table. When
+//! the client closes it (FIN or RST), it moves to the table of the closing, where the last segments find it. All are
+//! separate LRU tables, and UDP's nascent ones are apart from TCP's, so that each flood evicts its like only: a flood of
+//! first packets no established connection, and ten thousand closed ones no idle one. A reset is no second packet: a
+//! scan that opens and resets stays among the nascent.
 //!
 //! A packet that may open a connection (a TCP SYN, a UDP datagram) begins a new one if the client has closed the
-//! remembered one (FIN or RST), or if that has been silent for longer than IPVS remembers it. Any other TCP segment
-//! continues what is remembered, however old: a silent connection is not cut as long as there is room.
+//! remembered one, or if that has been silent for longer than IPVS remembers it. Any other TCP segment continues what is
+//! remembered, however old: a silent connection is not cut as long as there is room.
 //!
 //! A flow whose real server is gone (its slot was given away, or it is not up) is forgotten.
 
-use lb_common::{Flow, Real, SECOND, flow_state};
+use lb_common::{Flow, Real, SECOND, flow_state, protocol};
 
 use crate::{
     family::Family,
@@ -39,37 +41,48 @@ pub(crate) enum Memory {
     Lost,
 }
 
+/// Which table a flow is in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Established,
+    Nascent,
+    Datagrams,
+    Closing,
+}
+
 /// Recalls a connection, and remembers of it what this packet shows.
 #[inline(always)]
 pub(crate) fn recall<F: Family>(headers: &Headers<F>, now: u64) -> Memory {
     let key = &headers.key;
-    let (entry, is_nascent) = match FlowEntry::find(F::flows(), key) {
-        Some(entry) => (entry, false),
-        None => match FlowEntry::find(F::nascent(), key) {
-            Some(entry) => (entry, true),
-            None => return Memory::Unknown,
-        },
+    let Some((entry, place)) = find::<F>(key) else {
+        return Memory::Unknown;
     };
     let flow = entry.get();
     if headers.segment.opens() && !flow.is_alive(F::protocol(key), now) {
-        forget::<F>(key);
+        forget::<F>(key, place);
         return Memory::Unknown;
     }
     let memory = real_server(&flow);
     if matches!(memory, Memory::Lost) {
-        forget::<F>(key);
+        forget::<F>(key, place);
         return memory;
     }
     let state = next_state(flow.state, headers.segment);
-    if is_nascent && goes_on(headers.segment) {
-        let established = Flow {
+    let home = match (place, state) {
+        (Place::Nascent | Place::Datagrams, flow_state::ESTABLISHED) => Place::Established,
+        (Place::Nascent, flow_state::CLOSING) if headers.segment == Segment::Finish => Place::Closing,
+        (Place::Established, flow_state::CLOSING) => Place::Closing,
+        _ => place,
+    };
+    if home != place {
+        let moved = Flow {
             last_seen: now,
             state,
             ..flow
         };
-        // If the table cannot take the entry, the nascent one stays.
-        if F::flows().insert(key, established, 0).is_ok() {
-            let _absent = F::nascent().remove(key);
+        // If the table cannot take the entry, the old one stays.
+        if enter::<F>(key, moved, home) {
+            forget::<F>(key, place);
         }
         return memory;
     }
@@ -86,8 +99,8 @@ pub(crate) fn recall<F: Family>(headers: &Headers<F>, now: u64) -> Memory {
 /// Recalls a connection without changing what is remembered of it.
 #[inline(always)]
 pub(crate) fn recall_only<F: Family>(key: &F::Key) -> Memory {
-    match FlowEntry::find(F::flows(), key).or_else(|| FlowEntry::find(F::nascent(), key)) {
-        Some(entry) => real_server(&entry.get()),
+    match find::<F>(key) {
+        Some((entry, _)) => real_server(&entry.get()),
         None => Memory::Unknown,
     }
 }
@@ -103,13 +116,55 @@ pub(crate) fn remember<F: Family>(key: &F::Key, target: Target, now: u64) {
         state: flow_state::NASCENT,
         _reserved: 0,
     };
-    let _full = F::nascent().insert(key, flow, 0);
+    let place = if is_datagrams::<F>(key) {
+        Place::Datagrams
+    } else {
+        Place::Nascent
+    };
+    let _entered = enter::<F>(key, flow, place);
 }
 
 #[inline(always)]
-fn forget<F: Family>(key: &F::Key) {
-    let _absent = F::flows().remove(key);
-    let _absent = F::nascent().remove(key);
+fn is_datagrams<F: Family>(key: &F::Key) -> bool {
+    F::protocol(key) == u32::from(protocol::UDP)
+}
+
+/// What is remembered of a connection, and where.
+#[inline(always)]
+fn find<F: Family>(key: &F::Key) -> Option<(FlowEntry, Place)> {
+    if let Some(entry) = FlowEntry::find(F::flows(), key) {
+        return Some((entry, Place::Established));
+    }
+    if is_datagrams::<F>(key) {
+        return FlowEntry::find(F::datagrams(), key).map(|entry| (entry, Place::Datagrams));
+    }
+    if let Some(entry) = FlowEntry::find(F::nascent(), key) {
+        return Some((entry, Place::Nascent));
+    }
+    FlowEntry::find(F::closing(), key).map(|entry| (entry, Place::Closing))
+}
+
+/// Enters a flow into a table. Returns whether that could take it.
+#[inline(always)]
+fn enter<F: Family>(key: &F::Key, flow: Flow, place: Place) -> bool {
+    let entered = match place {
+        Place::Established => F::flows().insert(key, flow, 0),
+        Place::Nascent => F::nascent().insert(key, flow, 0),
+        Place::Datagrams => F::datagrams().insert(key, flow, 0),
+        Place::Closing => F::closing().insert(key, flow, 0),
+    };
+    entered.is_ok()
+}
+
+/// Removes a flow from the table that it was found in.
+#[inline(always)]
+fn forget<F: Family>(key: &F::Key, place: Place) {
+    let _absent = match place {
+        Place::Established => F::flows().remove(key),
+        Place::Nascent => F::nascent().remove(key),
+        Place::Datagrams => F::datagrams().remove(key),
+        Place::Closing => F::closing().remove(key),
+    };
 }
 
 /// The real server of a flow: up, not yet resolved, or gone.
@@ -138,10 +193,4 @@ fn next_state(state: u32, segment: Segment) -> u32 {
         Segment::Data | Segment::Datagram if state == flow_state::NASCENT => flow_state::ESTABLISHED,
         Segment::Data | Segment::Datagram | Segment::Open | Segment::Stray | Segment::Error => state,
     }
-}
-
-/// Whether `segment` shows that the client has gone on after its first packet.
-#[inline(always)]
-fn goes_on(segment: Segment) -> bool {
-    matches!(segment, Segment::Data | Segment::Finish | Segment::Datagram)
 }

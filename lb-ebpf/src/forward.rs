@@ -1,21 +1,30 @@
-//! *forward*: two link-layer addresses, and off.
+//! *forward*: one hop less, two link-layer addresses, and off.
 //!
-//! Nothing else of the packet changes (direct routing): the time to live stays, and so does a VLAN tag.
+//! Nothing else of the packet changes (direct routing), and a VLAN tag stays. The hop is counted as IPVS counts it: two
+//! directors whose real server is the other one would else send a packet to and fro for ever.
 #![allow(unsafe_code, reason = "redirecting is a kernel helper")]
 
 use aya_ebpf::{bindings::xdp_action, helpers::generated::bpf_redirect};
 use lb_common::Verdict;
 
-use crate::{flow::Target, headers::ethernet, maps, outcome::Outcome, packet::Packet};
+use crate::{family::Family, flow::Target, headers::ethernet, maps, outcome::Outcome, packet::Packet};
 
-/// Sends the packet to a real server, and counts it.
+/// Sends the packet, whose IP header begins at `network`, to a real server, and counts it.
 #[inline(always)]
-pub(crate) fn to(packet: &mut Packet, target: Target, verdict: Verdict) -> Outcome {
+pub(crate) fn to<F: Family>(
+    packet: &mut Packet,
+    network: usize,
+    target: Target,
+    verdict: Verdict,
+) -> Outcome {
+    let Some(length) = F::hop(packet, network) else {
+        return Outcome::drop(Verdict::DropHopLimit);
+    };
     let real = target.real;
     if ethernet::write(packet, real.destination_mac, real.source_mac).is_none() {
         return Outcome::drop(Verdict::DropMalformed);
     }
-    maps::count_forwarded(real.service, target.slot, packet.length() as u64);
+    maps::count_forwarded(real.service, target.slot, length);
     if real.interface == packet.interface() {
         return Outcome::transmit(verdict);
     }

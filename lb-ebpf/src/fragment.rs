@@ -7,7 +7,9 @@
 
 use lb_common::{Fragment, FragmentKey, SECOND, Verdict};
 
-use crate::{clock, family::Family, flow::Target, forward, lease, maps, outcome::Outcome, packet::Packet};
+use crate::{
+    clock, family::Family, flow::Target, forward, frame, lease, maps, outcome::Outcome, packet::Packet,
+};
 
 /// How long the kernel waits for fragments (`net.ipv4.ipfrag_time`).
 const TIMEOUT: u64 = 30 * SECOND;
@@ -40,6 +42,9 @@ pub(crate) fn follow<F: Family>(
     protocol: u8,
     identification: u32,
 ) -> Outcome {
+    if !frame::is_ours(packet) {
+        return Outcome::pass(Verdict::PassOtherHost);
+    }
     let Some(source) = F::address_at(packet, network + F::SOURCE) else {
         return Outcome::drop(Verdict::DropMalformed);
     };
@@ -66,7 +71,7 @@ pub(crate) fn follow<F: Family>(
                 slot: first.real,
                 real,
             };
-            forward::to(packet, target, Verdict::ForwardFragment)
+            forward::to::<F>(packet, network, target, Verdict::ForwardFragment)
         }
         _ => Outcome::drop(Verdict::DropFragment),
     }

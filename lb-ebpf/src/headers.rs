@@ -177,7 +177,8 @@ pub(crate) struct Icmp {
     pub(crate) rest: [u8; 4],
 }
 
-/// The first bytes of a VRRP advertisement, alike in version 2 (RFC 3768, section 5.1) and 3 (RFC 9568, section 5.1).
+/// What comes before the addresses in a VRRP advertisement of version 2 (RFC 3768, section 5.1) and 3 (RFC 9568, section
+/// 5.1).
 #[repr(C, packed)]
 #[derive(Clone, Copy)]
 pub(crate) struct Vrrp {
@@ -185,6 +186,10 @@ pub(crate) struct Vrrp {
     pub(crate) virtual_router_id: u8,
     pub(crate) priority: u8,
     pub(crate) address_count: u8,
+    /// Version 2: the authentication type. Version 3: the upper half of the interval.
+    pub(crate) authentication_or_interval: u8,
+    pub(crate) interval: u8,
+    pub(crate) checksum: Be16,
 }
 
 macro_rules! plain {

@@ -11,6 +11,7 @@ use crate::{
     family::{V4, V6},
     headers::{Icmp, Ipv4, Ipv6, Ports},
     packet::Packet,
+    parse,
     parsed::{Headers, Parsed, Segment},
 };
 
@@ -30,6 +31,7 @@ pub(crate) fn v4(packet: &Packet, ip: &Ipv4, network: usize, transport: usize, e
             segment: Segment::Error,
             network,
             transport,
+            hop_limit: ip.time_to_live,
             is_first_fragment: false,
             identification: 0,
         }),
@@ -90,6 +92,7 @@ pub(crate) fn v6(packet: &Packet, ip: &Ipv6, network: usize, transport: usize, e
             segment: Segment::Error,
             network,
             transport,
+            hop_limit: ip.hop_limit,
             is_first_fragment: false,
             identification: 0,
         }),
@@ -97,26 +100,28 @@ pub(crate) fn v6(packet: &Packet, ip: &Ipv6, network: usize, transport: usize, e
     }
 }
 
-/// The connection that an ICMPv6 error is about. Quoted extension headers are not looked behind: real servers send
-/// none with TCP and UDP.
+/// The connection that an ICMPv6 error is about. A real server that was told of a narrow path may well have sent what is
+/// quoted in fragments (RFC 8200, section 5).
 #[inline(always)]
 fn quoted_v6(packet: &Packet, ip: &Ipv6, transport: usize, end: usize) -> Option<FlowKey6> {
     let quoted = transport + size_of::<Icmp>();
     let inner: Ipv6 = packet.read(quoted)?;
-    let ports_at = quoted + size_of::<Ipv6>();
-    let is_ours = inner.version_and_flow.get() >> 28 == 6
-        && matches!(inner.next_header, protocol::TCP | protocol::UDP)
-        && inner.source == ip.destination
-        && ports_at + size_of::<Ports>() <= end;
+    if inner.version_and_flow.get() >> 28 != 6 || inner.source != ip.destination {
+        return None;
+    }
+    let chain = parse::extensions(packet, inner.next_header, quoted + size_of::<Ipv6>())?;
+    let is_ours = matches!(chain.next_header, protocol::TCP | protocol::UDP)
+        && !chain.is_later_fragment()
+        && chain.transport + size_of::<Ports>() <= end;
     if !is_ours {
         return None;
     }
-    let ports: Ports = packet.read(ports_at)?;
+    let ports: Ports = packet.read(chain.transport)?;
     Some(FlowKey6 {
         client_address: inner.destination,
         virtual_address: inner.source,
         client_port: ports.destination.get(),
         virtual_port: ports.source.get(),
-        protocol: u32::from(inner.next_header),
+        protocol: u32::from(chain.next_header),
     })
 }

@@ -18,11 +18,12 @@
 //! The daemon enters the addresses of services that no virtual router guards with [`NO_LEASE`], so that what is
 //! malformed and stray fragments are dropped there as well.
 
-use lb_common::{Entitlement, Lease, NO_LEASE, Verdict, VirtualRouterKey, lease_state};
+use lb_common::{Entitlement, Lease, NO_LEASE, Verdict, lease_state};
 
 use crate::{
     clock,
     family::Family,
+    frame,
     maps::{self, Key},
     outcome::Outcome,
     packet::Packet,
@@ -42,6 +43,9 @@ pub(crate) fn refusal(slot: u32, now: u64) -> Option<Outcome> {
 /// The end of a packet that belongs to no service. Its IP header begins at `network`.
 #[inline(never)]
 pub(crate) fn without_service<F: Family>(packet: &Packet, network: usize) -> Outcome {
+    if !frame::is_ours(packet) {
+        return Outcome::pass(Verdict::PassOtherHost);
+    }
     let Some(slot) = slot_of::<F>(packet, network + F::DESTINATION) else {
         return Outcome::pass(Verdict::PassNotOurs);
     };
@@ -85,27 +89,6 @@ pub(crate) fn answer<F: Family>(packet: &Packet, offset: usize) -> Outcome {
 fn slot_of<F: Family>(packet: &Packet, offset: usize) -> Option<u32> {
     let address = Key(F::address_at(packet, offset)?);
     maps::address(&address)
-}
-
-/// The end of a peer's advertisement: it passes. If our own is overdue, then the peer is our successor.
-#[inline(always)]
-pub(crate) fn observe(interface: u32, virtual_router_id: u8, ip_version: u8) -> Outcome {
-    let key = Key(VirtualRouterKey {
-        interface,
-        virtual_router_id,
-        ip_version,
-        vlan: 0,
-    });
-    if let Some(slot) = maps::virtual_router(&key)
-        && let Some(lease) = maps::lease(slot)
-        && lease.state == lease_state::HELD
-    {
-        let now = clock::now();
-        if now >= lease.overdue_at() {
-            maps::set_successor(slot, now);
-        }
-    }
-    Outcome::pass(Verdict::PassAdvertisement)
 }
 
 /// What guards an address or a service.

@@ -1,11 +1,12 @@
 //! The XDP program of lbd: what happens to a packet, before the kernel's network stack sees it.
 //!
-//! A packet arrives. [`parse`] finds out what it is. [`service`] looks up the virtual service that it is for. The
-//! [`lease`] tells whether this node is entitled to the virtual address right now. A connection that [`flow`] knows
-//! keeps its real server; for a new one, [`schedule`] names a real server, and the flow is remembered. [`forward`]
-//! writes two link-layer addresses, counts, and sends the packet off. Beside the road: [`reset`] answers segments of
-//! connections that nobody remembers, [`icmp`] and [`fragment`] find the connection of what carries no ports of its
-//! own. Anything that is not ours passes.
+//! A packet arrives. [`parse`] finds out what it is, [`frame`] whether it was sent to this node. [`service`] looks up the
+//! virtual service that it is for. The [`lease`] tells whether this node is entitled to the virtual address right now. A
+//! connection that [`flow`] knows keeps its real server; for a new one, [`schedule`] names a real server, and the flow is
+//! remembered. [`forward`] takes one hop, writes two link-layer addresses, counts, and sends the packet off. Beside the
+//! road: [`reset`] answers segments of connections that nobody remembers, [`unreachable`] what can go nowhere, [`icmp`]
+//! and [`fragment`] find the connection of what carries no ports of its own, and [`advertisement`] hears a successor.
+//! Anything that is not ours passes.
 //!
 //! # The kernel it needs
 //!
@@ -18,9 +19,8 @@
 //! | 5.3 | bounded loops |
 //! | 5.5 | arrays that are mapped into the daemon |
 //! | 5.6 | `bpf_jiffies64` |
-//! | 5.8 | ring buffers (the packet trace) |
+//! | 5.8 | ring buffers (the packet trace), `bpf_ktime_get_boot_ns` |
 //! | 5.9 | `bpf_link` for XDP |
-//! | 5.11 | `bpf_ktime_get_coarse_ns` |
 //! | 5.12 | atomic fetch-and-add (the schedulers' cursors) |
 #![cfg_attr(target_arch = "bpf", no_std)]
 #![cfg_attr(target_arch = "bpf", no_main)]
@@ -33,11 +33,13 @@
 // The log macros expand to paths that begin with this name: see `trace`.
 extern crate self as aya_log_ebpf;
 
+mod advertisement;
 mod clock;
 mod family;
 mod flow;
 mod forward;
 mod fragment;
+mod frame;
 mod headers;
 mod icmp;
 mod lease;
@@ -46,31 +48,38 @@ mod outcome;
 mod packet;
 mod parse;
 mod parsed;
+mod reply;
 mod reset;
 mod schedule;
 mod service;
 mod trace;
+mod unreachable;
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};
 use lb_common::Verdict;
 
 pub(crate) use crate::trace::macro_support;
 use crate::{
-    family::V4,
+    advertisement::Group,
+    family::{Family, V4},
     flow::Memory,
     headers::ether_type,
     outcome::Outcome,
     packet::Packet,
     parse::Link,
     parsed::{Headers, Parsed, Segment},
-    reset::Reply,
+    schedule::Choice,
 };
 
 /// What the kernel calls for each packet.
 #[xdp]
 fn lbd(context: XdpContext) -> u32 {
     let mut packet = Packet::new(context);
-    let outcome = receive(&mut packet);
+    let mut outcome = receive(&mut packet);
+    if outcome.is_answer() {
+        let asked = outcome.forgotten(&packet);
+        outcome = reply::send(&mut packet, asked);
+    }
     maps::count_outcome(outcome);
     trace::packet(&packet, outcome);
     outcome.action()
@@ -94,8 +103,7 @@ fn receive(packet: &mut Packet) -> Outcome {
 }
 
 /// Inlined, and IPv6 not: the kernel allows 512 bytes of stack along each chain of calls (before Linux 6.8 it rounds
-/// each function's up to 32), which the two in one function would exceed; the longest chain, to an IPv6 reset, just
-/// fits. A call costs 6 ns of about 90 where the kernel's mitigations slow returns down.
+/// each function's up to 32), which the two in one function would exceed. A call costs 6 ns of about 90 where the kernel's mitigations slow returns down.
 #[inline(always)]
 fn ipv4(packet: &mut Packet, link: Link) -> Outcome {
     let parsed = parse::ipv4(packet, link);
@@ -110,16 +118,19 @@ fn ipv6(packet: &mut Packet, link: Link) -> Outcome {
 
 /// The story of an IP packet.
 #[inline(always)]
-fn balance<F: Reply>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> Outcome {
+fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> Outcome {
     let headers = match parsed {
+        Parsed::Question(target) => return lease::answer::<F>(packet, target),
+        Parsed::Advertisement(start, end) => return advertisement::observe::<F>(packet, network, start, end),
         Parsed::Connection(headers) => headers,
         Parsed::Fragment(protocol, id) => return fragment::follow::<F>(packet, network, protocol, id),
-        Parsed::Question(target) => return lease::answer::<F>(packet, target),
-        Parsed::Advertisement(id) => return lease::observe(packet.interface(), id, F::VERSION),
         Parsed::Other => return lease::without_service::<F>(packet, network),
         Parsed::Truncated => return lease::unusable::<F>(packet, network, Verdict::DropMalformed),
         Parsed::Malformed => return Outcome::drop(Verdict::DropMalformed),
     };
+    if !frame::is_ours(packet) {
+        return Outcome::pass(Verdict::PassOtherHost);
+    }
     let Some(service) = service::find::<F>(&headers.key) else {
         return lease::without_service::<F>(packet, network);
     };
@@ -129,7 +140,7 @@ fn balance<F: Reply>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
     }
     if headers.segment == Segment::Error {
         return match flow::recall_only::<F>(&headers.key) {
-            Memory::Known(target) => forward::to(packet, target, Verdict::ForwardIcmpError),
+            Memory::Known(target) => forward::to::<F>(packet, network, target, Verdict::ForwardIcmpError),
             Memory::Unknown | Memory::Unresolved | Memory::Lost => {
                 lease::without_service::<F>(packet, network)
             }
@@ -138,16 +149,23 @@ fn balance<F: Reply>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
     if headers.segment == Segment::Stray {
         return Outcome::drop(Verdict::DropStray);
     }
+    if headers.hop_limit <= 1 {
+        return Outcome::answer(Verdict::AnswerTimeExceeded, network, headers.transport);
+    }
     let (target, verdict) = match flow::recall(&headers, now) {
         Memory::Known(target) => (target, Verdict::ForwardFlow),
         Memory::Unresolved => return Outcome::drop(Verdict::DropUnresolved),
         memory @ (Memory::Unknown | Memory::Lost) => {
             let is_lost = matches!(memory, Memory::Lost);
             if !headers.segment.opens() {
-                return refuse(packet, &headers, is_lost);
+                return refuse(&headers, is_lost);
             }
-            let Some(target) = schedule::next(&service) else {
-                return Outcome::drop(Verdict::DropNoRealServer);
+            let target = match schedule::next(&service) {
+                Choice::Taken(target) => target,
+                Choice::Later => return Outcome::drop(Verdict::DropNoRealServer),
+                Choice::Nobody => {
+                    return Outcome::answer(Verdict::AnswerUnreachable, network, headers.transport);
+                }
             };
             flow::remember::<F>(&headers.key, target, now);
             maps::count_connection(service.index, target.slot);
@@ -170,12 +188,12 @@ fn balance<F: Reply>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
             target.real.generation,
         );
     }
-    forward::to(packet, target, verdict)
+    forward::to::<F>(packet, network, target, verdict)
 }
 
 /// The end of a TCP segment that belongs to no connection which could go on.
 #[inline(always)]
-fn refuse<F: Reply>(packet: &mut Packet, headers: &Headers<F>, is_lost: bool) -> Outcome {
+fn refuse<F: Family>(headers: &Headers<F>, is_lost: bool) -> Outcome {
     if headers.segment == Segment::Reset {
         return Outcome::drop(Verdict::DropStray);
     }
@@ -184,7 +202,7 @@ fn refuse<F: Reply>(packet: &mut Packet, headers: &Headers<F>, is_lost: bool) ->
     } else {
         Verdict::ResetUnknownFlow
     };
-    reset::answer::<F>(packet, headers.network, headers.transport, verdict)
+    Outcome::answer(verdict, headers.network, headers.transport)
 }
 
 /// The licence that the kernel asks for: some helpers are for GPL-compatible programs only.

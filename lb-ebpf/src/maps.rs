@@ -15,16 +15,20 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use lb_common::{
-    Address, AddressEntry, Counters, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey, Interface, Lease, Meta,
-    Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey, maps as shared,
+    Address, AddressEntry, Allowance, Counters, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey, Interface,
+    Lease, Meta, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey, maps as shared,
 };
 
 use crate::outcome::Outcome;
 
 /// A table of connections that have gone beyond their first packet.
 pub(crate) type Flows<K> = LruHashMap<K, Flow, { shared::FLOWS4.capacity as usize }>;
-/// A table of connections that have shown one packet.
+/// A table of TCP connections that have shown one packet.
 pub(crate) type Nascent<K> = LruHashMap<K, Flow, { shared::NASCENT4.capacity as usize }>;
+/// A table of UDP "connections" that have shown one packet.
+pub(crate) type Datagrams<K> = LruHashMap<K, Flow, { shared::DATAGRAMS4.capacity as usize }>;
+/// A table of connections that the client has closed.
+pub(crate) type Closing<K> = LruHashMap<K, Flow, { shared::CLOSING4.capacity as usize }>;
 
 /// What the clock said at a timer tick: an entry of the map `CLOCK`, one for each CPU.
 #[repr(C)]
@@ -57,6 +61,14 @@ pub(crate) static NASCENT4: Nascent<FlowKey4> = LruHashMap::new();
 #[btf_map]
 pub(crate) static NASCENT6: Nascent<FlowKey6> = LruHashMap::new();
 #[btf_map]
+pub(crate) static DATAGRAMS4: Datagrams<FlowKey4> = LruHashMap::new();
+#[btf_map]
+pub(crate) static DATAGRAMS6: Datagrams<FlowKey6> = LruHashMap::new();
+#[btf_map]
+pub(crate) static CLOSING4: Closing<FlowKey4> = LruHashMap::new();
+#[btf_map]
+pub(crate) static CLOSING6: Closing<FlowKey6> = LruHashMap::new();
+#[btf_map]
 static FRAGMENTS: LruHashMap<FragmentKey, Fragment, { shared::FRAGMENTS.capacity as usize }> =
     LruHashMap::new();
 #[btf_map]
@@ -70,16 +82,18 @@ static VIRTUAL_ROUTERS: HashMap<
     { shared::VIRTUAL_ROUTERS.capacity as usize },
 > = HashMap::new();
 #[btf_map]
-static INTERFACES: HashMap<u32, Interface, { shared::INTERFACES.capacity as usize }> = HashMap::new();
+static INTERFACES: Array<Interface, { shared::INTERFACES.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
 static SERVICE_STATS: PerCpuArray<Counters, { shared::SERVICE_STATS.capacity as usize }> = PerCpuArray::new();
 #[btf_map]
 static REAL_STATS: PerCpuArray<Counters, { shared::REAL_STATS.capacity as usize }> = PerCpuArray::new();
 #[btf_map]
 static VERDICTS: PerCpuArray<u64, { shared::VERDICTS.capacity as usize }> = PerCpuArray::new();
-/// The program's own: no part of what it shares with the daemon.
+// The program's own: no part of what it shares with the daemon.
 #[btf_map]
 static CLOCK: PerCpuArray<Tick, 1> = PerCpuArray::new();
+#[btf_map]
+static ALLOWANCE: PerCpuArray<Allowance, 1> = PerCpuArray::new();
 
 /// A map that holds `V`s by `K`s.
 trait Holds<K, V> {}
@@ -102,6 +116,10 @@ const _: () = {
     agree(&FLOWS6, shared::FLOWS6);
     agree(&NASCENT4, shared::NASCENT4);
     agree(&NASCENT6, shared::NASCENT6);
+    agree(&DATAGRAMS4, shared::DATAGRAMS4);
+    agree(&DATAGRAMS6, shared::DATAGRAMS6);
+    agree(&CLOSING4, shared::CLOSING4);
+    agree(&CLOSING6, shared::CLOSING6);
     agree(&FRAGMENTS, shared::FRAGMENTS);
     agree(&LEASES, shared::LEASES);
     agree(&ADDRESSES, shared::ADDRESSES);
@@ -178,11 +196,36 @@ pub(crate) fn address(Key(address): &Key<Address>) -> Option<u32> {
     unsafe { ADDRESSES.get(address) }.map(|entry| entry.lease)
 }
 
-/// The lease slot of the virtual router that `key` names, if it is one of ours.
+/// The virtual router that `key` names, if it is one of ours.
 #[inline(always)]
-pub(crate) fn virtual_router(Key(key): &Key<VirtualRouterKey>) -> Option<u32> {
-    // SAFETY: the entry is one aligned integer, copied at once.
-    unsafe { VIRTUAL_ROUTERS.get(key) }.map(|entry| entry.lease)
+pub(crate) fn virtual_router(Key(key): &Key<VirtualRouterKey>) -> Option<&'static VirtualRouterEntry> {
+    // SAFETY: the kernel keeps the memory an entry of the same map until the program ends; an entry that is replaced
+    // meanwhile is read as it was or as another one is, and one advertisement is judged by that.
+    unsafe { VIRTUAL_ROUTERS.get(key) }
+}
+
+/// What is known of the interface with this index.
+#[inline(always)]
+pub(crate) fn interface(index: u32) -> Option<Interface> {
+    INTERFACES.get(index).copied()
+}
+
+/// Takes one answer from what this CPU may still send. Returns whether one was left.
+#[inline(always)]
+pub(crate) fn take_answer(now: u64) -> bool {
+    let Some(allowance) = ALLOWANCE.get_ptr_mut(0) else {
+        return false;
+    };
+    // SAFETY: `allowance` points to this CPU's entry, and nothing else runs on this CPU meanwhile.
+    unsafe {
+        match (*allowance).take(now) {
+            Some(rest) => {
+                *allowance = rest;
+                true
+            }
+            None => false,
+        }
+    }
 }
 
 /// The lease at `slot`, as it is at this moment.

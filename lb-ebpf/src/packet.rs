@@ -9,7 +9,11 @@
 
 use core::{hint::black_box, ptr};
 
-use aya_ebpf::{helpers::bpf_xdp_adjust_tail, programs::XdpContext};
+use aya_ebpf::{
+    helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
+    programs::XdpContext,
+};
+use lb_common::checksum;
 
 /// What may be copied out of and into a packet.
 ///
@@ -92,6 +96,16 @@ mod bounds {
     }
 
     #[inline(always)]
+    pub(super) fn add_and_subtract(number: u64, unknown: u64) -> u64 {
+        let mut same = number;
+        // SAFETY: an addition and a subtraction, which may wrap.
+        unsafe {
+            asm!("{0} += {1}", "{0} -= {1}", inout(reg) same, in(reg) unknown, options(pure, nomem, nostack));
+        }
+        same
+    }
+
+    #[inline(always)]
     pub(super) fn add(start: usize, offset: usize) -> usize {
         let mut address = start;
         // SAFETY: an addition.
@@ -113,6 +127,10 @@ mod bounds {
 
     pub(super) fn end(context: &XdpContext) -> usize {
         context.data_end()
+    }
+
+    pub(super) fn add_and_subtract(number: u64, _unknown: u64) -> u64 {
+        number
     }
 
     pub(super) fn add(start: usize, offset: usize) -> usize {
@@ -141,6 +159,13 @@ impl Packet {
     #[inline(always)]
     pub(crate) fn length(&self) -> usize {
         bounds::end(&self.context) - bounds::start(&self.context)
+    }
+
+    /// The same number, of which the verifier knows nothing. It follows the program for each number that it knows a variable
+    /// may have; one that has been forgotten it follows once.
+    #[inline(always)]
+    pub(crate) fn forget(&self, number: u64) -> u64 {
+        bounds::add_and_subtract(number, u64::from(self.interface()))
     }
 
     /// The context, for helpers and logging.
@@ -178,6 +203,38 @@ impl Packet {
         // SAFETY: as in `read`; `T` has no padding, so that initialised bytes are written.
         unsafe { ptr::write_unaligned(pointer, value) };
         Some(())
+    }
+
+    /// The longest stretch that [`Self::sum`] sums, in bytes.
+    pub(crate) const SUMMED: usize = 560;
+
+    /// The sum of the `length` bytes at `offset` as 16-bit numbers in network order, before the carries are folded in; 0 if
+    /// the packet ends before they do. `length` is a multiple of four, and at most [`Self::SUMMED`].
+    #[inline(never)]
+    pub(crate) fn sum(&self, offset: usize, length: usize) -> u32 {
+        const WORDS: usize = Packet::SUMMED / size_of::<Be32>();
+        let mut sum = self.forget(0) as u32;
+        for word in 0..WORDS {
+            let at = word * size_of::<Be32>();
+            if at >= length {
+                break;
+            }
+            let Some(word) = self.read::<Be32>(offset + at) else {
+                return 0;
+            };
+            sum += checksum::sum_of_word(word.get());
+        }
+        sum
+    }
+
+    /// Makes room for `length` bytes before the first; `None` if the driver has none.
+    #[inline(always)]
+    pub(crate) fn grow(&mut self, length: usize) -> Option<()> {
+        // SAFETY: the context is the one that the kernel called us with.
+        match unsafe { bpf_xdp_adjust_head(self.context.ctx, -(length as i32)) } {
+            0 => Some(()),
+            _ => None,
+        }
     }
 
     /// Cuts the packet to its first `length` bytes; `None` if the driver refuses.

@@ -13,10 +13,9 @@ use core::mem::offset_of;
 use lb_common::{FlowKey4, FlowKey6, protocol};
 
 use crate::{
-    family::{Family, V4, V6},
+    family::{V4, V6},
     headers::{
-        Arp, Extension, Ipv4, Ipv6, Ipv6Fragment, Ports, Tcp, Udp, VlanTag, Vrrp, ether_type, ethernet,
-        extension,
+        Arp, Extension, Ipv4, Ipv6, Ipv6Fragment, Ports, Tcp, Udp, VlanTag, ether_type, ethernet, extension,
     },
     icmp,
     packet::{Be16, Packet},
@@ -49,6 +48,22 @@ pub(crate) fn link(packet: &Packet) -> Option<Link> {
         network += size_of::<VlanTag>();
     }
     Some(Link { ether_type, network })
+}
+
+/// The VLAN that a packet arrives in: 0 without a tag, or with one that tells a priority only; no VLAN's number inside two
+/// tags.
+#[inline(always)]
+pub(crate) fn vlan(packet: &Packet) -> u16 {
+    const IDENTIFIER: u16 = 0xfff;
+    let is_tag = |ether_type| ether_type == ether_type::VLAN || ether_type == ether_type::SERVICE_VLAN;
+    let outer: Option<Be16> = packet.read(ethernet::ETHER_TYPE);
+    if !outer.is_some_and(|outer| is_tag(outer.get())) {
+        return 0;
+    }
+    match packet.read::<VlanTag>(ethernet::ETHER_TYPE + size_of::<Be16>()) {
+        Some(tag) if !is_tag(tag.ether_type.get()) => tag.control_information.get() & IDENTIFIER,
+        _ => u16::MAX,
+    }
 }
 
 /// Where an ARP packet has the address that it asks for; `None` for any other ARP packet.
@@ -93,7 +108,7 @@ pub(crate) fn ipv4(packet: &Packet, link: Link) -> Parsed<V4> {
     let end = network + total_length;
     if !is_transport {
         return match ip.protocol {
-            protocol::VRRP => advertisement(packet, transport, end, ip.time_to_live),
+            protocol::VRRP => Parsed::Advertisement(transport, end),
             protocol::ICMP => icmp::v4(packet, &ip, network, transport, end),
             _ => Parsed::Other,
         };
@@ -112,6 +127,7 @@ pub(crate) fn ipv4(packet: &Packet, link: Link) -> Parsed<V4> {
         segment,
         network,
         transport,
+        hop_limit: ip.time_to_live,
         is_first_fragment: flags_and_offset & Ipv4::MORE_FRAGMENTS != 0,
         identification: u32::from(ip.identification.get()),
     })
@@ -128,40 +144,24 @@ pub(crate) fn ipv6(packet: &Packet, link: Link) -> Parsed<V6> {
     if ip.version_and_flow.get() >> 28 != 6 || end > packet.length() {
         return Parsed::Malformed;
     }
-    let mut next_header = ip.next_header;
-    let mut transport = network + size_of::<Ipv6>();
-    let mut is_first_fragment = false;
-    let mut identification = 0;
-    for _extension in 0..EXTENSIONS {
-        match next_header {
-            extension::HOP_BY_HOP | extension::ROUTING | extension::DESTINATION_OPTIONS => {
-                let Some(header) = packet.read::<Extension>(transport) else {
-                    return Parsed::Truncated;
-                };
-                next_header = header.next_header;
-                transport += (usize::from(header.length) + 1) * 8;
-            }
-            extension::FRAGMENT => {
-                let Some(header) = packet.read::<Ipv6Fragment>(transport) else {
-                    return Parsed::Truncated;
-                };
-                identification = header.identification.get();
-                next_header = header.next_header;
-                transport += size_of::<Ipv6Fragment>();
-                if header.offset_and_more.get() & Ipv6Fragment::OFFSET_MASK != 0 {
-                    if next_header != protocol::TCP && next_header != protocol::UDP {
-                        return Parsed::Other;
-                    }
-                    return Parsed::Fragment(next_header, identification);
-                }
-                is_first_fragment = header.offset_and_more.get() & Ipv6Fragment::MORE_FRAGMENTS != 0;
-            }
-            _ => break,
+    let start = network + size_of::<Ipv6>();
+    let Some(chain) = extensions(packet, ip.next_header, start) else {
+        return Parsed::Truncated;
+    };
+    let Chain {
+        next_header,
+        transport,
+        ..
+    } = chain;
+    if chain.is_later_fragment() {
+        if next_header != protocol::TCP && next_header != protocol::UDP {
+            return Parsed::Other;
         }
+        return Parsed::Fragment(next_header, chain.identification);
     }
     match next_header {
         protocol::TCP | protocol::UDP => {}
-        protocol::VRRP => return advertisement(packet, transport, end, ip.hop_limit),
+        protocol::VRRP => return Parsed::Advertisement(transport, end),
         protocol::ICMPV6 => return icmp::v6(packet, &ip, network, transport, end),
         _ => return Parsed::Other,
     }
@@ -179,9 +179,68 @@ pub(crate) fn ipv6(packet: &Packet, link: Link) -> Parsed<V6> {
         segment,
         network,
         transport,
-        is_first_fragment,
-        identification,
+        hop_limit: ip.hop_limit,
+        is_first_fragment: chain.is_first_fragment(),
+        identification: chain.identification,
     })
+}
+
+/// What comes after an IPv6 header.
+pub(crate) struct Chain {
+    /// What is behind the extension headers.
+    pub(crate) next_header: u8,
+    /// Where that begins.
+    pub(crate) transport: usize,
+    /// The last fragment header's offset and flag: 0 without one.
+    fragment: u16,
+    /// The identification in it.
+    identification: u32,
+}
+
+impl Chain {
+    /// Whether this is a fragment other than the first. Then nothing is known to be at `transport`.
+    #[inline(always)]
+    pub(crate) const fn is_later_fragment(&self) -> bool {
+        self.fragment & Ipv6Fragment::OFFSET_MASK != 0
+    }
+
+    #[inline(always)]
+    const fn is_first_fragment(&self) -> bool {
+        self.fragment & Ipv6Fragment::MORE_FRAGMENTS != 0
+    }
+}
+
+/// Looks behind the extension headers that begin at `start`, the first of which is `next_header`; `None` if the packet
+/// ends in them.
+#[inline(always)]
+pub(crate) fn extensions(packet: &Packet, next_header: u8, start: usize) -> Option<Chain> {
+    let mut chain = Chain {
+        next_header,
+        transport: start,
+        fragment: 0,
+        identification: 0,
+    };
+    for _extension in 0..EXTENSIONS {
+        match chain.next_header {
+            extension::HOP_BY_HOP | extension::ROUTING | extension::DESTINATION_OPTIONS => {
+                let header: Extension = packet.read(chain.transport)?;
+                chain.next_header = header.next_header;
+                chain.transport += (usize::from(header.length) + 1) * 8;
+            }
+            extension::FRAGMENT => {
+                let header: Ipv6Fragment = packet.read(chain.transport)?;
+                chain.next_header = header.next_header;
+                chain.transport += size_of::<Ipv6Fragment>();
+                chain.fragment = header.offset_and_more.get();
+                chain.identification = header.identification.get();
+                if chain.is_later_fragment() {
+                    break;
+                }
+            }
+            _ => break,
+        }
+    }
+    Some(chain)
 }
 
 /// The ports of a TCP or UDP header, and what the packet does; `None` if the IP packet ends in the header.
@@ -208,26 +267,4 @@ fn ports_and_segment(
     };
     let is_whole = header_length >= size_of::<Tcp>() && transport + header_length <= end;
     is_whole.then_some((ports, Segment::of(tcp.flags)))
-}
-
-/// A packet of the protocol VRRP: an advertisement of a master that means to stay, or nothing to us.
-#[inline(always)]
-fn advertisement<F: Family>(packet: &Packet, transport: usize, end: usize, hop_limit: u8) -> Parsed<F> {
-    const ADVERTISEMENT: u8 = 1;
-    let header = packet
-        .read::<Vrrp>(transport)
-        .filter(|_| transport + size_of::<Vrrp>() <= end);
-    match header {
-        // A router one hop away cannot forge the hop limit of 255 (RFC 9568, section 5.1.1.3). Priority 0 is the
-        // farewell of a master.
-        Some(vrrp)
-            if hop_limit == u8::MAX
-                && vrrp.version_and_type & 0xf == ADVERTISEMENT
-                && matches!(vrrp.version_and_type >> 4, 2 | 3)
-                && vrrp.priority > 0 =>
-        {
-            Parsed::Advertisement(vrrp.virtual_router_id)
-        }
-        _ => Parsed::Other,
-    }
 }

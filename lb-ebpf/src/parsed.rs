@@ -10,8 +10,8 @@ pub(crate) enum Parsed<F: Family> {
     Fragment(u8, u32),
     /// A neighbour solicitation, with the offset of the address that it asks for.
     Question(usize),
-    /// A VRRP advertisement for the virtual router with this identifier.
-    Advertisement(u8),
+    /// A VRRP message, with its offset and its end.
+    Advertisement(usize, usize),
     /// Anything else.
     Other,
     /// A transport header cut short.
@@ -30,6 +30,8 @@ pub(crate) struct Headers<F: Family> {
     pub(crate) network: usize,
     /// Where the TCP or UDP header begins.
     pub(crate) transport: usize,
+    /// The time to live, or hop limit.
+    pub(crate) hop_limit: u8,
     /// Whether other fragments of the packet follow.
     pub(crate) is_first_fragment: bool,
     /// What identifies them; else 0. (No `Option`: the compiler would leave the number unset, and the verifier

@@ -61,7 +61,7 @@ pub fn object(name: &str) -> Result<PathBuf> {
 }
 
 impl Dataplane {
-    /// Loads the program, with flow tables of this many entries.
+    /// Loads the program, with tables of this many entries for established connections, and for all others.
     ///
     /// # Errors
     /// It isn't built, or the kernel refuses it.
@@ -97,7 +97,14 @@ impl Dataplane {
         for table in [maps::FLOWS4.name, maps::FLOWS6.name] {
             loader.map_max_entries(table, flows);
         }
-        for table in [maps::NASCENT4.name, maps::NASCENT6.name] {
+        for table in [
+            maps::NASCENT4.name,
+            maps::NASCENT6.name,
+            maps::DATAGRAMS4.name,
+            maps::DATAGRAMS6.name,
+            maps::CLOSING4.name,
+            maps::CLOSING6.name,
+        ] {
             loader.map_max_entries(table, nascent);
         }
         let ebpf = loader
@@ -310,8 +317,8 @@ impl Dataplane {
 
     /// Writes an interface of the data plane.
     pub fn put_interface(&mut self, index: u32, interface: Interface) {
-        self.table(maps::INTERFACES)
-            .insert(index, interface, 0)
+        self.array(maps::INTERFACES)
+            .set(index, interface, 0)
             .expect("INTERFACES");
     }
 
@@ -326,19 +333,19 @@ impl Dataplane {
     }
 }
 
-/// Nanoseconds of `CLOCK_MONOTONIC`: the clock of the maps.
+/// Nanoseconds of `CLOCK_BOOTTIME`: the clock of the maps.
 #[must_use]
 #[allow(
     unsafe_code,
     reason = "the standard library does not give this clock as a number"
 )]
-pub fn monotonic_now() -> u64 {
+pub fn boot_now() -> u64 {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
     // SAFETY: the kernel writes the structure that we own.
-    let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
     assert_eq!(result, 0, "every Linux has this clock");
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

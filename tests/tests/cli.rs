@@ -1,10 +1,10 @@
 //! The commands, as scripts and people use them.
 
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use anyhow::Result;
-use lab::{Configuration, Director, Lab, Signal, Status, VIP, run};
+use lab::{Configuration, Director, Lab, Signal, Status, VIP, find_binary, run};
 
 fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -105,6 +105,22 @@ fn check_config_accepts_what_runs_and_points_at_what_cannot() -> Result<()> {
     for word in ["lbd.toml", "300", "lb_algorithm", "lb_algo"] {
         assert!(explanation.contains(word), "no {word}: {explanation}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_boot_clock_of_its_own_is_refused_at_the_start() -> Result<()> {
+    let lab = Lab::new()?;
+    let director = Director::prepare(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;
+    let output = Command::new("unshare")
+        .args(["--time", "--boottime", "86400", "--fork"])
+        .arg(find_binary("lbd")?)
+        .args(["run", "-c"])
+        .arg(director.configuration_path())
+        .output()?;
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("time namespace"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("86400"), "{}", stderr(&output));
     Ok(())
 }
 

@@ -4,12 +4,16 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![allow(clippy::type_complexity, reason = "tables of cases say what they hold")]
 
+#[path = "packet/advertisements.rs"]
+mod advertisements;
 #[path = "packet/answers.rs"]
 mod answers;
 #[path = "packet/flows.rs"]
 mod flows;
 #[path = "packet/fragments.rs"]
 mod fragments;
+#[path = "packet/frames.rs"]
+mod frames;
 #[path = "packet/headers.rs"]
 mod headers;
 #[path = "packet/icmp.rs"]
@@ -20,5 +24,7 @@ mod object;
 mod resets;
 #[path = "packet/schedule.rs"]
 mod schedule;
+#[path = "packet/unreachable.rs"]
+mod unreachable;
 #[path = "packet/world.rs"]
 mod world;

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use lab::dataplane::{Dataplane, INGRESS, monotonic_now};
+use lab::dataplane::{Dataplane, INGRESS, boot_now};
 use lab::packet::{ACK, Packet, SYN};
 use lb_common::{Address, Lease, Real, Service, ServiceKey, lease_state, protocol, real_flags};
 
@@ -112,7 +112,7 @@ fn dataplane() -> Result<Dataplane> {
     let mut dataplane = Dataplane::load(1 << 20, 1 << 17)?;
     // It lasts for hours: nobody renews it here.
     let lease = Lease {
-        renewed_at: monotonic_now(),
+        renewed_at: boot_now(),
         interval: 3600 * 1_000_000_000,
         state: lease_state::HELD,
         ..Lease::default()
@@ -142,8 +142,8 @@ fn dataplane() -> Result<Dataplane> {
         let key = ServiceKey {
             address,
             port,
-            protocol,
             _reserved: 0,
+            protocol: u32::from(protocol),
         };
         let service = Service {
             index,

@@ -1,6 +1,6 @@
 //! *flow*: what is remembered of connections, and for how long.
 
-use lab::dataplane::monotonic_now;
+use lab::dataplane::boot_now;
 use lab::packet::{ACK, FIN_ACK, Flags, Packet, RST, SYN, SYN_ACK};
 use lb_common::{Flow, Verdict, flow_state, maps, real_flags};
 
@@ -31,7 +31,7 @@ fn flow(real: u32, state: u32, age: u64) -> Flow {
     Flow {
         real,
         generation: 1,
-        last_seen: monotonic_now().saturating_sub(age),
+        last_seen: boot_now().saturating_sub(age),
         state,
         _reserved: 0,
     }
@@ -39,7 +39,7 @@ fn flow(real: u32, state: u32, age: u64) -> Flow {
 
 /// `CLOCK_MONOTONIC` starts with the machine: what was longer ago cannot be said.
 fn machine_is_up_for(seconds: u64) -> bool {
-    let is_up = monotonic_now() > seconds * SECOND;
+    let is_up = boot_now() > seconds * SECOND;
     if !is_up {
         println!("the machine is not up for {seconds} s: left out");
     }
@@ -76,7 +76,7 @@ fn a_first_packet_is_nascent_and_the_second_establishes() {
         (nascent.real, nascent.generation, nascent.state),
         (REALS[0], 1, flow_state::NASCENT)
     );
-    assert!(monotonic_now() - nascent.last_seen < SECOND);
+    assert!(boot_now() - nascent.last_seen < SECOND);
     assert_eq!(world.dataplane.flow(maps::FLOWS4, key4(1)), None);
 
     world.expect_forwarded(&segment(1, ACK), Verdict::ForwardFlow, REALS[0]);
@@ -88,8 +88,14 @@ fn a_first_packet_is_nascent_and_the_second_establishes() {
     assert_eq!(established.state, flow_state::ESTABLISHED);
 
     world.expect_forwarded(&segment(1, FIN_ACK), Verdict::ForwardFlow, REALS[0]);
-    let closing = world.dataplane.flow(maps::FLOWS4, key4(1)).expect("still there");
+    assert_eq!(world.dataplane.flow(maps::FLOWS4, key4(1)), None);
+    let closing = world
+        .dataplane
+        .flow(maps::CLOSING4, key4(1))
+        .expect("out of the way");
     assert_eq!(closing.state, flow_state::CLOSING);
+    world.expect_forwarded(&segment(1, ACK), Verdict::ForwardFlow, REALS[0]);
+    assert_eq!(world.dataplane.flow(maps::CLOSING4, key4(1)), Some(closing));
 }
 
 #[test]
@@ -112,10 +118,10 @@ fn ipv6_connections_have_their_own_tables() {
 fn datagrams_follow_their_flow_and_the_second_establishes_it() {
     let mut world = two_servers();
     world.expect_forwarded(&datagram(1), Verdict::ForwardNew, World::slot(UDP4, 0));
-    assert!(world.dataplane.flow(maps::NASCENT4, datagram_key4(1)).is_some());
+    assert!(world.dataplane.flow(maps::DATAGRAMS4, datagram_key4(1)).is_some());
     world.expect_forwarded(&datagram(1), Verdict::ForwardFlow, World::slot(UDP4, 0));
     assert!(world.dataplane.flow(maps::FLOWS4, datagram_key4(1)).is_some());
-    assert!(world.dataplane.flow(maps::NASCENT4, datagram_key4(1)).is_none());
+    assert!(world.dataplane.flow(maps::DATAGRAMS4, datagram_key4(1)).is_none());
     world.expect_forwarded(&datagram(2), Verdict::ForwardNew, World::slot(UDP4, 1));
 }
 
@@ -189,11 +195,11 @@ fn silence_ends_a_connection_for_what_may_open_another() {
 #[test]
 fn a_silent_tcp_connection_is_not_cut() {
     let mut world = World::new();
-    let since_boot = flow(REALS[0], flow_state::ESTABLISHED, monotonic_now());
+    let since_boot = flow(REALS[0], flow_state::ESTABLISHED, boot_now());
     world.dataplane.put_flow(maps::FLOWS4, key4(1), since_boot);
     world.expect_forwarded(&segment(1, ACK), Verdict::ForwardFlow, REALS[0]);
     let seen = world.dataplane.flow(maps::FLOWS4, key4(1)).expect("still there");
-    assert!(monotonic_now() - seen.last_seen < SECOND);
+    assert!(boot_now() - seen.last_seen < SECOND);
 }
 
 #[test]
@@ -275,4 +281,85 @@ fn a_flood_of_syns_evicts_no_established_connection() {
     for port in 1..=64 {
         world.expect_forwarded(&segment(port, ACK), Verdict::ForwardFlow, REALS[0]);
     }
+}
+
+/// IPVS keeps an idle connection for 15 minutes, however many others have come and gone.
+#[test]
+fn closed_connections_evict_no_idle_one() {
+    const IDLE: u16 = 20;
+    let mut world = World::with_tables(16_384, 16_384);
+    for port in 1..=IDLE {
+        world.expect_forwarded(&segment(port, SYN), Verdict::ForwardNew, REALS[0]);
+        world.expect_forwarded(&segment(port, ACK), Verdict::ForwardFlow, REALS[0]);
+    }
+    for port in 1000..19_000 {
+        for flags in [SYN, ACK, FIN_ACK, ACK] {
+            world.dataplane.run(&segment(port, flags));
+        }
+    }
+    for port in 1..=IDLE {
+        world.expect_forwarded(&segment(port, ACK), Verdict::ForwardFlow, REALS[0]);
+    }
+}
+
+#[test]
+fn a_client_that_has_closed_its_half_is_served_to_the_end() {
+    let mut world = World::with_tables(256, 256);
+    for flags in [SYN, ACK, FIN_ACK] {
+        world.dataplane.run(&segment(1, flags));
+    }
+    for port in 1000..3000 {
+        world.dataplane.run(&segment(port, SYN));
+        world.dataplane.run(&datagram(port));
+    }
+    world.expect_forwarded(&segment(1, ACK), Verdict::ForwardFlow, REALS[0]);
+}
+
+#[test]
+fn a_flood_of_datagrams_evicts_no_tcp_handshake() {
+    let mut world = World::with_tables(256, 256);
+    for port in 1..=16 {
+        world.expect_forwarded(&segment(port, SYN), Verdict::ForwardNew, REALS[0]);
+    }
+    for port in 1000..11_000 {
+        world.dataplane.run(&datagram(port));
+    }
+    for port in 1..=16 {
+        world.expect_forwarded(&segment(port, ACK), Verdict::ForwardFlow, REALS[0]);
+    }
+}
+
+/// What a flow table that remembers every first packet cannot do, with the tables as long as they are by default: no goal,
+/// but what README.md and ARCHITECTURE.md say of it. Whoever mends it turns the assertions round.
+#[test]
+fn floods_larger_than_a_table_still_evict_its_like() {
+    // A smaller table and a smaller flood in proportion: 150 000 SYNs for 131 072 entries by default.
+    const NASCENT: u32 = 8_192;
+    let flood = (NASCENT * 150_000 / maps::NASCENT4.capacity) as u16;
+    let mut world = World::with_tables(1_024, NASCENT);
+    for port in 1..=10 {
+        world.expect_forwarded(&segment(port, SYN), Verdict::ForwardNew, REALS[0]);
+    }
+    for port in 1000..1000 + flood {
+        world.dataplane.run(&segment(port, SYN));
+    }
+    let reset = (1..=10)
+        .filter(|port| world.dataplane.send(&segment(*port, ACK)).verdict == Verdict::ResetUnknownFlow)
+        .count();
+    println!("{reset} of 10 genuine handshakes reset by {flood} SYNs into {NASCENT} entries");
+    assert!(reset > 0, "the flood was too small to measure anything");
+
+    // Who answers two packets is established: as many of those as the table holds evict the others.
+    let established = 20_000;
+    world.dataplane.run(&segment(1, SYN));
+    world.dataplane.run(&segment(1, ACK));
+    for port in 1000..1000 + established {
+        for flags in [SYN, ACK, ACK] {
+            world.dataplane.run(&segment(port, flags));
+        }
+    }
+    assert_eq!(
+        world.dataplane.send(&segment(1, ACK)).verdict,
+        Verdict::ResetUnknownFlow
+    );
 }

@@ -1,6 +1,6 @@
 //! *fragment*: later fragments follow the first.
 
-use lab::dataplane::monotonic_now;
+use lab::dataplane::boot_now;
 use lab::packet::{Packet, icmp};
 use lb_common::{Fragment, FragmentKey, Verdict, lease_state, maps, protocol};
 
@@ -60,7 +60,7 @@ fn a_fragment_is_remembered_for_as_long_as_the_kernel_waits() {
         let value = Fragment {
             real: World::slot(UDP4, 0),
             generation: 1,
-            seen_at: monotonic_now() - seconds * SECOND,
+            seen_at: boot_now() - seconds * SECOND,
             lease: LEASE,
             _reserved: 0,
         };

@@ -77,6 +77,27 @@ fn so_does_one_about_a_datagram_and_one_in_ipv6() {
 }
 
 #[test]
+fn an_error_about_a_fragment_or_with_extension_headers_in_ipv6_finds_its_connection() {
+    let mut world = World::new();
+    world.send(&Packet::tcp(client6(1), service6(), SYN));
+    let answer = || Packet::tcp(service6(), client6(1), ACK).payload(&[7; 600]);
+    let options = [0, 1, 4, 0, 0, 0, 0];
+    let found = [
+        answer().fragment(0, true, 77),
+        answer().extension(60, &options),
+        answer().extension(0, &options).fragment(0, true, 77),
+    ];
+    for packet in found {
+        println!("{packet:?}");
+        let error = too_big6(&packet.build()[14..]);
+        world.expect_forwarded(&error.build(), Verdict::ForwardIcmpError, World::slot(TCP6, 0));
+    }
+    // A later fragment tells no ports.
+    let later = answer().fragment(8, false, 77);
+    world.expect(&too_big6(&later.build()[14..]).build(), Verdict::PassNoService);
+}
+
+#[test]
 fn an_error_about_anything_else_is_the_kernels() {
     let mut world = World::new();
     world.send(&Packet::tcp(client(1), service(), SYN));

@@ -87,8 +87,13 @@ fn bpftool_loads_the_object_and_names_every_field() {
         names,
         [
             "ADDRESSES",
+            "ALLOWANCE",
             "CLOCK",
+            "CLOSING4",
+            "CLOSING6",
             "CURSORS",
+            "DATAGRAMS4",
+            "DATAGRAMS6",
             "FLOWS4",
             "FLOWS6",
             "FRAGMENTS",

@@ -1,7 +1,7 @@
 //! *reset*: RFC 9293, section 3.10.7.1, byte for byte.
 
 use etherparse::{NetHeaders, PacketHeaders, TransportHeader};
-use lab::dataplane::{Action, Fate, monotonic_now};
+use lab::dataplane::{Action, Fate, boot_now};
 use lab::packet::{
     ACK, CUSTOMER_TAG, DIRECTOR_MAC, FIN_ACK, Flags, GATEWAY_MAC, NONE, Packet, RST, SERVICE_TAG,
 };
@@ -131,7 +131,7 @@ fn a_connection_whose_real_server_is_gone_is_reset_once_and_forgotten() {
         let open = Flow {
             real: REALS[0],
             generation: 1,
-            last_seen: monotonic_now(),
+            last_seen: boot_now(),
             state: flow_state::ESTABLISHED,
             _reserved: 0,
         };
@@ -153,7 +153,7 @@ fn a_reset_is_never_answered() {
     let open = Flow {
         real: REALS[0],
         generation: 1,
-        last_seen: monotonic_now(),
+        last_seen: boot_now(),
         state: flow_state::ESTABLISHED,
         _reserved: 0,
     };

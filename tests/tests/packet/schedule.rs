@@ -3,7 +3,7 @@
 use lab::packet::{Packet, SYN};
 use lb_common::{Verdict, real_flags};
 
-use crate::world::{REALS, TCP4, World, client, service};
+use crate::world::{REALS, TCP4, World, client, run_on, service};
 
 fn syn(port: u16) -> Vec<u8> {
     Packet::tcp(client(port), service(), SYN).build()
@@ -49,17 +49,6 @@ fn weights_are_kept_exactly_over_all_cpus() {
     assert_eq!(connections(&mut world), [300, 200, 100]);
 }
 
-#[allow(unsafe_code, reason = "the standard library cannot choose a CPU")]
-fn run_on(cpu: usize) {
-    // SAFETY: the set is ours, and all zeroes is an empty one.
-    let result = unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(cpu, &mut set);
-        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
-    };
-    assert_eq!(result, 0, "CPU {cpu} is there");
-}
-
 #[test]
 fn a_server_that_cannot_take_a_connection_is_skipped() {
     for missing in [real_flags::UP, real_flags::RESOLVED, real_flags::CONFIGURED] {
@@ -81,13 +70,11 @@ fn a_slot_that_belongs_to_another_service_is_skipped() {
 }
 
 #[test]
-fn without_a_usable_server_the_connection_is_refused_by_silence() {
+fn a_schedule_that_is_about_to_change_keeps_a_connection_waiting() {
     let mut world = weighted();
     for slot in REALS {
         world.change_real(slot, |real| real.flags &= !real_flags::UP);
     }
     world.expect(&syn(1), Verdict::DropNoRealServer);
-    world.schedule(TCP4, &[]);
-    world.expect(&syn(2), Verdict::DropNoRealServer);
     assert_eq!(world.dataplane.service_counters(TCP4).connections, 0);
 }

@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use lab::dataplane::{Action, Dataplane, Fate, INGRESS, monotonic_now};
-use lab::packet::Packet;
+use etherparse::Ipv4Header;
+use lab::dataplane::{Action, Dataplane, Fate, INGRESS, boot_now};
+use lab::packet::{DIRECTOR_MAC, Packet};
 use lb_common::{
-    Address, FlowKey4, FlowKey6, Lease, NO_LEASE, Real, Service, ServiceKey, Verdict, VirtualRouterEntry,
-    VirtualRouterKey, lease_state, protocol, real_flags,
+    Address, FlowKey4, FlowKey6, Interface, Lease, NO_LEASE, Real, Service, ServiceKey, Verdict,
+    VirtualRouterEntry, VirtualRouterKey, interface_flags, lease_state, protocol, real_flags,
 };
 
 pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
@@ -94,8 +95,8 @@ pub(crate) fn service_key(ip: IpAddr, port: u16, protocol: u8) -> ServiceKey {
     ServiceKey {
         address: address(ip),
         port,
-        protocol,
         _reserved: 0,
+        protocol: u32::from(protocol),
     }
 }
 
@@ -121,13 +122,31 @@ pub(crate) fn real(slot: u32, of_service: u32) -> Real {
 /// A lease that was renewed this long ago, with advertisements each second.
 pub(crate) fn lease(state: u32, age: u64) -> Lease {
     Lease {
-        renewed_at: monotonic_now() - age,
+        renewed_at: boot_now() - age,
         interval: SECOND,
         state,
         interface: INGRESS,
         virtual_router_id: u32::from(VRID),
         ..Lease::default()
     }
+}
+
+/// The frame as it is after one hop, its checksum worked out from the start.
+pub(crate) fn one_hop_less(frame: &[u8]) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    let tags = frame[12..]
+        .chunks(4)
+        .take_while(|tag| tag[..2] != [8, 0] && tag[..2] != [0x86, 0xdd]);
+    let network = 14 + 4 * tags.count();
+    if frame[network] >> 4 == 6 {
+        frame[network + 7] -= 1;
+        return frame;
+    }
+    frame[network + 8] -= 1;
+    let (header, _) = Ipv4Header::from_slice(&frame[network..]).expect("an IPv4 header");
+    let checksum = header.calc_header_checksum().to_be_bytes();
+    frame[network + 10..network + 12].copy_from_slice(&checksum);
+    frame
 }
 
 pub(crate) struct World {
@@ -145,22 +164,16 @@ impl World {
             dataplane: Dataplane::load(flows, nascent).expect("the XDP program loads (as root)"),
         };
         world.lease(lease(lease_state::HELD, 0));
+        let interface = Interface {
+            mac: DIRECTOR_MAC,
+            flags: interface_flags::KNOWN,
+        };
+        world.dataplane.put_interface(INGRESS, interface);
         for ip in [IpAddr::V4(VIP), IpAddr::V6(VIP6)] {
             world.dataplane.put_address(address(ip), LEASE);
         }
         for ip_version in [4, 6] {
-            let router = VirtualRouterKey {
-                interface: INGRESS,
-                virtual_router_id: VRID,
-                ip_version,
-                vlan: 0,
-            };
-            let entry = VirtualRouterEntry {
-                lease: LEASE,
-                version: 3,
-                ..VirtualRouterEntry::default()
-            };
-            world.dataplane.put_virtual_router(router, entry);
+            world.virtual_router(ip_version, 0, 3, None);
         }
         world.put_real(REALS[0], TCP4);
         for index in [TCP4, UDP4, TCP6, UDP6] {
@@ -169,6 +182,30 @@ impl World {
             world.schedule(index, &[Self::slot(index, 0)]);
         }
         world
+    }
+
+    /// Says how a virtual router's peers advertise.
+    pub(crate) fn virtual_router(
+        &mut self,
+        ip_version: u8,
+        vlan: u16,
+        version: u8,
+        password: Option<[u8; 8]>,
+    ) {
+        let router = VirtualRouterKey {
+            interface: INGRESS,
+            virtual_router_id: VRID,
+            ip_version,
+            vlan,
+        };
+        let entry = VirtualRouterEntry {
+            lease: LEASE,
+            version,
+            authentication: password.is_some().into(),
+            _reserved: [0; 2],
+            password: password.unwrap_or_default(),
+        };
+        self.dataplane.put_virtual_router(router, entry);
     }
 
     /// The slot of the service's real server number `server`.
@@ -233,13 +270,28 @@ impl World {
         assert!(fate.frame == frame, "{verdict:?} must not change the packet");
     }
 
-    /// Sends a packet that the real server at `slot` gets: nothing but two link-layer addresses may change.
+    /// Sends a packet that the real server at `slot` gets: nothing but a hop and two link-layer addresses may change.
     #[track_caller]
     pub(crate) fn expect_forwarded(&mut self, frame: &[u8], verdict: Verdict, slot: u32) {
         let fate = self.dataplane.send(frame);
         assert_eq!((fate.verdict, fate.action), (verdict, Action::Transmit));
         assert_eq!(fate.frame[..6], mac(slot), "the real server's address");
         assert_eq!(fate.frame[6..12], OWN_MAC, "the interface's address");
-        assert!(fate.frame[12..] == frame[12..], "the rest is as it was");
+        assert!(
+            fate.frame[12..] == one_hop_less(frame)[12..],
+            "the rest is as it was"
+        );
     }
+}
+
+/// Has this thread run on `cpu` from now on.
+#[allow(unsafe_code, reason = "the standard library cannot choose a CPU")]
+pub(crate) fn run_on(cpu: usize) {
+    // SAFETY: the set is ours, and all zeroes is an empty one.
+    let result = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
+    };
+    assert_eq!(result, 0, "CPU {cpu} is there");
 }

@@ -192,7 +192,7 @@ pub struct VirtualServerStatus {
     pub connections: u64,
     /// Packets forwarded.
     pub packets: u64,
-    /// Bytes forwarded, Ethernet header included.
+    /// Bytes forwarded, from the IP header on, as IPVS counts them.
     pub bytes: u64,
     /// The real servers, in the order of the configuration.
     pub real_servers: Vec<RealServerStatus>,
@@ -229,7 +229,7 @@ pub struct RealServerStatus {
     pub connections: u64,
     /// Packets forwarded to it.
     pub packets: u64,
-    /// Bytes forwarded to it, Ethernet header included.
+    /// Bytes forwarded to it, from the IP header on.
     pub bytes: u64,
     /// The outcome of the last health check; none before the first, and without a check.
     pub last_check: Option<LastCheck>,

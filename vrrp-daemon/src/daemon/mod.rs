@@ -35,6 +35,7 @@ use crate::api::{Problem, ProblemCode};
 use crate::config::Loaded;
 use crate::director::{Director, Interfaces, LeaseSlot, NetworkInterface};
 use crate::io::bpf::{Dataplane, OpenOptions};
+use crate::io::clock;
 use crate::io::control::ControlSocket;
 use crate::io::limits;
 use crate::io::netlink::{Events, Link, Netlink, Resolver, Topic};
@@ -84,6 +85,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         .context("cannot start a thread for the service manager")?;
     let signals = Signals::listen().context("cannot listen to signals")?;
     let other_signals = OtherSignals::listen().context("cannot listen to signals")?;
+    clock::require_kernels_boot_clock()?;
     refuse_without_capabilities()?;
     // Before all that changes anything: a second daemon ends here, before it touches the first one's pins.
     let control = ControlSocket::bind(&configuration.node.control_socket)?;

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tokio::runtime;
 use tokio::sync::watch;
-use tokio::time::sleep_until;
 use tracing::info;
 
 use super::channel::{Assignment, Report};
@@ -21,7 +20,8 @@ use super::listeners::Listeners;
 use super::news::NewsSender;
 use super::programs::{Presence, Programs};
 use crate::io::arp::{ArpSocket, Claim};
-use crate::io::bpf::{Attachments, Leases, monotonic_now};
+use crate::io::bpf::{Attachments, Leases};
+use crate::io::clock::{self, boot_now};
 use crate::io::limits;
 use crate::io::netlink::{self, Events, Link, Netlink, Topic};
 use crate::io::service_manager::Pulse;
@@ -89,7 +89,7 @@ impl VrrpLoop {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async move {
             let mut vrrp_loop = Self {
-                speaker: Speaker::new(Instant::now()),
+                speaker: Speaker::new(clock::now()),
                 netlink: Netlink::new()?,
                 kernel: Events::subscribe(&[Topic::Links, Topic::Addresses])?,
                 arp: ArpSocket::open().context("cannot open a socket for ARP")?,
@@ -109,8 +109,8 @@ impl VrrpLoop {
     async fn turn(&mut self) -> anyhow::Result<()> {
         self.reassign();
         self.look_at_ports().await;
-        let mut resync_at = Instant::now() + RESYNC;
-        let mut look_at = Instant::now() + LOOK_AT_PROGRAMS;
+        let mut resync_at = clock::now() + RESYNC;
+        let mut look_at = clock::now() + LOOK_AT_PROGRAMS;
         let mut ahead = 0;
         loop {
             self.pulse.beat();
@@ -133,7 +133,7 @@ impl VrrpLoop {
             } else {
                 Event::Timeout
             };
-            let passed = deadline <= Instant::now();
+            let passed = deadline <= clock::now();
             ahead = match &event {
                 Event::Packets(_) if passed => ahead + self.listeners.count(),
                 Event::Timeout => 0,
@@ -142,7 +142,7 @@ impl VrrpLoop {
             };
             match event {
                 Event::Packets(interface) => {
-                    let now = Instant::now();
+                    let now = clock::now();
                     for datagram in self.listeners.datagrams() {
                         self.speaker.received(interface, &datagram, now);
                     }
@@ -153,8 +153,7 @@ impl VrrpLoop {
                         address,
                         mac,
                     } = claim.context("cannot hear ARP any more")?;
-                    self.speaker
-                        .claimed(interface, address.into(), mac, Instant::now());
+                    self.speaker.claimed(interface, address.into(), mac, clock::now());
                 }
                 Event::Kernel(event) => self.observe(&event.context("the kernel's notices ended")?).await,
                 Event::Assignment(changed) => {
@@ -163,7 +162,7 @@ impl VrrpLoop {
                     self.look_at_ports().await;
                 }
                 Event::Timeout => {
-                    let now = Instant::now();
+                    let now = clock::now();
                     self.speaker.timeout(now);
                     if look_at <= now {
                         look_at = now + LOOK_AT_PROGRAMS;
@@ -188,7 +187,7 @@ impl VrrpLoop {
             claim = self.arp.next() => Event::Claim(claim),
             event = self.kernel.next() => Event::Kernel(event),
             changed = self.assignment.changed() => Event::Assignment(changed),
-            () = sleep_until(deadline.into()) => self.listeners.look_early().map_or(Event::Timeout, Event::Packets),
+            () = clock::sleep_until(deadline) => self.listeners.look_early().map_or(Event::Timeout, Event::Packets),
         }
     }
 
@@ -208,7 +207,7 @@ impl VrrpLoop {
         ));
         let leases = &self.leases;
         self.speaker
-            .assign(task, |slot| leases.read(slot), Instant::now(), monotonic_now());
+            .assign(task, |slot| leases.read(slot), clock::now(), boot_now());
         self.reports.begin(&assignment);
     }
 }

@@ -7,6 +7,9 @@ use lb_common::{Address, ServiceKey, VirtualRouterEntry, VirtualRouterKey, proto
 use super::LeaseSlot;
 use crate::model::{Protocol, ServiceAddress, Version, VrrpInstance};
 
+const TCP: u32 = protocol::TCP as u32;
+const UDP: u32 = protocol::UDP as u32;
+
 /// `address` as the maps hold it: IPv4 mapped into IPv6.
 #[must_use]
 pub const fn map_address(address: IpAddr) -> Address {
@@ -28,11 +31,11 @@ pub const fn service_key(service: ServiceAddress) -> ServiceKey {
     ServiceKey {
         address: map_address(service.ip),
         port: service.port,
-        protocol: match service.protocol {
-            Protocol::Tcp => protocol::TCP,
-            Protocol::Udp => protocol::UDP,
-        },
         _reserved: 0,
+        protocol: match service.protocol {
+            Protocol::Tcp => TCP,
+            Protocol::Udp => UDP,
+        },
     }
 }
 
@@ -41,8 +44,8 @@ pub const fn service_key(service: ServiceAddress) -> ServiceKey {
 #[must_use]
 pub const fn service_address(key: ServiceKey) -> Option<ServiceAddress> {
     let protocol = match key.protocol {
-        protocol::TCP => Protocol::Tcp,
-        protocol::UDP => Protocol::Udp,
+        TCP => Protocol::Tcp,
+        UDP => Protocol::Udp,
         _ => return None,
     };
     Some(ServiceAddress {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use lb_common::{
-    Address, AddressEntry, Interface, NO_LEASE, Real, ServiceKey, VirtualRouterEntry, VirtualRouterKey, maps,
-    real_flags,
+    Address, AddressEntry, Interface, NO_LEASE, Real, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
+    interface_flags, maps, real_flags,
 };
 
 use super::{
@@ -86,7 +86,7 @@ pub struct Desired {
     pub addresses: BTreeMap<Address, AddressEntry>,
     /// The virtual routers.
     pub virtual_routers: HashMap<VirtualRouterKey, VirtualRouterEntry>,
-    /// The interfaces of the data plane, by their index.
+    /// The interfaces of the data plane, by their index; all other slots should be empty.
     pub interfaces: BTreeMap<u32, Interface>,
     /// What does not fit.
     pub shortages: Vec<Shortage>,
@@ -122,15 +122,17 @@ impl Desired {
         desired
     }
 
-    /// Adds the interfaces that the program may be attached to.
+    /// Adds the interfaces that the program may be attached to. One whose index is beyond the map is no shortage: there
+    /// the program takes every frame for its own.
     fn add_interfaces(&mut self, inputs: &Inputs<'_>) {
         for name in inputs.configuration.interfaces() {
             if let Some(known) = inputs.interfaces.get(name)
                 && let Some(mac) = known.mac
+                && known.index < maps::INTERFACES.capacity
             {
                 let interface = Interface {
                     mac,
-                    _reserved: [0; 2],
+                    flags: interface_flags::KNOWN,
                 };
                 self.interfaces.insert(known.index, interface);
             }

@@ -23,16 +23,16 @@ pub enum Operation {
         /// The key.
         key: VirtualRouterKey,
     },
-    /// Insert or replace an entry of [`lb_common::maps::INTERFACES`].
+    /// Write a slot of [`lb_common::maps::INTERFACES`].
     PutInterface {
-        /// The key.
+        /// The slot.
         index: u32,
         /// The value.
         interface: Interface,
     },
-    /// Delete an entry of [`lb_common::maps::INTERFACES`].
+    /// Clear a slot of [`lb_common::maps::INTERFACES`].
     RemoveInterface {
-        /// The key.
+        /// The slot.
         index: u32,
     },
     /// Insert or replace an entry of [`lb_common::maps::ADDRESSES`].

@@ -242,21 +242,14 @@ fn length(ring: &[RealSlot]) -> u32 {
 }
 
 impl Plan {
-    /// The program takes every frame on an interface that it does not know for its own: what finds no room is no
-    /// shortage, only less exact.
     fn put_interfaces(&mut self, actual: &Plane, desired: &Desired) {
-        let mut room = (maps::INTERFACES.capacity as usize).saturating_sub(actual.interfaces.len());
         for (index, interface) in &desired.interfaces {
-            match actual.interfaces.get(index) {
-                Some(present) if present == interface => continue,
-                Some(_) => {}
-                None if room == 0 => continue,
-                None => room -= 1,
+            if actual.interfaces.get(index) != Some(interface) {
+                self.operations.push(Operation::PutInterface {
+                    index: *index,
+                    interface: *interface,
+                });
             }
-            self.operations.push(Operation::PutInterface {
-                index: *index,
-                interface: *interface,
-            });
         }
     }
 

@@ -25,7 +25,7 @@ pub struct Plane {
     pub addresses: BTreeMap<Address, AddressEntry>,
     /// [`lb_common::maps::VIRTUAL_ROUTERS`].
     pub virtual_routers: HashMap<VirtualRouterKey, VirtualRouterEntry>,
-    /// [`lb_common::maps::INTERFACES`].
+    /// [`lb_common::maps::INTERFACES`], without the empty slots.
     pub interfaces: BTreeMap<u32, Interface>,
 }
 

@@ -6,6 +6,7 @@
 pub mod arp;
 pub mod batch;
 pub mod bpf;
+pub mod clock;
 pub mod control;
 pub mod dump;
 pub mod ethtool;

@@ -1,13 +1,13 @@
 //! What the speaker asks for, carried out in its order.
 
 use std::net::IpAddr;
-use std::time::Instant;
 
 use tracing::{debug, error, warn};
 
 use super::VrrpLoop;
 use crate::daemon::news::News;
 use crate::daemon::programs::Presence;
+use crate::io::clock;
 use crate::io::netlink::Link;
 use crate::model::VirtualAddress;
 use crate::vrrp::Command;
@@ -32,7 +32,7 @@ impl VrrpLoop {
             } => {
                 if let Err(error) = self.listeners.listen(&name, interface) {
                     error!(interface = name, %error, "cannot open the VRRP socket");
-                    self.speaker.cannot_listen(interface, family, Instant::now());
+                    self.speaker.cannot_listen(interface, family, clock::now());
                 }
             }
             Command::StopListening { interface, .. } => self.listeners.stop(interface),
@@ -55,7 +55,7 @@ impl VrrpLoop {
                 message,
             } => {
                 let sent = self.listeners.send(interface, source, &message);
-                let now = Instant::now();
+                let now = clock::now();
                 match sent {
                     Ok(()) => self.speaker.sent(router, now),
                     Err(error) => self.speaker.send_failed(router, &error.to_string(), now),
@@ -102,7 +102,7 @@ impl VrrpLoop {
         };
         let refused = self.programs.keep(presence, &self.netlink).await;
         self.reports.programs_changed();
-        let now = Instant::now();
+        let now = clock::now();
         for interface in refused {
             self.speaker.program_refused(&interface, now);
         }

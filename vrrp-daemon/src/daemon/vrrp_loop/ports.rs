@@ -1,12 +1,12 @@
 //! The interfaces, as the kernel shows them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Instant;
 
 use tracing::warn;
 
 use super::VrrpLoop;
 use crate::daemon::programs::Request;
+use crate::io::clock;
 use crate::io::netlink;
 use crate::vrrp::{Port, PortAddress};
 
@@ -47,7 +47,7 @@ impl VrrpLoop {
             .iter()
             .map(|link| (link.index, link.name.as_str()))
             .collect();
-        self.speaker.retain_ports(&names, Instant::now());
+        self.speaker.retain_ports(&names, clock::now());
         self.carry_out_all().await;
         self.links = links;
         let request = {
@@ -78,6 +78,6 @@ impl VrrpLoop {
             addresses: of_interface.remove(&link.index).unwrap_or_default(),
             refuses_program: self.programs.refusal_of(&link.name).is_some(),
         });
-        self.speaker.replace_ports(ports.collect(), Instant::now());
+        self.speaker.replace_ports(ports.collect(), clock::now());
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::VrrpLoop;
 use crate::api::{Problem, ProblemCode, Timestamp};
 use crate::daemon::channel::{Assignment, Exits, InstanceReport, InterfaceReport, Report};
+use crate::io::clock;
 use crate::model::VirtualRouterName;
 use crate::vrrp::{Concern, RouterState};
 
@@ -162,5 +163,5 @@ fn problems(state: &RouterState, before: &[Problem]) -> Vec<Problem> {
 
 /// The speaker counts in `Instant`, people in calendar time.
 fn calendar(at: Instant) -> SystemTime {
-    SystemTime::now() - Instant::now().saturating_duration_since(at)
+    SystemTime::now() - clock::now().saturating_duration_since(at)
 }

@@ -1,10 +1,9 @@
 //! The leases: who may answer and forward for a virtual router's addresses, and until when.
 #![allow(
     unsafe_code,
-    reason = "clock_gettime(2), and single-field stores into memory shared with the kernel"
+    reason = "single-field stores into memory shared with the kernel"
 )]
 
-use std::mem::MaybeUninit;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
@@ -12,33 +11,18 @@ use aya::maps::Map;
 use lb_common::{Lease, lease_state, maps};
 
 use super::mapped::MappedArray;
-use super::{Error, tables::fd_of};
+use super::{Error, tables::mapped};
 use crate::director::LeaseSlot;
+use crate::io::clock::boot_now;
 
 /// The table of leases, mapped into this process: renewing one is a store.
 pub struct Leases {
     slots: MappedArray<Lease>,
 }
 
-/// The present of `CLOCK_MONOTONIC` in nanoseconds, the clock of every time in the maps.
-#[must_use]
-pub fn monotonic_now() -> u64 {
-    let mut time = MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: `time` has room for a `timespec`.
-    let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, time.as_mut_ptr()) };
-    assert_eq!(result, 0, "CLOCK_MONOTONIC exists on every Linux");
-    // SAFETY: clock_gettime(2) returned 0, so that it has written the whole structure.
-    let time = unsafe { time.assume_init() };
-    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
-}
-
 impl Leases {
     pub(super) fn open(map: &Map) -> Result<Self, Error> {
-        let slots =
-            MappedArray::new(fd_of(map)?, maps::LEASES.capacity).map_err(|source| Error::Mapping {
-                map: maps::LEASES.name,
-                source,
-            })?;
+        let slots = mapped(map, maps::LEASES)?;
         Ok(Self { slots })
     }
 
@@ -66,7 +50,7 @@ impl Leases {
             u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX)
         });
         let lease = Lease {
-            renewed_at: monotonic_now(),
+            renewed_at: boot_now(),
             interval,
             successor_at: 0,
             state: lease_state::VACANT,
@@ -80,7 +64,7 @@ impl Leases {
 
     /// Renews the lease: our advertisement went out just now.
     pub fn renew(&mut self, slot: LeaseSlot) {
-        let renewed_at = monotonic_now();
+        let renewed_at = boot_now();
         // SAFETY: `element` points to a mapped, aligned `Lease`; writing one of its integers leaves it valid.
         unsafe { (&raw mut (*self.slots.element(slot.get())).renewed_at).write_volatile(renewed_at) }
     }

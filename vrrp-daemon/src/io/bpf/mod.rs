@@ -27,7 +27,7 @@ use lb_common::maps;
 
 pub use attachments::Attachments;
 pub use error::Error;
-pub use leases::{Leases, monotonic_now};
+pub use leases::Leases;
 pub use map_pins::MapPins;
 pub use outlook::PinsPrivate;
 pub use pins::Replaced;

@@ -9,9 +9,9 @@ use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
 use lb_common::{Counters, Flow, FlowKey4, FlowKey6, Verdict, maps};
 
 use super::error::{Error, in_map};
-use super::leases::monotonic_now;
 use super::open_maps::OpenMaps;
 use crate::director::{RealHandle, RealSlot};
+use crate::io::clock::boot_now;
 
 /// What the flow tables hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Flows {
         counted: &Counts<RealHandle, Duration>,
         protocol_of: fn(&K) -> u32,
     ) {
-        let now = monotonic_now();
+        let now = boot_now();
         // A table that changes while it is read may start over: its capacity bounds the walk.
         for entry in table.iter().take(capacity) {
             // An entry may have been evicted between its key and its value.

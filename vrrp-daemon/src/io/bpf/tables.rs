@@ -2,8 +2,8 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 
-use aya::Ebpf;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
+use aya::{Ebpf, Pod};
 use lb_common::{
     Address, AddressEntry, Counters, Interface, Real, Service, ServiceKey, VirtualRouterEntry,
     VirtualRouterKey, maps,
@@ -21,7 +21,7 @@ pub struct Tables {
     reals: Array<MapData, Real>,
     addresses: HashMap<MapData, Address, AddressEntry>,
     virtual_routers: HashMap<MapData, VirtualRouterKey, VirtualRouterEntry>,
-    interfaces: HashMap<MapData, u32, Interface>,
+    interfaces: MappedArray<Interface>,
     service_stats: PerCpuArray<MapData, Counters>,
     real_stats: PerCpuArray<MapData, Counters>,
     processors: usize,
@@ -36,19 +36,13 @@ macro_rules! open {
 
 impl Tables {
     pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, Error> {
-        let rings = take(ebpf, maps::RINGS)?;
         Ok(Self {
             services: open!(ebpf, maps::SERVICES),
-            rings: MappedArray::new(fd_of(&rings)?, maps::RINGS.capacity).map_err(|source| {
-                Error::Mapping {
-                    map: maps::RINGS.name,
-                    source,
-                }
-            })?,
+            rings: mapped(&take(ebpf, maps::RINGS)?, maps::RINGS)?,
             reals: open!(ebpf, maps::REALS),
             addresses: open!(ebpf, maps::ADDRESSES),
             virtual_routers: open!(ebpf, maps::VIRTUAL_ROUTERS),
-            interfaces: open!(ebpf, maps::INTERFACES),
+            interfaces: mapped(&take(ebpf, maps::INTERFACES)?, maps::INTERFACES)?,
             service_stats: open!(ebpf, maps::SERVICE_STATS),
             real_stats: open!(ebpf, maps::REAL_STATS),
             processors: aya::util::nr_cpus().map_err(|(_, source)| Error::Processors(source))?,
@@ -82,11 +76,10 @@ impl Tables {
                 .iter()
                 .collect::<Result<_, _>>()
                 .map_err(in_map(maps::VIRTUAL_ROUTERS))?,
-            interfaces: self
-                .interfaces
-                .iter()
-                .collect::<Result<_, _>>()
-                .map_err(in_map(maps::INTERFACES))?,
+            interfaces: (0..self.interfaces.length())
+                .map(|index| (index, self.interfaces.get(index)))
+                .filter(|(_, interface)| *interface != Interface::default())
+                .collect(),
         };
         while plane.reals.last().is_some_and(|real| *real == Real::default()) {
             plane.reals.pop();
@@ -114,12 +107,13 @@ impl Tables {
             Operation::RemoveVirtualRouter { key } => {
                 absent_is_fine(self.virtual_routers.remove(key)).map_err(in_map(maps::VIRTUAL_ROUTERS))
             }
-            Operation::PutInterface { index, interface } => self
-                .interfaces
-                .insert(index, interface, 0)
-                .map_err(in_map(maps::INTERFACES)),
+            Operation::PutInterface { index, interface } => {
+                self.interfaces.set(*index, *interface);
+                Ok(())
+            }
             Operation::RemoveInterface { index } => {
-                absent_is_fine(self.interfaces.remove(index)).map_err(in_map(maps::INTERFACES))
+                self.interfaces.set(*index, Interface::default());
+                Ok(())
             }
             Operation::PutAddress { address, entry } => self
                 .addresses
@@ -172,8 +166,16 @@ fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
     }
 }
 
+/// An array map as memory.
+pub(super) fn mapped<V: Pod>(map: &Map, shared: maps::Map<u32, V>) -> Result<MappedArray<V>, Error> {
+    MappedArray::new(fd_of(map)?, shared.capacity).map_err(|source| Error::Mapping {
+        map: shared.name,
+        source,
+    })
+}
+
 /// The descriptor of an array map.
-pub(super) fn fd_of(map: &Map) -> Result<BorrowedFd<'_>, Error> {
+fn fd_of(map: &Map) -> Result<BorrowedFd<'_>, Error> {
     match map {
         Map::Array(data) => Ok(data.fd().as_fd()),
         _ => Err(Error::Missing("array map where one was expected")),

@@ -79,11 +79,11 @@ mod tests {
     #[test]
     fn a_line_tells_the_verdict_in_words() {
         assert_eq!(
-            readable("14 interface 2 protocol 6 198.51.100.7 port 40000 > 10.0.0.3 port 80"),
+            readable("19 interface 2 protocol 6 198.51.100.7 port 40000 > 10.0.0.3 port 80"),
             "forward_flow interface 2 tcp 198.51.100.7 port 40000 > 10.0.0.3 port 80: a known connection"
         );
         assert_eq!(
-            readable("1 interface 2 protocol 1 198.51.100.7 > 10.0.0.9"),
+            readable("2 interface 2 protocol 1 198.51.100.7 > 10.0.0.9"),
             "pass_not_ours interface 2 protocol 1 198.51.100.7 > 10.0.0.9: to none of our virtual addresses or services"
         );
     }

@@ -1,0 +1,95 @@
+//! *unreachable*: an ICMP error to the client, built around the packet that it answers.
+//!
+//! As IPVS has the kernel send them: port unreachable if a service has no real server that could take a new connection,
+//! whatever its protocol; time exceeded for a packet that has no hop left. The packet is quoted as far as the kernel
+//! quotes IPv4 (RFC 1812, section 4.3.2.3; in IPv6, where RFC 4443 wants up to 1280 bytes, the headers are what its
+//! receiver needs), cut to a multiple of four bytes. The sender is the virtual address: the program knows no other of
+//! this node.
+
+use core::mem::offset_of;
+
+use lb_common::{Verdict, checksum::checksum, protocol};
+
+use crate::{
+    family::{V4, V6},
+    headers::{Icmp, ethernet},
+    outcome::Outcome,
+    packet::{Be16, Packet},
+    reply::{self, Reply},
+};
+
+/// What the two IP versions say differently.
+pub(crate) trait Unreachable: Reply {
+    /// ICMP or ICMPv6.
+    const PROTOCOL: u8;
+    /// How much of a packet is quoted.
+    const QUOTED: usize;
+    /// Type and code of port unreachable.
+    const PORT_UNREACHABLE: [u8; 2];
+    /// Type and code of time exceeded in transit.
+    const TIME_EXCEEDED: [u8; 2];
+    /// Whether the checksum covers the pseudo-header.
+    const HAS_PSEUDO_HEADER: bool;
+}
+
+impl Unreachable for V4 {
+    const PROTOCOL: u8 = protocol::ICMP;
+    const QUOTED: usize = 576 - Self::HEADER_LENGTH - size_of::<Icmp>();
+    const PORT_UNREACHABLE: [u8; 2] = [3, 3];
+    const TIME_EXCEEDED: [u8; 2] = [11, 0];
+    const HAS_PSEUDO_HEADER: bool = false;
+}
+
+impl Unreachable for V6 {
+    const PROTOCOL: u8 = protocol::ICMPV6;
+    const QUOTED: usize = V4::QUOTED;
+    const PORT_UNREACHABLE: [u8; 2] = [1, 4];
+    const TIME_EXCEEDED: [u8; 2] = [3, 0];
+    const HAS_PSEUDO_HEADER: bool = true;
+}
+
+/// Builds the ICMP error that the outcome of the IP packet at `network` asks for, in its place. Returns whether that could be done.
+#[inline(never)]
+pub(crate) fn build<F: Unreachable>(packet: &mut Packet, outcome: Outcome) -> bool {
+    try_build::<F>(packet, outcome).is_some()
+}
+
+#[inline(always)]
+fn try_build<F: Unreachable>(packet: &mut Packet, outcome: Outcome) -> Option<()> {
+    let network = outcome.network();
+    let [kind, code] = if outcome.is(Verdict::AnswerTimeExceeded) {
+        F::TIME_EXCEEDED
+    } else {
+        F::PORT_UNREACHABLE
+    };
+    let present = F::end(packet, network)?.checked_sub(network)?;
+    let quoted = present.min(F::QUOTED) & !3;
+    let room = F::HEADER_LENGTH + size_of::<Icmp>();
+    packet.grow(room)?;
+    move_link_layer(packet, room, network)?;
+    reply::turn_around(packet)?;
+    let length = size_of::<Icmp>() + quoted;
+    let pseudo_header = F::write_header(packet, network, network + room, F::PROTOCOL, length)?;
+    let message = network + F::HEADER_LENGTH;
+    packet.write(message, [kind, code, 0, 0, 0, 0, 0, 0])?;
+    let sum = if F::HAS_PSEUDO_HEADER { pseudo_header } else { 0 };
+    let checksum = Be16::new(checksum(sum + packet.sum(message, length)));
+    packet.write(message + offset_of!(Icmp, checksum), checksum)?;
+    reply::end_frame(packet, message + length)
+}
+
+/// Moves addresses, tags and EtherType to the new start of the frame, `room` bytes before the old one; the IP header
+/// begins at `network` then.
+#[inline(always)]
+fn move_link_layer(packet: &mut Packet, room: usize, network: usize) -> Option<()> {
+    const LONGEST: usize = ethernet::ETHER_TYPE + 2 * 4 + size_of::<Be16>();
+    for part in 0..LONGEST / size_of::<Be16>() {
+        let offset = part * size_of::<Be16>();
+        if offset >= network {
+            break;
+        }
+        let bytes: [u8; 2] = packet.read(room + offset)?;
+        packet.write(offset, bytes)?;
+    }
+    Some(())
+}
