@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use lab::{Clients, Configuration, Director, Lab, Link, Node, Topology, VIP, run, wait};
+use lab::{Clients, Configuration, Director, Lab, Link, Node, SWITCH, Topology, VIP, run, wait};
 use toml::Value;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -151,5 +151,77 @@ fn a_master_whose_addresses_interface_goes_away_hands_over() -> Result<()> {
     clients.go_on(50)?;
     let seen = clients.finish()?;
     ensure!(seen.arp.answered_by_two == 0, "{seen:#?}");
+    Ok(())
+}
+
+/// The kernel parameter `arp_ignore` of interface `name`.
+fn arp_ignore(node: &Node, name: &str) -> Result<String> {
+    let parameter = format!("net.ipv4.conf.{name}.arp_ignore");
+    let said = run(node.namespace.command("sysctl").args(["-n", &parameter]))?;
+    Ok(said.trim().to_owned())
+}
+
+#[test]
+fn a_second_interface_on_the_network_keeps_silent_about_the_address() -> Result<()> {
+    let lab = Topology::new()
+        .link("director1", Link::to(SWITCH).address("10.0.0.21/24"))
+        .link("director1", Link::to(SWITCH).without_address())
+        .build()?;
+    let (mut master, backup) = Director::pair(&lab, |priority| Configuration::new(&lab, priority))?;
+    let node = master.node;
+    let clients = Clients::start(&lab)?;
+    clients.go_on(50)?;
+    master.kill()?;
+    backup.becomes_master()?;
+    clients.arp.sees(backup.node)?;
+    clients.go_on(50)?;
+    // It was said, and outlives the daemon as the address does; another daemon knows whose doing it was.
+    for second in ["eth1", "eth2"] {
+        ensure!(
+            has_told(&master, &["own addresses only", second])?,
+            "{}",
+            master.log()?
+        );
+        ensure!(arp_ignore(node, second)? == "1");
+    }
+    master.restart()?;
+    master.becomes_master()?;
+    clients.arp.sees(node)?;
+    clients.go_on(50)?;
+    master.stop()?;
+    clients.arp.sees(backup.node)?;
+    for name in ["eth0", "eth1", "eth2"] {
+        ensure!(arp_ignore(node, name)? == "0", "{name}: {}", master.log()?);
+    }
+    let seen = clients.finish()?;
+    ensure!(seen.arp.answered_by_two == 0, "{seen:#?}");
+    let (one, two) = (node.mac, backup.node.mac);
+    ensure!(seen.arp.succession == [one, two, one, two], "{seen:#?}");
+    Ok(())
+}
+
+#[test]
+fn what_the_administrator_has_set_stays() -> Result<()> {
+    let lab = Topology::new()
+        .directors(1)
+        .link("director1", Link::to(SWITCH).address("10.0.0.21/24"))
+        .link("director1", Link::to(SWITCH).address("10.0.0.22/24"))
+        .build()?;
+    let node = &lab.directors[0];
+    node.namespace.sysctl("net.ipv4.conf.eth1.arp_ignore", "2")?;
+    let mut director = Director::start(&lab, node, Configuration::new(&lab, 150))?;
+    director.becomes_master()?;
+    wait::until("the other one is silent", PATIENCE, || {
+        arp_ignore(node, "eth2").ok().filter(|value| value == "1")
+    })?;
+    ensure!(arp_ignore(node, "eth1")? == "2");
+    // An interface that comes while this node is master.
+    node.delete("eth2")?;
+    lab.create_interface(node, "eth2")?;
+    wait::until("the new one is silent", PATIENCE, || {
+        arp_ignore(node, "eth2").ok().filter(|value| value == "1")
+    })?;
+    director.stop()?;
+    ensure!(arp_ignore(node, "eth1")? == "2" && arp_ignore(node, "eth2")? == "0");
     Ok(())
 }

@@ -19,6 +19,7 @@ mod probes;
 mod programs;
 mod requests;
 mod signals;
+mod silence;
 mod vrrp_loop;
 
 use std::path::PathBuf;
@@ -43,10 +44,15 @@ use crate::io::service_manager::ServiceManager;
 use director_loop::DirectorLoop;
 use probes::Probes;
 use signals::{OtherSignals, Signals};
+use silence::Silence;
 use vrrp_loop::VrrpLoop;
 
 /// The file of `state_dir` that SIGUSR1 has the status written to.
 const STATUS_FILE: &str = "status.json";
+
+/// What follows the control socket's name in that of the file beside it where it is written down which interfaces had
+/// `arp_ignore` 0.
+const SILENCE_SUFFIX: &str = ".arp_ignore";
 
 /// How long the end waits for news to be told.
 const LAST_NEWS: Duration = Duration::from_secs(1);
@@ -90,6 +96,8 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
     // Before all that changes anything: a second daemon ends here, before it touches the first one's pins.
     let control = ControlSocket::bind(&configuration.node.control_socket)?;
     let dump = configuration.node.state_dir.join(STATUS_FILE);
+    let mut silence_path = configuration.node.control_socket.clone().into_os_string();
+    silence_path.push(SILENCE_SUFFIX);
     tokio::spawn(other_signals.attend(control.caller(), dump));
 
     if let Err(error) = limits::raise_file_descriptors() {
@@ -182,9 +190,10 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
     director.prepare().await?;
 
     let news = director.news.clone();
+    let silence = Silence::new(silence_path.into());
     let vrrp = std::thread::Builder::new()
         .name("vrrp".to_owned())
-        .spawn(move || VrrpLoop::run(leases, attachments, assigned, reporter, news, vrrp_pulse))
+        .spawn(move || VrrpLoop::run(leases, attachments, silence, assigned, reporter, news, vrrp_pulse))
         .context("cannot start the VRRP thread")?;
     info!(version = env!("CARGO_PKG_VERSION"), "started");
     let result = director.run(signals).await;

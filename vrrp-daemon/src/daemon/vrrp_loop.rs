@@ -19,6 +19,7 @@ use super::channel::{Assignment, Report};
 use super::listeners::Listeners;
 use super::news::NewsSender;
 use super::programs::{Presence, Programs};
+use super::silence::Silence;
 use crate::io::arp::{ArpSocket, Claim};
 use crate::io::bpf::{Attachments, Leases};
 use crate::io::clock::{self, boot_now};
@@ -62,6 +63,7 @@ pub(super) struct VrrpLoop {
     listeners: Listeners,
     leases: Leases,
     programs: Programs,
+    silence: Silence,
     links: Vec<Link>,
     assignment: watch::Receiver<Assignment>,
     reports: Reports,
@@ -78,6 +80,7 @@ impl VrrpLoop {
     pub(super) fn run(
         leases: Leases,
         attachments: Attachments,
+        silence: Silence,
         assignment: watch::Receiver<Assignment>,
         report: watch::Sender<Report>,
         news: NewsSender,
@@ -96,6 +99,7 @@ impl VrrpLoop {
                 listeners: Listeners::default(),
                 leases,
                 programs: Programs::new(attachments).context("cannot take over the pinned links")?,
+                silence,
                 links: Vec::new(),
                 assignment,
                 reports: Reports::new(report),
@@ -115,8 +119,10 @@ impl VrrpLoop {
         loop {
             self.pulse.beat();
             self.carry_out_all().await;
+            self.silence.settle();
             self.publish();
             if self.assignment.borrow().stopping && self.speaker.is_empty() {
+                self.silence.close();
                 self.programs.keep(Presence::Ending, &self.netlink).await;
                 return Ok(());
             }

@@ -1,5 +1,5 @@
 //! How the program fits on the interfaces of a host: where it can run, in which mode, where packets can leave by, and
-//! what has to be switched off for that.
+//! what has to be switched off for that. And who would answer ARP for addresses that are on another one.
 //!
 //! Facts in ([`Interface`], [`Wish`]), a [`Fit`] out. What an interface is and can do is found out by `io`, and what a
 //! fit asks for is done by `daemon/programs.rs`.
@@ -15,9 +15,11 @@
 //!   to the program: native, it is lost; generic, it is added twice.
 #![deny(clippy::disallowed_methods)]
 
+mod answering;
 mod fit;
 mod steadiness;
 
+pub use answering::{Answerer, own_addresses_only};
 pub use fit::{Fit, Mode, Wish, fit};
 pub use steadiness::Steadiness;
 

@@ -4,6 +4,7 @@
 //! uses it and is polled on that thread's own runtime, so that a whole daemon can run in any namespace.
 
 pub mod arp;
+pub mod arp_ignore;
 pub mod batch;
 pub mod bpf;
 pub mod clock;

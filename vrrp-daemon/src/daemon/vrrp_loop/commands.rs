@@ -65,18 +65,22 @@ impl VrrpLoop {
                 interface,
                 address,
                 again,
-            } => self.add_address(interface, &address, again).await,
+            } => {
+                self.silence.begin(address.address.addr(), interface);
+                self.add_address(interface, &address, again).await;
+            }
             Command::RemoveAddress {
                 router,
                 interface,
                 address,
-            } => {
-                if let Err(error) = self.netlink.remove_address(interface, &address).await {
+            } => match self.netlink.remove_address(interface, &address).await {
+                Ok(_) => self.silence.end(address.address.addr()),
+                Err(error) => {
                     self.speaker.address_stays(router, interface, &address);
                     let interface = self.name_of(interface);
                     error!(interface, %error, "a virtual address stays on its interface");
                 }
-            }
+            },
             Command::Announce {
                 interface,
                 mac,

@@ -50,6 +50,7 @@ impl VrrpLoop {
         self.speaker.retain_ports(&names, clock::now());
         self.carry_out_all().await;
         self.links = links;
+        self.silence.look_at(&self.links);
         let request = {
             let assignment = self.assignment.borrow();
             Request {
