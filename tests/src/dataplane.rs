@@ -130,15 +130,28 @@ impl Dataplane {
     /// # Errors
     /// It isn't built, or the kernel refuses it.
     pub fn load_varying(clients: u32, next: &mut Self) -> Result<Self> {
+        Self::load_before("vary", clients, next)
+    }
+
+    /// Loads the program that gives each repetition of a packet back the hop that the last one took, and hands it to
+    /// `next`. Send packets to what is returned.
+    ///
+    /// # Errors
+    /// It isn't built, or the kernel refuses it.
+    pub fn load_rewinding(next: &mut Self) -> Result<Self> {
+        Self::load_before("rewind", 1, next)
+    }
+
+    fn load_before(program: &'static str, clients: u32, next: &mut Self) -> Result<Self> {
         let mask = clients - 1;
         let ebpf = EbpfLoader::new()
             .override_global("FLOOR_CLIENTS", &mask, true)
             .load_file(object("floor.o")?)
             .context("cannot load floor.o")?;
-        let mut varying = Self::start(ebpf, "vary")?;
-        let map = varying.ebpf.map_mut("FLOOR_NEXT").context("no FLOOR_NEXT")?;
+        let mut before = Self::start(ebpf, program)?;
+        let map = before.ebpf.map_mut("FLOOR_NEXT").context("no FLOOR_NEXT")?;
         ProgramArray::try_from(map)?.set(0, next.program().fd()?, 0)?;
-        Ok(varying)
+        Ok(before)
     }
 
     fn start(mut ebpf: Ebpf, program: &'static str) -> Result<Self> {

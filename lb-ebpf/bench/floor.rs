@@ -1,8 +1,9 @@
 //! What the least programs cost, for `cargo xtask bench` to compare with: no part of what lbd loads.
 //!
 //! `transmit` does nothing but `XDP_TX`; `swap` exchanges the link-layer addresses first; `track` does what no
-//! load balancer can do without: parse, one look-up in an LRU table, count, write the link-layer addresses. `vary` makes
-//! each repetition of a packet another client's, and hands it to the program that is measured.
+//! load balancer can do without: parse, one look-up in an LRU table, count, write the link-layer addresses. `rewind` gives
+//! each repetition of a packet back the hop that the last one took, and hands it to the program that is measured; `vary`
+//! makes it another client's as well.
 #![cfg_attr(target_arch = "bpf", no_std)]
 #![cfg_attr(target_arch = "bpf", no_main)]
 #![allow(unsafe_code, reason = "the least that can be done is done by hand")]
@@ -41,7 +42,10 @@ struct Headers {
     source_mac: [u8; 6],
     ether_type: u16,
     version_and_length: u8,
-    _before_protocol: [u8; 8],
+    _before_hops: [u8; 6],
+    /// IPv6's hop limit.
+    hop_limit: u8,
+    time_to_live: u8,
     protocol: u8,
     _checksum: u16,
     source: [u8; 4],
@@ -111,9 +115,33 @@ fn track(context: XdpContext) -> u32 {
     xdp_action::XDP_TX
 }
 
+#[inline(always)]
+fn give_back_the_hop(headers: *mut Headers) {
+    const IPV6: u16 = 0x86dd_u16.to_be();
+    // SAFETY: `headers` has been checked to lie within the packet, and the fields are bytes.
+    unsafe {
+        if (*headers).ether_type == IPV6 {
+            (*headers).hop_limit = 64;
+        } else {
+            (*headers).time_to_live = 64;
+        }
+    }
+}
+
+#[xdp]
+fn rewind(context: XdpContext) -> u32 {
+    if let Some(headers) = headers(&context) {
+        give_back_the_hop(headers);
+    }
+    // SAFETY: the context is the one that the kernel called us with. It returns only if the slot is empty.
+    unsafe { FLOOR_NEXT.tail_call(&context, 0) };
+    xdp_action::XDP_ABORTED
+}
+
 #[xdp]
 fn vary(context: XdpContext) -> u32 {
     if let (Some(headers), Some(turn)) = (headers(&context), FLOOR_TURN.get_ptr_mut(0)) {
+        give_back_the_hop(headers);
         // SAFETY: `turn` is this CPU's entry of the map; `headers` as in `swap_addresses`.
         unsafe {
             *turn = (*turn).wrapping_add(1);
