@@ -120,7 +120,15 @@ fn has_program(node: &Node, name: &str) -> Result<bool> {
 #[test]
 fn a_master_whose_interface_is_renamed_hands_over() -> Result<()> {
     let lab = Lab::new()?;
-    let pair = Director::pair(&lab, |priority| Configuration::new(&lab, priority))?;
+    // The kernel gives the label another name as well.
+    let address = toml::Table::from_iter([
+        ("address".to_owned(), Value::from(format!("{VIP}/24"))),
+        ("label".to_owned(), "eth0:1".into()),
+    ]);
+    let labelled = vec![Value::Table(address)];
+    let pair = Director::pair(&lab, |priority| {
+        Configuration::new(&lab, priority).with("vrrp_instance[0].virtual_ipaddress", labelled.clone())
+    })?;
     hands_over_and_takes_back(&lab, pair, "eth0")
 }
 
@@ -223,5 +231,41 @@ fn what_the_administrator_has_set_stays() -> Result<()> {
     })?;
     director.stop()?;
     ensure!(arp_ignore(node, "eth1")? == "2" && arp_ignore(node, "eth2")? == "0");
+    Ok(())
+}
+
+#[test]
+fn an_interface_that_moves_to_another_namespace_takes_nothing_along() -> Result<()> {
+    let lab = Topology::new().host("stray").build()?;
+    let (master, backup) = Director::pair(&lab, |priority| Configuration::new(&lab, priority))?;
+    let (node, stray) = (master.node, lab.node("stray"));
+    let clients = Clients::start(&lab)?;
+    clients.go_on(50)?;
+    node.namespace.ip(&format!(
+        "link set dev eth0 netns {} name away0\n",
+        stray.namespace.name()
+    ))?;
+    backup.becomes_master()?;
+    clients.arp.sees(backup.node)?;
+    master.wait_for("it is in fault", PATIENCE, |status| status.state() == "fault")?;
+    wait::until("the program is off", PATIENCE, || {
+        has_program(stray, "away0").ok().filter(|has| !has)
+    })?;
+    ensure!(!stray.namespace.has_address("away0", VIP)?);
+    clients.go_on(50)?;
+
+    stray.namespace.ip(&format!(
+        "link set dev away0 netns {} name eth0\n",
+        node.namespace.name()
+    ))?;
+    node.namespace.ip(&format!(
+        "link set eth0 up\naddress add {}/24 dev eth0\n",
+        node.address
+    ))?;
+    master.becomes_master()?;
+    clients.arp.sees(node)?;
+    clients.go_on(50)?;
+    let seen = clients.finish()?;
+    ensure!(seen.arp.answered_by_two == 0, "{seen:#?}");
     Ok(())
 }
