@@ -210,6 +210,21 @@ fn a_mute_masters_clients_are_served_by_its_successor_and_come_back_to_it() {
 }
 
 #[test]
+fn a_master_says_that_a_deaf_one_is_master_too_and_only_then() {
+    let mut world = elected(|instance| instance, 13);
+    world.happen(Fault::Deafen(1));
+    world.run(30 * SECOND);
+    assert_eq!(world.masters(), [0, 1]);
+    let told = |world: &World| world.nodes[0].two_masters;
+    assert_eq!(told(&world), 1, "once a minute");
+    world.happen(Fault::Undeafen(1));
+    world.run(60 * SECOND);
+    assert_eq!((world.masters(), world.answering()), (vec![0], vec![0]));
+    assert_eq!(world.views[0].believed, Some(0));
+    assert_eq!(told(&world), 1);
+}
+
+#[test]
 fn a_mute_backup_that_is_needed_says_that_it_cannot() {
     let mut world = elected(|instance| instance, 11);
     for fault in [Fault::Mute(1), Fault::Mute(2), Fault::Kill(0)] {
