@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use lab::{ArpWatch, Claim, Configuration, Director, ECHO, Filter, Hook, Lab, Probe, Topology, VIP, wait};
+use lab::{
+    ArpWatch, Claim, Configuration, Director, ECHO, Filter, Hook, Lab, Probe, Problem, Status, Topology, VIP,
+    wait,
+};
 
 const ONE_MILLISECOND: Duration = Duration::from_millis(1);
 const TEN_MILLISECONDS: Duration = Duration::from_millis(10);
@@ -67,6 +70,22 @@ fn clients_of_a_master_whose_advertisements_do_not_leave_lose_nothing() -> Resul
     Ok(())
 }
 
+/// What a status says of who has the addresses: this lab has no real servers, and that is a problem as well.
+fn problems(status: &Status) -> Vec<Problem> {
+    let mut problems = status.problems();
+    problems.retain(|problem| {
+        let code = problem.code.as_str();
+        [
+            "two_masters",
+            "address_conflict",
+            "adverts_not_sent",
+            "advert_mismatch",
+        ]
+        .contains(&code)
+    });
+    problems
+}
+
 /// How often `director` has warned of what `words` are about.
 fn warnings(director: &Director<'_>, words: &str) -> Result<usize> {
     let complaints = director.complaints()?;
@@ -81,7 +100,7 @@ fn two_masters_are_told_by_both() -> Result<()> {
     let (hears, deaf) = (start(one, 150)?, start(two, 100)?);
     hears.becomes_master()?;
     deaf.becomes_backup()?;
-    assert!(hears.status()?.problems().is_empty() && deaf.status()?.problems().is_empty());
+    assert!(problems(&hears.status()?).is_empty() && problems(&deaf.status()?).is_empty());
 
     let filter = Filter::discard(&two.namespace, Hook::Input, ADVERTISEMENTS)?;
     deaf.becomes_master()?;
@@ -92,7 +111,7 @@ fn two_masters_are_told_by_both() -> Result<()> {
     let status = deaf.wait_for("the deaf one says so too", PATIENCE, |status| {
         status.is_master() && status.has_problem("address_conflict")
     })?;
-    let problem = &status.problems()[0];
+    let problem = &problems(&status)[0];
     assert_eq!(problem.subject, VIP.to_string());
     assert!(problem.message.contains(&one.mac_text()), "{}", problem.message);
     assert_eq!(warnings(&hears, "two masters")?, 1, "once a minute");
@@ -101,11 +120,11 @@ fn two_masters_are_told_by_both() -> Result<()> {
     drop(filter);
     deaf.becomes_backup()?;
     assert!(
-        deaf.status()?.problems().is_empty(),
+        problems(&deaf.status()?).is_empty(),
         "who is no master has no rival"
     );
     hears.wait_for("its problem is over", Duration::from_secs(40), |status| {
-        status.is_master() && status.problems().is_empty()
+        status.is_master() && problems(status).is_empty()
     })?;
     Ok(())
 }
@@ -124,11 +143,11 @@ fn an_address_that_a_stray_host_takes_is_taken_back_and_told() -> Result<()> {
     let status = master.wait_for("it says who has its address", PATIENCE, |status| {
         status.has_problem("address_conflict")
     })?;
-    let message = &status.problems()[0].message;
+    let message = &problems(&status)[0].message;
     assert!(message.contains(&lab.node("stray").mac_text()), "{message}");
     drop(claim);
     master.wait_for("nobody has it any more", Duration::from_secs(40), |status| {
-        status.problems().is_empty()
+        problems(status).is_empty()
     })?;
     assert!(master.status()?.is_master());
     Ok(())
@@ -145,7 +164,7 @@ fn a_router_that_is_configured_otherwise_is_a_problem_until_it_is_not() -> Resul
         let status = director.wait_for("it says what is different", PATIENCE, |status| {
             status.is_master() && status.has_problem("advert_mismatch")
         })?;
-        let problem = &status.problems()[0];
+        let problem = &problems(&status)[0];
         assert!(problem.message.contains("authentication"), "{}", problem.message);
         let instance = &status.0["vrrp_instances"][0]["advertisements"];
         assert!(instance["refused"].as_u64() > Some(0), "{instance}");
