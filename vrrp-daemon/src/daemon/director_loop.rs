@@ -206,7 +206,7 @@ impl DirectorLoop {
             netlink::Event::Link(_) | netlink::Event::LinkRemoved { .. } | netlink::Event::Overrun
         ) {
             match self.netlink.links().await {
-                Ok(links) => self.director.found_interfaces(by_name(links)),
+                Ok(links) => self.director.found_interfaces(by_name(links), Instant::now()),
                 Err(error) => warn!(%error, "cannot list the interfaces"),
             }
         }

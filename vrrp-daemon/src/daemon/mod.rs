@@ -232,6 +232,7 @@ fn by_name(links: Vec<Link>) -> Interfaces {
             let interface = NetworkInterface {
                 index: link.index,
                 mac: link.mac,
+                up: link.up,
             };
             (link.name, interface)
         })

@@ -206,6 +206,7 @@ impl VrrpLoop {
                 false => assignment.instances.clone(),
             },
             program_always: assignment.attach_always && !assignment.stopping,
+            cold: assignment.cold,
         };
         let members = task.members.iter();
         self.listeners.set_pause(Rounds::pause(

@@ -22,6 +22,8 @@ pub struct Assignment {
     pub xdp_mode: XdpMode,
     /// Attach it whether this node is master or not.
     pub attach_always: bool,
+    /// This node does not know its real servers yet: a master that is well is left alone.
+    pub cold: bool,
     /// Hand everything over and end.
     pub stopping: bool,
 }
@@ -52,6 +54,7 @@ impl Assignment {
             egress: BTreeSet::new(),
             xdp_mode: configuration.dataplane.xdp_mode,
             attach_always: unguarded || configuration.dataplane.attach == Attach::Always,
+            cold: true,
             stopping: false,
         }
     }

@@ -2,6 +2,7 @@
 
 mod inputs;
 mod outputs;
+mod warmth;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -12,6 +13,7 @@ use super::pace::Pace;
 use super::problem::Problems;
 use super::rounds::Rounds;
 use super::routes::Routes;
+use super::warming::Warming;
 use super::{
     Inputs, Interfaces, LeaseSlots, Notice, Operation, Plane, Planner, Problem, ServiceState, Shortage,
     service_key,
@@ -106,6 +108,7 @@ pub struct Director {
     /// Looking at routes and neighbours.
     resolving: Pace,
     rounds: Rounds,
+    warming: Warming,
     resync_at: Instant,
     look_at_pins: Instant,
     assignment: Assignment,
@@ -145,6 +148,7 @@ impl Director {
             converging: Pace::new(now),
             resolving: Pace::new(now),
             rounds: Rounds::new(now),
+            warming: Warming::default(),
             resync_at: now + RESYNC,
             look_at_pins: now + LOOK_AT_PINS,
             assignment,
@@ -152,6 +156,7 @@ impl Director {
             effects: VecDeque::new(),
         };
         director.watch(now);
+        director.begin_to_warm(now);
         director.resolving.want();
         director.converging.want();
         Ok(director)
@@ -237,6 +242,8 @@ impl Director {
         // Not `self.planned()`, which would borrow the monitors as well.
         let planned = self.departing.as_ref().unwrap_or(&self.configuration);
         self.monitors.watch(planned, seed, now);
+        let monitors = &self.monitors;
+        self.warming.retain(|check| monitors.check(check).is_some());
         let sources = planned.virtual_addresses();
         self.effects.push_back(Effect::CheckFromNoneOf(sources));
     }

@@ -94,6 +94,7 @@ pub(super) fn instance(virtual_router_id: u8, last: u8) -> VrrpInstance {
 pub(super) const ETH0: NetworkInterface = NetworkInterface {
     index: 2,
     mac: Some([2, 0, 0, 0, 0, 1]),
+    up: true,
 };
 
 pub(super) fn neighbour(last: u8) -> Neighbour {

@@ -36,6 +36,7 @@ mod schedule;
 mod share;
 mod shortage;
 mod slices;
+mod warming;
 
 pub use abi::{
     ip_address, map_address, service_address, service_key, virtual_router_entry, virtual_router_key,
@@ -80,6 +81,8 @@ pub struct NetworkInterface {
     pub index: u32,
     /// Its link-layer address, if it is an Ethernet interface.
     pub mac: Option<[u8; 6]>,
+    /// Whether it has a link.
+    pub up: bool,
 }
 
 /// The interfaces that exist, by name.

@@ -41,6 +41,11 @@ impl Pace {
         self.deadline().is_some_and(|at| at <= now)
     }
 
+    /// Nothing is left to do.
+    pub(super) const fn is_idle(&self) -> bool {
+        !self.wanted && self.began.is_none()
+    }
+
     /// The work is being done from now on. What is asked for meanwhile, it may have missed.
     pub(super) const fn begin(&mut self, now: Instant) {
         self.wanted = false;

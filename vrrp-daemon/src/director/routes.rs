@@ -49,6 +49,18 @@ impl Routes {
         &self.routes
     }
 
+    /// The real servers that are reached by the interface with the index `index`.
+    pub(super) fn reached_by(&self, index: u32) -> BTreeSet<IpAddr> {
+        let routes = self.routes.iter();
+        let reached = routes.filter(|(_, route)| route.interface == index);
+        reached.map(|(address, _)| *address).collect()
+    }
+
+    /// Whether there is nothing more to be found out of `address`: packets can be sent there, or it cannot be reached.
+    pub(super) fn is_settled(&self, address: IpAddr) -> bool {
+        self.neighbours.contains_key(&address) || self.unreachable.contains_key(&address)
+    }
+
     /// The indices of the interfaces that lead to real servers.
     pub(super) fn egress(&self) -> BTreeSet<u32> {
         self.routes.values().map(|route| route.interface).collect()

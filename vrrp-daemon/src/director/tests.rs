@@ -269,10 +269,15 @@ fn the_program_is_told_what_a_peers_advertisement_must_say() {
 #[test]
 fn the_program_is_told_the_link_layer_addresses_of_its_interfaces() {
     let mut world = three_servers();
-    let tunnel = NetworkInterface { index: 3, mac: None };
+    let tunnel = NetworkInterface {
+        index: 3,
+        mac: None,
+        up: true,
+    };
     let eth1 = NetworkInterface {
         index: 4,
         mac: Some([2, 0, 0, 0, 0, 4]),
+        up: true,
     };
     world.interfaces.insert("tun0".to_owned(), tunnel);
     world.interfaces.insert("eth1".to_owned(), eth1);

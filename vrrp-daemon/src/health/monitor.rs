@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::Health;
 use crate::model::CheckTiming;
 
-/// After a start, every real server is probed within this time (or within `delay_loop`, where that is shorter).
-const FIRST_PROBES_WITHIN: Duration = Duration::from_secs(1);
+/// After a start or the return of a link, every real server is probed within this time (or within `delay_loop`, where that is shorter).
+pub(super) const FIRST_PROBES_WITHIN: Duration = Duration::from_secs(1);
 
 /// What this machine lacks does not come back in less.
 const NOT_PROBED_PAUSE: Duration = Duration::from_millis(100);
@@ -84,8 +84,19 @@ pub struct LastCheck {
 enum Activity {
     /// Nothing until `probe_at`.
     Waiting { probe_at: Instant },
-    /// Waiting for an outcome. A stale probe was begun under another configuration: its outcome says nothing.
-    Probing { stale: bool },
+    /// Waiting for an outcome.
+    Probing { counts: Counts },
+}
+
+/// What the outcome of a probe under way says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counts {
+    /// How the real server is.
+    Either,
+    /// It says something only if it is a success: there was no way to the real server when it was begun.
+    Success,
+    /// Nothing: it was begun under another configuration.
+    Neither,
 }
 
 /// One check of one real server, with the timing of Keepalived's `TCP_CHECK`, and `rise`.
@@ -106,6 +117,8 @@ pub struct Monitor {
     regular: Instant,
     failures: u32,
     successes: u32,
+    /// What is known is of before there was a way to the real server: the next outcome decides.
+    anew: bool,
     last_check: Option<LastCheck>,
     effects: VecDeque<Effect>,
 }
@@ -139,6 +152,7 @@ impl Monitor {
             regular,
             failures: 0,
             successes: 0,
+            anew: false,
             last_check: None,
             effects: VecDeque::new(),
         }
@@ -146,14 +160,27 @@ impl Monitor {
 
     /// The probe that was asked for has ended: with success, or with what went wrong in words for people. An outcome
     /// that nobody asked for is ignored.
-    pub fn probed(&mut self, outcome: Result<(), String>, now: Instant) {
-        match self.activity {
-            Activity::Waiting { .. } => return,
-            Activity::Probing { stale: true } => {
+    ///
+    /// Returns whether it says something.
+    pub fn probed(&mut self, outcome: Result<(), String>, now: Instant) -> bool {
+        match (self.activity, &outcome) {
+            (Activity::Waiting { .. }, _) => return false,
+            (
+                Activity::Probing {
+                    counts: Counts::Neither,
+                },
+                _,
+            )
+            | (
+                Activity::Probing {
+                    counts: Counts::Success,
+                },
+                Err(_),
+            ) => {
                 self.activity = Activity::Waiting { probe_at: now };
-                return;
+                return false;
             }
-            Activity::Probing { stale: false } => {}
+            (Activity::Probing { .. }, _) => {}
         }
         self.last_check = Some(LastCheck {
             outcome: outcome.clone(),
@@ -175,6 +202,24 @@ impl Monitor {
             }
         };
         self.activity = Activity::Waiting { probe_at };
+        true
+    }
+
+    /// There was no way to the real server, and now there is: what checks have said meanwhile says nothing. The next one is
+    /// made at `probe_at`; if it passes, that is enough, whatever `rise` says.
+    pub fn begin_again(&mut self, probe_at: Instant) {
+        self.failures = 0;
+        self.successes = 0;
+        self.anew = true;
+        self.activity = match self.activity {
+            Activity::Waiting { .. } => Activity::Waiting { probe_at },
+            Activity::Probing {
+                counts: Counts::Either | Counts::Success,
+            } => Activity::Probing {
+                counts: Counts::Success,
+            },
+            neither @ Activity::Probing { .. } => neither,
+        };
     }
 
     /// The probe that was asked for could not be made, for want of something on this machine. That says nothing about
@@ -192,7 +237,9 @@ impl Monitor {
         if let Activity::Waiting { probe_at } = self.activity
             && now >= probe_at
         {
-            self.activity = Activity::Probing { stale: false };
+            self.activity = Activity::Probing {
+                counts: Counts::Either,
+            };
             self.effects.push_back(Effect::Probe);
         }
     }
@@ -245,9 +292,10 @@ impl Monitor {
             Activity::Waiting { probe_at } => Activity::Waiting {
                 probe_at: probe_at.min(now + delay_loop),
             },
-            Activity::Probing { stale } => Activity::Probing {
-                stale: stale || another_way,
+            Activity::Probing { .. } if another_way => Activity::Probing {
+                counts: Counts::Neither,
             },
+            probing @ Activity::Probing { .. } => probing,
         };
         if other_interval {
             self.regular = self.deadline().unwrap_or(now);
@@ -255,11 +303,13 @@ impl Monitor {
     }
 
     fn passed(&mut self) {
+        let anew = std::mem::take(&mut self.anew);
         self.failures = 0;
         self.successes = self.successes.saturating_add(1);
         let needed = match self.health {
             Health::Up => return,
             Health::Unknown => 1,
+            Health::Down if anew => 1,
             Health::Down => self.timing.rise,
         };
         if self.successes >= needed {
@@ -269,6 +319,7 @@ impl Monitor {
     }
 
     fn failed(&mut self, message: String) {
+        self.anew = false;
         self.successes = 0;
         self.failures = self.failures.saturating_add(1);
         let tolerated = match self.health {

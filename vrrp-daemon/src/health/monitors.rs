@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::time::Instant;
 
-use super::monitor::Effect as Wanted;
+use super::monitor::{Effect as Wanted, FIRST_PROBES_WITHIN};
 use super::{Health, LastCheck, Monitor, Reason, phase};
 use crate::agenda::Agenda;
 use crate::model::{Check, CheckKind, CheckTiming, Configuration, RealServerId};
@@ -224,9 +224,35 @@ impl Monitors {
     }
 
     /// The probe of `check` has ended: with success, or with what went wrong in words for people. One of a check that was
-    /// removed meanwhile says nothing.
-    pub fn probed(&mut self, check: CheckHandle, outcome: Result<(), String>, now: Instant) {
-        self.input(check, |monitor| monitor.probed(outcome, now));
+    /// removed meanwhile says nothing. Returns whether it says something.
+    pub fn probed(&mut self, check: CheckHandle, outcome: Result<(), String>, now: Instant) -> bool {
+        self.input(check, |monitor| monitor.probed(outcome, now))
+            .unwrap_or(false)
+    }
+
+    /// There was no way to the real servers of some checks, and now there is: what these have said meanwhile says nothing.
+    /// Each is made again within a second, evenly, and decides. Returns them: those that are `concerned`, by their real
+    /// server and what they say of it.
+    pub fn begin_again(
+        &mut self,
+        concerned: impl Fn(CheckHandle, &RealServerId, Health) -> bool,
+        now: Instant,
+    ) -> Vec<CheckHandle> {
+        let concerned = self.checks.iter().filter(|(handle, watched)| {
+            let health = watched.monitor.state();
+            concerned(**handle, &watched.real_server, health)
+        });
+        let handles: Vec<CheckHandle> = concerned.map(|(handle, _)| *handle).collect();
+        for (position, handle) in handles.iter().enumerate() {
+            let at = now + phase(position, handles.len(), FIRST_PROBES_WITHIN);
+            self.input(*handle, |monitor| monitor.begin_again(at));
+        }
+        handles
+    }
+
+    /// All checks.
+    pub fn handles(&self) -> impl Iterator<Item = CheckHandle> {
+        self.checks.keys().copied()
     }
 
     /// The probe of `check` could not be made, for want of something on this machine.
@@ -234,11 +260,11 @@ impl Monitors {
         self.input(check, |monitor| monitor.not_probed(now));
     }
 
-    fn input(&mut self, handle: CheckHandle, input: impl FnOnce(&mut Monitor)) {
-        if let Some(watched) = self.checks.get_mut(&handle) {
-            input(&mut watched.monitor);
-            self.agenda.stirred(&handle, watched.monitor.deadline());
-        }
+    fn input<T>(&mut self, handle: CheckHandle, input: impl FnOnce(&mut Monitor) -> T) -> Option<T> {
+        let watched = self.checks.get_mut(&handle)?;
+        let answer = input(&mut watched.monitor);
+        self.agenda.stirred(&handle, watched.monitor.deadline());
+        Some(answer)
     }
 
     /// The next thing to do, in order.

@@ -273,3 +273,24 @@ fn a_monitor_at_rest_tries_another_thing_at_once_and_counts_anew() {
     assert_eq!(bench.check(REFUSED), None);
     assert!(bench.check(REFUSED).is_some());
 }
+
+#[test]
+fn where_there_was_no_way_one_success_is_enough_and_what_failed_says_nothing() {
+    let timing = CheckTiming { rise: 3, ..check() };
+    let mut bench = Bench::new(timing, Duration::ZERO, None);
+    bench.check(Err("no way"));
+    assert_eq!(bench.monitor.state(), Health::Down);
+
+    // A probe that was begun before there was a way, and fails, is made again at once.
+    bench.probe();
+    bench.monitor.begin_again(bench.now);
+    let now = bench.now + SECOND;
+    assert!(!bench.monitor.probed(Err("no way".to_owned()), now));
+    assert_eq!(bench.monitor.deadline(), Some(now));
+    assert_eq!(bench.check(Ok(())).as_deref(), Some("down -> up: check passed"));
+
+    // One that is at rest is made when it is said.
+    let at = bench.now + SECOND / 2;
+    bench.monitor.begin_again(at);
+    assert_eq!(bench.monitor.deadline(), Some(at));
+}

@@ -32,6 +32,8 @@ pub(super) struct VirtualRouter {
     holding: Holding,
     /// What keeps it out of the election now.
     obstacles: BTreeSet<Obstacle>,
+    /// This node does not know its real servers yet, and is no better master than one that is well.
+    cold: bool,
     /// When to look next whether anything leaves, while nothing does.
     probe: Option<Instant>,
     /// The source of our advertisements and our side of the tie-break; known once the interface was up.
@@ -53,6 +55,7 @@ impl VirtualRouter {
             },
             holding: Holding::Unknown,
             obstacles: BTreeSet::from([Obstacle::NoInterface]),
+            cold: false,
             probe: None,
             primary_address: None,
             transitions: 0,
@@ -101,7 +104,7 @@ impl VirtualRouter {
 
     /// RFC 9568, section 6.4.2.
     fn received_as_backup(&mut self, source: IpAddr, advertisement: &Advertisement, now: Instant) {
-        let follows = advertisement.priority >= self.priority() || !self.preempts();
+        let follows = advertisement.priority >= self.priority() || !self.preempts() || self.cold;
         let Phase::Backup(backup) = &mut self.phase else {
             return;
         };
@@ -290,6 +293,27 @@ impl VirtualRouter {
                 self.effects.push_back(Effect::AcquireAddresses(added));
                 self.announce(now);
             }
+        }
+    }
+
+    /// Whether this node knows its real servers. One that does not, because it has just begun or its link was away, could
+    /// serve nobody: it takes over from a master that is gone or resigns, but preempts none.
+    pub(super) fn know_servers(&mut self, known: bool, now: Instant) {
+        let was_cold = std::mem::replace(&mut self.cold, !known);
+        if was_cold == self.cold {
+            return;
+        }
+        let is_owner = self.priority() == Priority::OWNER;
+        let Phase::Backup(backup) = &mut self.phase else {
+            return;
+        };
+        if self.cold {
+            // Who was being preempted is listened to again.
+            if backup.inferior.take().is_some() {
+                backup.since = now;
+            }
+        } else if is_owner {
+            self.become_master(Reason::Owner, now);
         }
     }
 

@@ -53,6 +53,8 @@ pub struct Speaker {
     placed: HashMap<(IpAddr, String), u32>,
     /// The program is wanted whether this node holds a lease or not.
     program_always: bool,
+    /// This node does not know its real servers yet.
+    cold: bool,
     /// How many leases this node holds.
     held: usize,
     /// Whether the program was last wanted; unknown when it may not be so any more.
@@ -84,6 +86,7 @@ impl Speaker {
             complaints: HashMap::new(),
             placed: HashMap::new(),
             program_always: false,
+            cold: false,
             held: 0,
             program_runs: None,
             agenda: Agenda::default(),
@@ -103,6 +106,7 @@ impl Speaker {
     pub fn assign(&mut self, task: Task, lease: impl Fn(LeaseSlot) -> Lease, now: Instant, nanoseconds: u64) {
         self.latest = now;
         self.program_always = task.program_always;
+        self.cold = task.cold;
         self.program_runs = None;
         let wanted: HashMap<VirtualRouterName, &Member> = task
             .members
@@ -121,7 +125,10 @@ impl Speaker {
                 Some(member) if router.stopping => router.again = Some((*member).clone()),
                 Some(member) => {
                     let instance = Arc::clone(&member.instance);
-                    self.input(handle, |machine| machine.reconfigure(instance, now));
+                    self.input(handle, |machine| {
+                        machine.reconfigure(instance, now);
+                        machine.know_servers(!task.cold, now);
+                    });
                 }
             }
         }
@@ -141,6 +148,7 @@ impl Speaker {
         let handle = RouterHandle(self.next_handle);
         self.next_handle += 1;
         let mut router = Router::new(member);
+        router.machine.know_servers(!self.cold, now);
         if let Some((lease, nanoseconds)) = lease {
             router.holds_lease = lease.state != lb_common::lease_state::VACANT;
             if lease.interval != 0

@@ -20,7 +20,9 @@ impl Director {
                 Err(_) => self.rounds.suspect(address),
             }
         }
-        self.monitors.probed(check, outcome, now);
+        if self.monitors.probed(check, outcome, now) {
+            self.warming.checked(check);
+        }
     }
 
     /// The probe of `check` could not be made, for want of something on this machine.
@@ -33,10 +35,11 @@ impl Director {
     }
 
     /// These are the interfaces that there are.
-    pub fn found_interfaces(&mut self, interfaces: Interfaces) {
+    pub fn found_interfaces(&mut self, interfaces: Interfaces, now: Instant) {
         if self.interfaces != interfaces {
-            self.interfaces = interfaces;
+            let before = std::mem::replace(&mut self.interfaces, interfaces);
             self.converging.want();
+            self.follow_links(&before, now);
         }
     }
 
@@ -144,6 +147,7 @@ impl Director {
             (operation, error)
         });
         self.look_at_problems(now);
+        self.look_at_warmth(now);
     }
 
     /// The VRRP loop has done what assignment `revision` asks for, as far as it can; of those that are not in it any
@@ -197,6 +201,7 @@ impl Director {
             // What departs forwards to the end.
             interfaces: interfaces_of(planned),
             egress: std::mem::take(&mut self.assignment.egress),
+            cold: self.assignment.cold,
             ..Assignment::new(&configuration, &lease_slots)
         };
         self.interfaces = interfaces;
@@ -231,7 +236,7 @@ impl Director {
         self.assign();
     }
 
-    fn assign(&mut self) {
+    pub(super) fn assign(&mut self) {
         self.effects.push_back(Effect::Assign(self.assignment.clone()));
     }
 

@@ -1,5 +1,7 @@
 //! What the director wants, and when.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use super::{Director, Effect, LOOK_AT_PINS, RESYNC, Told};
@@ -35,6 +37,7 @@ impl Director {
         if self.converging.is_due(now) && !self.resolving.is_being_done() {
             self.plan(now);
         }
+        self.look_at_warmth(now);
     }
 
     /// When [`Self::timeout`] is next needed.
@@ -48,6 +51,7 @@ impl Director {
             self.rounds.deadline(self.routes.routes().len()),
             Some(self.resync_at),
             Some(self.look_at_pins),
+            self.warming.deadline(),
             self.stop_by,
         ]
         .into_iter()
@@ -85,22 +89,21 @@ impl Director {
 
     /// Asks for the real servers to be resolved.
     pub(super) fn begin_to_resolve(&mut self, now: Instant) {
-        let services = self.planned().virtual_services.iter();
-        let addresses = services
-            .flat_map(|service| {
-                service
-                    .real_servers
-                    .iter()
-                    .map(|real_server| real_server.address.ip())
-            })
-            .collect();
         self.resolving.begin(now);
-        self.effects.push_back(Effect::Resolve(addresses));
+        self.effects
+            .push_back(Effect::Resolve(self.real_server_addresses()));
+    }
+
+    pub(super) fn real_server_addresses(&self) -> BTreeSet<IpAddr> {
+        let services = self.planned().virtual_services.iter();
+        let real_servers = services.flat_map(|service| &service.real_servers);
+        real_servers.map(|real_server| real_server.address.ip()).collect()
     }
 
     /// Works out how the maps come to what is configured and known.
     fn plan(&mut self, now: Instant) {
         self.converging.begin(now);
+        self.check_those_found(now);
         let desired = Desired::new(&self.inputs(self.planned()), &self.plane);
         let plan = self.planner.plan(&self.plane, &desired);
         self.shortages = plan.shortages;

@@ -109,6 +109,7 @@ impl Node {
         Task {
             members: members.collect(),
             program_always: false,
+            cold: false,
         }
     }
 

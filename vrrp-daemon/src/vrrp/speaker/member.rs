@@ -24,6 +24,8 @@ pub struct Task {
     pub members: Vec<Member>,
     /// The program is to be on its interfaces whether this node is master or not.
     pub program_always: bool,
+    /// This node does not know its real servers yet: a master that is well is left alone until it does.
+    pub cold: bool,
 }
 
 /// A virtual router and its lease.

@@ -264,3 +264,70 @@ fn without_a_lease_no_mastership_is_resumed() {
     bench.up();
     assert_eq!(bench.router.state(), State::Backup);
 }
+
+/// A backup that does not know its real servers yet.
+fn cold(priority: u8) -> Bench {
+    let mut bench = Bench::new(instance(priority));
+    bench.router.know_servers(false, bench.now);
+    bench.up();
+    assert_eq!(bench.router.state(), State::Backup);
+    bench
+}
+
+#[test]
+fn who_does_not_know_its_servers_preempts_nobody_until_it_does() {
+    let mut bench = cold(100);
+    for _ in 0..10 {
+        bench.hear(LOWER, 50);
+        bench.after(SECOND);
+        assert_eq!(bench.router.state(), State::Backup);
+    }
+    bench.router.know_servers(true, bench.now);
+    bench.hear(LOWER, 50);
+    bench.after(MASTER_DOWN);
+    assert_eq!(bench.router.state(), State::Master);
+}
+
+#[test]
+fn who_does_not_know_its_servers_takes_over_from_a_master_that_is_gone_or_resigns() {
+    let mut bench = cold(100);
+    bench.hear(LOWER, 50);
+    bench.after(MASTER_DOWN);
+    assert_eq!(bench.router.state(), State::Master);
+
+    let mut bench = cold(100);
+    bench.hear(LOWER, 50);
+    bench.hear(LOWER, 0);
+    bench.after(SECOND);
+    assert_eq!(bench.router.state(), State::Master);
+}
+
+#[test]
+fn who_loses_its_servers_while_it_preempts_listens_again() {
+    let mut bench = Bench::backup(instance(100));
+    bench.hear(LOWER, 50);
+    bench.after(2 * SECOND);
+    bench.router.know_servers(false, bench.now);
+    assert_eq!(bench.remaining(), MASTER_DOWN);
+}
+
+#[test]
+fn an_owner_that_does_not_know_its_servers_waits_for_them_or_for_silence() {
+    let mut bench = cold(255);
+    bench.hear(LOWER, 50);
+    bench.after(2 * SECOND);
+    bench.hear(LOWER, 50);
+    bench.after(2 * SECOND);
+    assert_eq!(bench.router.state(), State::Backup);
+    bench.router.know_servers(true, bench.now);
+    let promoted = bench.effects();
+    assert_eq!(bench.router.state(), State::Master);
+    assert!(
+        promoted.contains(&transitioned(State::Backup, State::Master, Reason::Owner)),
+        "{promoted:?}"
+    );
+
+    let mut alone = cold(255);
+    alone.after(4 * SECOND);
+    assert_eq!(alone.router.state(), State::Master);
+}
