@@ -3,6 +3,8 @@
 //! `cargo xtask test guest` runs these in a virtual machine with Linux 6.1, two virtio-net NICs that are the ends of
 //! one cable, and two e1000e NICs that are the ends of another. They are ignored everywhere else.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{IpAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -130,7 +132,6 @@ impl Case<'_> {
         );
         let mut configuration = Configuration::new(lab, 150)
             .without("virtual_server[2]")
-            .without("virtual_server[1]")
             .with("dataplane.interfaces", interfaces.clone())
             .with("dataplane.xdp_mode", mode)
             .with("dataplane.flow_table_size", 1024)
@@ -139,14 +140,14 @@ impl Case<'_> {
             .with(
                 "vrrp_instance[0].virtual_ipaddress",
                 vec![format!("{clients}.100/24")],
-            )
-            .with("virtual_server[0].address", format!("{clients}.100"));
-        configuration.set(
-            "virtual_server[0].real_server[0].address",
-            format!("{servers}.11"),
-        );
-        let check = "virtual_server[0].real_server[0].tcp_check";
-        configuration.set(&format!("{check}.connect_timeout"), "3s");
+            );
+        for service in ["virtual_server[0]", "virtual_server[1]"] {
+            let server = format!("{service}.real_server[0]");
+            configuration
+                .set(&format!("{service}.address"), format!("{clients}.100"))
+                .set(&format!("{server}.address"), format!("{servers}.11"))
+                .set(&format!("{server}.tcp_check.connect_timeout"), "3s");
+        }
         Director::start(lab, &lab.directors[0], configuration)
     }
 
@@ -157,7 +158,7 @@ impl Case<'_> {
         let status = director.wait_for("it is master, its server up", PATIENCE, |status| {
             status.is_master() && status.all_up()
         })?;
-        let address: std::net::IpAddr = format!("{}.100", self.clients).parse()?;
+        let address: IpAddr = format!("{}.100", self.clients).parse()?;
         let fetched = lab.client.curl((address, 80).into(), 5)?;
         ensure!(
             fetched.failed() == 0,
@@ -248,6 +249,52 @@ fn vlans_on_a_driver_that_leaves_tags_in_the_packets() -> Result<()> {
         let status = case(&["eth0"], "native", network).works(&lab)?;
         ensure!(status.0["dataplane"]["interfaces"][0]["mode"] == "native");
     }
+    Ok(())
+}
+
+/// Sends `length` bytes to the echo service at `address` and has it repeat them.
+fn uploads(lab: &Lab, address: IpAddr, length: usize) -> Result<()> {
+    lab.client.node.namespace.run(|| {
+        let mut stream = TcpStream::connect_timeout(&(address, lab::ECHO).into(), PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let mut line = vec![b'x'; length];
+        line.push(b'\n');
+        stream.write_all(&line).context("the upload stalls")?;
+        let mut answer = Vec::new();
+        BufReader::new(stream)
+            .read_until(b'\n', &mut answer)
+            .context("the server has not got all of it")?;
+        ensure!(answer.ends_with(&line), "{} bytes came back", answer.len());
+        Ok(())
+    })
+}
+
+#[test]
+#[ignore = "needs the guest's kernel: cargo xtask test guest"]
+fn from_one_vlan_to_another() -> Result<()> {
+    let lab = vlans()?;
+    replug(&lab, "virtio_net")?;
+    let case = |interfaces: &[&'static str]| Case {
+        interfaces: interfaces.to_vec(),
+        mode: "auto",
+        clients: TEN,
+        servers: TWENTY,
+    };
+    case(&["eth0"]).is_refused(&lab, &["several VLANs", "eth0.10", "eth0.20", "interfaces ="])?;
+
+    // What the driver merges is longer than what the other VLAN device takes. A daemon that is killed cannot put that
+    // back; the next one does.
+    ensure!(feature(&lab, "generic-receive-offload")?);
+    case(&["eth0.10"]).works(&lab)?;
+    let mut director = case(&["eth0.10"]).start(&lab)?;
+    director.wait_for("it is master, its server up", PATIENCE, |status| {
+        status.is_master() && status.all_up()
+    })?;
+    ensure!(!feature(&lab, "generic-receive-offload")?, "it is off meanwhile");
+    uploads(&lab, "10.10.0.100".parse()?, 1 << 20)?;
+    director.stop()?;
+    ensure!(feature(&lab, "generic-receive-offload")?, "it is put back");
     Ok(())
 }
 

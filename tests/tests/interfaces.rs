@@ -1,13 +1,12 @@
 //! Interfaces as hosts have them: names with dots, programs that others take off, several of them, some of which take
 //! nothing from XDP.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{IpAddr, Ipv6Addr, TcpStream};
+use std::net::{IpAddr, Ipv6Addr};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use lab::{Configuration, Director, Lab, Link, Node, Session, Topology, VIP, VIP6, run, wait};
 use toml::Value;
 
@@ -288,59 +287,4 @@ fn a_link_that_falls_when_the_program_comes_or_goes_settles_with_the_program_on(
         ensure!((1..=6).contains(&times), "the link fell {times} times");
         Ok(())
     })
-}
-
-/// Whether a feature of `node`'s `interface` is on.
-fn feature(node: &Node, interface: &str, name: &str) -> Result<bool> {
-    let shown = run(node.namespace.command("ethtool").args(["-k", interface]))?;
-    let line = shown.lines().find(|line| line.starts_with(&format!("{name}:")));
-    Ok(line.context("ethtool does not know it")?.contains(": on"))
-}
-
-/// Sends `length` bytes to a server and has it repeat them, within ten seconds.
-fn uploads(lab: &Lab, length: usize) -> Result<()> {
-    lab.client.node.namespace.run(|| {
-        let mut stream = TcpStream::connect_timeout(&(VIP, lab::ECHO).into(), Duration::from_secs(5))?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        stream.set_write_timeout(Some(Duration::from_secs(10)))?;
-        let mut line = vec![b'x'; length];
-        line.push(b'\n');
-        stream.write_all(&line).context("the upload stalls")?;
-        let mut answer = Vec::new();
-        BufReader::new(stream)
-            .read_until(b'\n', &mut answer)
-            .context("the server has not got all of it")?;
-        ensure!(answer.ends_with(&line), "{} bytes came back", answer.len());
-        Ok(())
-    })
-}
-
-#[test]
-fn uploads_pass_where_a_generic_program_redirects_what_the_interface_would_merge() -> Result<()> {
-    let lab = two_armed()?;
-    let node = &lab.directors[0];
-    run(node
-        .namespace
-        .command("ethtool")
-        .args(["-K", "eth0", "gro", "on"]))?;
-    let mut director = Director::start(&lab, node, two_arms(&lab, "generic"))?;
-    director.wait_for("it is master, all servers up", PATIENCE, is_ready)?;
-    uploads(&lab, 8 << 20)?;
-    ensure!(
-        !feature(node, "eth0", "generic-receive-offload")?,
-        "it would merge what cannot be redirected"
-    );
-    ensure!(
-        director
-            .log()?
-            .contains("switched off, which XDP does not stand here"),
-        "{}",
-        director.log()?
-    );
-    director.stop()?;
-    ensure!(
-        feature(node, "eth0", "generic-receive-offload")?,
-        "it is put back"
-    );
-    Ok(())
 }

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::Path;
 
 use tracing::{info, warn};
 
 use crate::interfaces::{Fit, Interface, Stripping, Transmit};
 use crate::io::ethtool::Ethtool;
+use crate::io::ledger::Ledger;
 use crate::io::netlink::{Link, XdpFeatures, xdp_act};
 
 /// The features that put VLAN tags beside packets: those of 802.1Q and of 802.1ad.
@@ -21,14 +23,25 @@ pub(super) struct Host {
     features: XdpFeatures,
     /// What was switched off: the features of each interface, by its index.
     switched_off: BTreeMap<u32, BTreeSet<&'static str>>,
+    /// The same for the next daemon, should this one not come to put it back.
+    ledger: Ledger,
 }
 
 impl Host {
-    pub(super) fn open() -> io::Result<Self> {
+    /// Begins with what an earlier daemon has switched off and not put back, as the ledger in `state_dir` says.
+    pub(super) fn open(state_dir: &Path) -> io::Result<Self> {
+        let ledger = Ledger::at(state_dir.join("switched_off.json"));
+        let known = STRIPPING.into_iter().chain(MERGING);
+        let switched_off = ledger
+            .read()
+            .into_iter()
+            .map(|(index, names)| (index, known.clone().filter(|name| names.contains(*name)).collect()))
+            .collect();
         Ok(Self {
             ethtool: Ethtool::open()?,
             features: XdpFeatures::open()?,
-            switched_off: BTreeMap::new(),
+            switched_off,
+            ledger,
         })
     }
 
@@ -100,6 +113,11 @@ impl Host {
         }
         self.switched_off
             .retain(|index, _| links.iter().any(|link| link.index == *index));
+        if !switched.is_empty()
+            && let Err(error) = self.ledger.write(&self.switched_off)
+        {
+            warn!(%error, "cannot note what is switched off: if this daemon dies, it stays off");
+        }
         switched
     }
 

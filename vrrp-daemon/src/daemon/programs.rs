@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::Path;
 use std::time::Instant;
 
 use tracing::{error, info, warn};
@@ -54,6 +55,8 @@ pub(super) struct Request {
     pub(super) ingress: Vec<String>,
     /// The indices of those that lead to real servers.
     pub(super) egress: BTreeSet<u32>,
+    /// The names of those that virtual addresses belong on.
+    pub(super) homes: BTreeSet<String>,
     /// How to attach the program.
     pub(super) mode: XdpMode,
 }
@@ -66,16 +69,17 @@ enum Trial {
 }
 
 impl Programs {
-    /// Begins with the links that an earlier daemon left.
-    pub(super) fn new(mut attachments: Attachments) -> io::Result<Self> {
+    /// Begins with the links that an earlier daemon left, and with what it has noted in `state_dir`.
+    pub(super) fn new(mut attachments: Attachments, state_dir: &Path) -> io::Result<Self> {
         attachments.adopt()?;
         Ok(Self {
             attachments,
-            host: Host::open()?,
+            host: Host::open(state_dir)?,
             links: Vec::new(),
             request: Request {
                 ingress: Vec::new(),
                 egress: BTreeSet::new(),
+                homes: BTreeSet::new(),
                 mode: XdpMode::Auto,
             },
             fit: Fit::default(),
@@ -309,10 +313,12 @@ impl Programs {
             .collect();
         let interfaces = self.host.look_at(&self.links, &native);
         let ingress = self.request.ingress.iter().filter_map(|name| self.index(name));
+        let homes = self.request.homes.iter().filter_map(|name| self.index(name));
         self.fit = fit(&Wish {
             interfaces: &interfaces,
             ingress: &ingress.collect(),
             egress: &self.request.egress,
+            homes: &homes.collect(),
             mode: self.request.mode,
             not_native: &self.not_native,
         });

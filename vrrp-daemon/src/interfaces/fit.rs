@@ -23,6 +23,8 @@ pub struct Wish<'a> {
     pub ingress: &'a BTreeSet<u32>,
     /// Those that lead to real servers.
     pub egress: &'a BTreeSet<u32>,
+    /// Those that virtual addresses belong on, as far as they are known.
+    pub homes: &'a BTreeSet<u32>,
     /// How to attach the program.
     pub mode: XdpMode,
     /// The interfaces that have refused a native program.
@@ -99,7 +101,8 @@ impl<'a> Host<'a> {
         None
     }
 
-    /// Where what `interface` receives is merged: itself, what it is made of, and its ports.
+    /// Where what `interface` receives is merged before it gets there: what it is made of, and its ports. On itself a
+    /// generic program keeps the kernel from merging (net/core/gro.c, netif_elide_gro).
     fn receivers(self, interface: &Interface) -> BTreeSet<u32> {
         let mut receivers = BTreeSet::from([interface.index]);
         loop {
@@ -114,11 +117,38 @@ impl<'a> Host<'a> {
             });
             let below: BTreeSet<u32> = below.map(|interface| interface.index).collect();
             if below.is_subset(&receivers) {
+                receivers.remove(&interface.index);
                 return receivers;
             }
             receivers.extend(below);
         }
     }
+}
+
+/// Why the program cannot be on `trunk`, if it would have to move packets from one VLAN to another: it leaves their tags
+/// as they are.
+fn several_vlans(wish: &Wish<'_>, host: Host<'_>, trunk: &Interface) -> Option<String> {
+    let ends = wish.egress.union(wish.homes).filter_map(|index| host.get(*index));
+    let ends: BTreeMap<Vec<Tag>, &str> = ends
+        .filter_map(|end| {
+            let tags = match end.index == trunk.index {
+                true => Vec::new(),
+                false => host.tags(end, trunk.index)?,
+            };
+            Some((tags, end.name.as_str()))
+        })
+        .collect();
+    if ends.len() < 2 {
+        return None;
+    }
+    let names: Vec<&str> = ends.into_values().collect();
+    Some(format!(
+        "clients and real servers are in several VLANs over {} ({}), and the program there moves no packets between \
+         them; set interfaces = [\"{}\"] in [dataplane], or those of them that the clients' packets arrive by",
+        trunk.name,
+        names.join(", "),
+        names.join("\", \"")
+    ))
 }
 
 impl Fit {
@@ -130,6 +160,10 @@ impl Fit {
             .iter()
             .filter(|device| wish.ingress.contains(&device.index) || wish.egress.contains(&device.index))
             .filter_map(|device| Some((device, host.tags(device, trunk.index)?)));
+        if let Some(reason) = several_vlans(wish, host, trunk) {
+            self.refused.insert(trunk.index, reason);
+            return;
+        }
         for (device, tags) in concerned {
             let trunk_name = &trunk.name;
             let name = &device.name;

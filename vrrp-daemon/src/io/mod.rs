@@ -11,6 +11,7 @@ pub mod clock;
 pub mod control;
 pub mod dump;
 pub mod ethtool;
+pub mod ledger;
 pub mod limits;
 mod link_groups;
 pub mod netlink;

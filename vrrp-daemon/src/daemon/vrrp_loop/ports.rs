@@ -53,7 +53,14 @@ impl VrrpLoop {
         self.silence.look_at(&self.links);
         let request = {
             let assignment = self.assignment.borrow();
+            let members = assignment.instances.iter();
+            let homes = members.flat_map(|member| {
+                let instance = &member.instance;
+                let addresses = instance.virtual_addresses.iter();
+                addresses.map(|address| address.device.as_ref().unwrap_or(&instance.interface).clone())
+            });
             Request {
+                homes: homes.collect(),
                 ingress: assignment.interfaces.clone(),
                 egress: assignment.egress.clone(),
                 mode: assignment.xdp_mode,

@@ -56,6 +56,7 @@ fn judged_without_native(
         interfaces,
         ingress: &set(ingress),
         egress: &set(egress),
+        homes: &BTreeSet::new(),
         mode,
         not_native: &set(not_native),
     })
@@ -115,7 +116,10 @@ fn a_bridge_takes_nothing_from_a_native_program() {
     let host = [nic(2, "eth0"), device(3, "br0", "bridge"), port];
     let fit = judged(&host, &[2], &[2, 3], XdpMode::Auto);
     assert_eq!(fit.programs, [(2, Mode::Generic)].into());
-    assert_eq!(fit.unmerged, [2].into());
+    assert!(
+        fit.unmerged.is_empty(),
+        "the kernel merges nothing where a generic program is"
+    );
     says(&fit.remarks, 2, &["br0"]);
 
     let fit = judged(&host, &[2], &[2, 3], XdpMode::Native);
@@ -124,7 +128,7 @@ fn a_bridge_takes_nothing_from_a_native_program() {
 
     // In the other direction, the bridge's port merges.
     let fit = judged(&host, &[3], &[2], XdpMode::Generic);
-    assert_eq!(fit.unmerged, [3, 4].into());
+    assert_eq!(fit.unmerged, [4].into());
 }
 
 #[test]
@@ -171,7 +175,7 @@ fn a_vlan_device_by_itself_is_as_any_interface() {
     );
     // The veth below it merges what it receives.
     let fit = judged_without_native(&host, &[3], &[2], XdpMode::Auto, &[3]);
-    assert_eq!(fit.unmerged, [2, 3].into());
+    assert_eq!(fit.unmerged, [2].into());
 }
 
 #[test]
@@ -182,16 +186,15 @@ fn a_program_on_a_trunk_of_hardware_does_the_work_of_the_vlan_devices() {
         vlan(4, "eth0.10.20", 3, 20),
         vlan(5, "eth0.30", 2, 30),
     ];
+    let twenty = Tag { id: 20, ..TEN };
     for mode in [XdpMode::Auto, XdpMode::Native, XdpMode::Generic] {
-        let fit = judged(&host, &[2], &[3, 4], mode);
-        assert_eq!(fit.programs.len(), 1, "nothing is redirected");
-        assert_eq!((fit.refused, fit.blocked), ([].into(), [].into()));
-        let twenty = Tag { id: 20, ..TEN };
-        assert_eq!(
-            fit.trunks,
-            [(3, (2, vec![TEN])), (4, (2, vec![TEN, twenty]))].into()
-        );
-        assert!(fit.unstripped.is_empty() && fit.unmerged.is_empty());
+        for (device, tags) in [(3, vec![TEN]), (4, vec![TEN, twenty])] {
+            let fit = judged(&host, &[2], &[device], mode);
+            assert_eq!(fit.programs.len(), 1, "nothing is redirected");
+            assert_eq!((fit.refused, fit.blocked), ([].into(), [].into()));
+            assert_eq!(fit.trunks, [(device, (2, tags))].into());
+            assert!(fit.unstripped.is_empty() && fit.unmerged.is_empty());
+        }
     }
     host[0].stripping = Stripping::On;
     assert_eq!(judged(&host, &[2], &[3], XdpMode::Auto).unstripped, [2].into());
@@ -231,4 +234,29 @@ fn another_interface_redirects_to_the_trunk_and_not_to_the_vlan_device() {
     // Without a program on the trunk, the VLAN device is what there is.
     let fit = judged(&host, &[4], &[3], XdpMode::Auto);
     assert_eq!(fit.programs, [(4, Mode::Generic)].into());
+}
+
+#[test]
+fn a_program_on_a_trunk_moves_nothing_from_one_vlan_to_another() {
+    let host = [
+        nic(2, "eth0"),
+        vlan(3, "eth0.10", 2, 10),
+        vlan(4, "eth0.20", 2, 20),
+    ];
+    for (homes, egress) in [(vec![3], vec![4]), (vec![2], vec![3]), (vec![], vec![3, 4])] {
+        let fit = fit(&Wish {
+            interfaces: &host,
+            ingress: &[2].into(),
+            egress: &egress.iter().copied().collect(),
+            homes: &homes.iter().copied().collect(),
+            mode: XdpMode::Native,
+            not_native: &BTreeSet::new(),
+        });
+        says(&fit.refused, 2, &["several VLANs", "eth0", "interfaces ="]);
+        assert!(fit.programs.is_empty());
+    }
+    // By the VLAN devices they go.
+    let fit = judged_without_native(&host, &[3, 4], &[3, 4], XdpMode::Auto, &[3, 4]);
+    assert_eq!(fit.programs, [(3, Mode::Generic), (4, Mode::Generic)].into());
+    assert_eq!((fit.refused, fit.unmerged), ([].into(), [2].into()));
 }
