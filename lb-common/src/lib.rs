@@ -12,6 +12,7 @@
 
 mod allowance;
 pub mod checksum;
+mod departure;
 mod flow;
 mod fragment;
 mod interface;
@@ -25,6 +26,7 @@ mod user;
 mod verdict;
 
 pub use allowance::{ANSWERS_PER_SECOND, Allowance};
+pub use departure::Departure;
 pub use flow::{Flow, FlowKey4, FlowKey6, flow_state, flow_timeout};
 pub use fragment::{Fragment, FragmentKey};
 pub use interface::{Interface, interface_flags};

@@ -4,8 +4,8 @@
 use core::{fmt, marker::PhantomData};
 
 use crate::{
-    Address, AddressEntry, Counters, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey, Interface, Lease, Meta,
-    Real, Service, ServiceKey, Verdict, VirtualRouterEntry, VirtualRouterKey,
+    Address, AddressEntry, Counters, Departure, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey, Interface,
+    Lease, Meta, Real, Service, ServiceKey, Verdict, VirtualRouterEntry, VirtualRouterKey,
 };
 
 /// A map with keys `K` and values `V`. The keys of an array are the slots from 0 on.
@@ -90,6 +90,8 @@ pub const SERVICE_STATS: Map<u32, Counters> = Map::new("SERVICE_STATS", SERVICES
 pub const REAL_STATS: Map<u32, Counters> = Map::new("REAL_STATS", REALS.capacity);
 /// Per-CPU array by [`Verdict`].
 pub const VERDICTS: Map<u32, u64> = Map::new("VERDICTS", Verdict::COUNT);
+/// LRU: how many packets were lost after the program had sent them off. Not pinned: it counts while its daemon runs.
+pub const LOST: Map<Departure, u64> = Map::new("LOST", 256);
 
 /// Not a map, but a global `u32` of the program that the loader may set: other than 0, every packet is logged.
 pub const TRACE_PACKETS: &str = "TRACE_PACKETS";

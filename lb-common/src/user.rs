@@ -5,8 +5,8 @@
 )]
 
 use crate::{
-    Address, AddressEntry, Counters, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey, Interface, Lease, Meta,
-    Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
+    Address, AddressEntry, Counters, Departure, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey, Interface,
+    Lease, Meta, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
 };
 
 macro_rules! pod {
@@ -22,6 +22,7 @@ pod!(
     Address,
     AddressEntry,
     Counters,
+    Departure,
     Flow,
     FlowKey4,
     FlowKey6,

@@ -35,6 +35,7 @@ extern crate self as aya_log_ebpf;
 
 mod advertisement;
 mod clock;
+mod departure;
 mod family;
 mod flow;
 mod forward;

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use lab::{Configuration, Director, Lab, Node, Status, Topology, run};
+use lab::{Configuration, Director, Lab, Node, Status, Topology, run, wait};
 
 /// Software emulation takes its time.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -50,25 +50,30 @@ fn add_vlans(node: &Node, host: u8) -> Result<()> {
 
 /// Puts the two NICs of `driver` in the place of the veth pair between the director and the switch.
 fn replug(lab: &Lab, driver: &str) -> Result<()> {
-    let hub = if driver == "virtio_net" { 0 } else { 1 };
     let director = &lab.directors[0];
     director.delete("eth0")?;
-    let nic = |side: u8| -> Result<String> {
-        let address = format!("02:6c:62:00:0{hub}:0{side}");
+    let nics = || -> Result<Vec<String>> {
+        let mut names = Vec::new();
         for entry in std::fs::read_dir("/sys/class/net")? {
             let path = entry?.path();
-            if std::fs::read_to_string(path.join("address"))?.trim() == address {
+            if std::fs::read_link(path.join("device/driver")).is_ok_and(|link| link.ends_with(driver)) {
                 let name = path.file_name().context("it has a name")?;
-                return Ok(name.to_string_lossy().into_owned());
+                names.push(name.to_string_lossy().into_owned());
             }
         }
-        anyhow::bail!("no NIC has the address {address}")
+        Ok(names)
     };
-    let (near, far) = (nic(0)?, nic(1)?);
+    // Those of an earlier test come back when its namespaces are gone.
+    let both = wait::until(&format!("there are two NICs of {driver}"), PATIENCE, || {
+        nics().ok().filter(|names| names.len() == 2)
+    })?;
+    let [near, far] = both.as_slice() else {
+        unreachable!("they were counted");
+    };
     run(Command::new("ip").args([
         "link",
         "set",
-        &near,
+        near,
         "netns",
         director.namespace.name(),
         "name",
@@ -77,7 +82,7 @@ fn replug(lab: &Lab, driver: &str) -> Result<()> {
     run(Command::new("ip").args([
         "link",
         "set",
-        &far,
+        far,
         "netns",
         lab.switch.name(),
         "name",

@@ -1,7 +1,8 @@
 //! Interfaces as hosts have them: names with dots, programs that others take off, several of them, some of which take
 //! nothing from XDP.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv6Addr, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -287,4 +288,48 @@ fn a_link_that_falls_when_the_program_comes_or_goes_settles_with_the_program_on(
         ensure!((1..=6).contains(&times), "the link fell {times} times");
         Ok(())
     })
+}
+
+#[test]
+fn packets_that_are_lost_on_their_way_out_are_counted_and_told_with_what_helps() -> Result<()> {
+    let lab = two_armed()?;
+    let node = &lab.directors[0];
+    // The switch's side leaves the segments of an upload merged, which nothing at the director's can undo.
+    let merge = |how| {
+        run(lab
+            .switch
+            .command("ethtool")
+            .args(["-K", "director1", "tx", how, "tso", how]))
+    };
+    merge("on")?;
+    let director = Director::start(&lab, node, two_arms(&lab, "generic"))?;
+    director.wait_for("it is master, all servers up", PATIENCE, is_ready)?;
+    serves(&lab, VIP.into())?;
+    let status = director.status()?;
+    ensure!(status.0["dataplane"]["packets_lost"] == 0, "{:#}", status.0);
+
+    lab.client.node.namespace.run(|| -> Result<()> {
+        let mut stream = TcpStream::connect_timeout(&(VIP, lab::ECHO).into(), PATIENCE)?;
+        stream.write_all(&vec![b'x'; 256 << 10])?;
+        let status = director.wait_for("it is a problem", PATIENCE, |status| {
+            let problems = status.0["problems"].as_array();
+            let is_told = |problem: &serde_json::Value| {
+                let message = problem["message"].as_str().unwrap_or_default();
+                problem["code"] == "packets_lost"
+                    && problem["subject"] == "eth1"
+                    && message.contains("from eth0")
+                    && message.contains("tso off")
+            };
+            problems.is_some_and(|problems| problems.iter().any(is_told))
+        })?;
+        ensure!(
+            status.0["dataplane"]["packets_lost"].as_u64() > Some(0),
+            "{:#}",
+            status.0
+        );
+        Ok(())
+    })?;
+    let told = complaints_about(&director, &["packets from eth0 are lost", "eth1"])?;
+    ensure!(told.len() == 1, "{:?}", director.complaints()?);
+    Ok(())
 }

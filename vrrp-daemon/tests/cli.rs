@@ -160,6 +160,7 @@ fn a_status() -> Status {
             xdp_mode: String::new(),
             attach: String::new(),
             verdicts: BTreeMap::new(),
+            packets_lost: 0,
         },
         virtual_servers: Vec::new(),
         configuration: None,

@@ -39,6 +39,8 @@ pub enum ProblemCode {
     NoSchedule,
     /// Nothing can be sent to a real server. The subject is its address.
     Unresolved,
+    /// Packets are lost after they were sent off. The subject is the interface that they were to leave by.
+    PacketsLost,
     /// The maps have no room for all that is configured. The subject is what is left out.
     NoRoom,
     /// The maps cannot be written. The subject is what was to be written.
@@ -61,6 +63,7 @@ impl ProblemCode {
             Self::NotInElection => "not_in_election",
             Self::NoSchedule => "no_schedule",
             Self::Unresolved => "unresolved",
+            Self::PacketsLost => "packets_lost",
             Self::NoRoom => "no_room",
             Self::NotWritten => "not_written",
             Self::ReloadRefused => "reload_refused",
@@ -84,6 +87,7 @@ mod tests {
             ProblemCode::NotInElection,
             ProblemCode::NoSchedule,
             ProblemCode::Unresolved,
+            ProblemCode::PacketsLost,
             ProblemCode::NoRoom,
             ProblemCode::NotWritten,
             ProblemCode::ReloadRefused,

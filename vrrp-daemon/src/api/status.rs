@@ -148,6 +148,9 @@ pub struct DataplaneStatus {
     /// How many packets met which end since the maps were made, by the name of the verdict; without zeros.
     #[serde(default)]
     pub verdicts: BTreeMap<String, u64>,
+    /// How many packets were lost after the program had sent them off, since the daemon started.
+    #[serde(default)]
+    pub packets_lost: u64,
 }
 
 /// The XDP program on one interface.

@@ -14,6 +14,7 @@ use tracing::{debug, warn};
 use super::by_name;
 use super::chain::Chain;
 use super::channel::{Assignment, Report};
+use super::losses::LossesNow;
 use super::news::NewsSender;
 use super::probes::{Ended, Probes};
 use super::signals::Signals;
@@ -65,6 +66,8 @@ pub(super) struct DirectorLoop {
     pub(super) news: NewsSender,
     /// What was not as it should be at the start, and cannot be mended while the daemon runs.
     pub(super) problems: Vec<Problem>,
+    /// What is lost on its way out.
+    pub(super) losses: LossesNow,
     pub(super) manager: ServiceManager,
     /// Shown at each turn.
     pub(super) pulse: Pulse,

@@ -35,7 +35,12 @@ impl Host {
         let switched_off = ledger
             .read()
             .into_iter()
-            .map(|(index, names)| (index, known.clone().filter(|name| names.contains(*name)).collect()))
+            .map(|(index, names)| {
+                (
+                    index,
+                    known.clone().filter(|name| names.contains(*name)).collect(),
+                )
+            })
             .collect();
         Ok(Self {
             ethtool: Ethtool::open()?,

@@ -13,6 +13,7 @@ mod channel;
 mod director_loop;
 mod host;
 mod listeners;
+mod losses;
 mod manager;
 mod news;
 mod probes;
@@ -43,6 +44,7 @@ use crate::io::netlink::{Events, Link, Netlink, Resolver, Topic};
 use crate::io::service_manager::ServiceManager;
 use director_loop::DirectorLoop;
 use probes::Probes;
+use programs::Programs;
 use signals::{OtherSignals, Signals};
 use silence::Silence;
 use vrrp_loop::VrrpLoop;
@@ -120,6 +122,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         replaced,
         pins_private,
         map_pins,
+        lost,
     } = Dataplane::open(OpenOptions {
         pin_dir: &configuration.node.pin_dir,
         flow_table_size: configuration.dataplane.flow_table_size,
@@ -160,11 +163,24 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         leases.vacate(slot);
     }
 
+    let state_dir = director.configuration().node.state_dir.clone();
     let (news, received) = news::channel();
     let spreading = tokio::spawn(received.spread());
     let (assignment, assigned) = watch::channel(director.assignment().clone());
     let (reporter, report) = watch::channel(channel::Report::default());
     tokio::spawn(manager::inform(manager.clone(), assigned.clone(), report.clone()));
+    let losses = losses::LossesNow::default();
+    match lost {
+        Ok(lost) => drop(tokio::spawn(losses.clone().watch(
+            lost,
+            assigned.clone(),
+            netlink.clone(),
+        ))),
+        Err(error) => info!(
+            error = format!("{error:#}"),
+            "packets that are lost on their way out are not counted: the kernel does not tell"
+        ),
+    }
     let mut director = DirectorLoop {
         director,
         config_path,
@@ -183,6 +199,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         control,
         news,
         problems: pins_private.into_iter().collect(),
+        losses,
         manager,
         pulse,
     };
@@ -191,9 +208,10 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
 
     let news = director.news.clone();
     let silence = Silence::new(silence_path.into());
+    let programs = Programs::new(attachments, &state_dir).context("cannot take over the pinned links")?;
     let vrrp = std::thread::Builder::new()
         .name("vrrp".to_owned())
-        .spawn(move || VrrpLoop::run(leases, attachments, silence, assigned, reporter, news, vrrp_pulse))
+        .spawn(move || VrrpLoop::run(leases, programs, silence, assigned, reporter, news, vrrp_pulse))
         .context("cannot start the VRRP thread")?;
     info!(version = env!("CARGO_PKG_VERSION"), "started");
     let result = director.run(signals).await;

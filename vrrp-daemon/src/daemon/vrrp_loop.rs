@@ -21,7 +21,7 @@ use super::news::NewsSender;
 use super::programs::{Presence, Programs};
 use super::silence::Silence;
 use crate::io::arp::{ArpSocket, Claim};
-use crate::io::bpf::{Attachments, Leases};
+use crate::io::bpf::Leases;
 use crate::io::clock::{self, boot_now};
 use crate::io::limits;
 use crate::io::netlink::{self, Events, Link, Netlink, Topic};
@@ -79,7 +79,7 @@ impl VrrpLoop {
     /// If sockets cannot be opened, or the kernel's notices end.
     pub(super) fn run(
         leases: Leases,
-        attachments: Attachments,
+        programs: Programs,
         silence: Silence,
         assignment: watch::Receiver<Assignment>,
         report: watch::Sender<Report>,
@@ -98,7 +98,7 @@ impl VrrpLoop {
                 arp: ArpSocket::open().context("cannot open a socket for ARP")?,
                 listeners: Listeners::default(),
                 leases,
-                programs: Programs::new(attachments).context("cannot take over the pinned links")?,
+                programs,
                 silence,
                 links: Vec::new(),
                 assignment,

@@ -17,10 +17,12 @@
 
 mod answering;
 mod fit;
+mod losses;
 mod steadiness;
 
 pub use answering::{Answerer, own_addresses_only};
 pub use fit::{Fit, Mode, Wish, fit};
+pub use losses::{Loss, Losses};
 pub use steadiness::Steadiness;
 
 /// A VLAN tag.

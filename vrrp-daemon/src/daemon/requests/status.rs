@@ -30,7 +30,8 @@ impl DirectorLoop {
         let snapshot = Snapshot {
             director: &self.director,
             report: &self.report.borrow(),
-            problems: &self.problems,
+            problems: &[self.problems.clone(), self.losses.problems()].concat(),
+            packets_lost: self.losses.total(),
             configuration: self.configuration_status(),
         };
         let draft = snapshot.draft(self.started.elapsed().as_secs_f64());
@@ -62,6 +63,7 @@ struct Snapshot<'a> {
     director: &'a Director,
     report: &'a Report,
     problems: &'a [Problem],
+    packets_lost: u64,
     configuration: ConfigurationStatus,
 }
 
@@ -179,6 +181,7 @@ impl Snapshot<'_> {
                     Attach::Always => "always".to_owned(),
                 },
                 verdicts: BTreeMap::new(),
+                packets_lost: self.packets_lost,
             },
             virtual_servers: configuration
                 .virtual_services

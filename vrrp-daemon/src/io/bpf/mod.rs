@@ -8,6 +8,7 @@ mod bpffs;
 mod error;
 mod leases;
 mod link;
+mod lost;
 mod map_pins;
 mod mapped;
 mod open_maps;
@@ -28,6 +29,7 @@ use lb_common::maps;
 pub use attachments::Attachments;
 pub use error::Error;
 pub use leases::Leases;
+pub use lost::Lost;
 pub use map_pins::MapPins;
 pub use outlook::PinsPrivate;
 pub use pins::Replaced;
@@ -60,6 +62,8 @@ pub struct Dataplane {
     pub pins_private: Option<PinsPrivate>,
     /// What keeps the maps pinned, and the pins this daemon's.
     pub map_pins: MapPins,
+    /// Counts packets that are lost after the program has sent them off, or why that cannot be.
+    pub lost: anyhow::Result<Lost>,
 }
 
 /// How the data plane is opened.
@@ -115,6 +119,7 @@ impl Dataplane {
             .try_into()
             .map_err(Error::from)?;
         program.load()?;
+        let identifier = program.info()?.id();
         let open = OpenMaps::of(&ebpf, &layout)?;
         let statistics = Statistics::open(&open, flow_table_size)?;
         pins::mark(take(&mut ebpf, maps::META)?)?;
@@ -126,6 +131,7 @@ impl Dataplane {
         };
         let leases = Leases::open(&take(&mut ebpf, maps::LEASES)?)?;
         let tables = Tables::open(&mut ebpf)?;
+        let lost = Lost::open(&mut ebpf, identifier);
         let attachments = Attachments::open(ebpf, pins::links_directory(pin_dir));
         Ok(Self {
             leases,
@@ -136,6 +142,7 @@ impl Dataplane {
             replaced,
             pins_private,
             map_pins: MapPins::new(pin_dir.to_owned(), open, lock),
+            lost,
         })
     }
 }
