@@ -84,7 +84,7 @@ fn read(context: &TracePointContext, offset: usize) -> Option<u32> {
 /// Counts approximately: two CPUs that count the same at the same time may count once.
 fn count(departure: Departure, packets: u64) {
     // SAFETY: the entry is one aligned integer, copied at once.
-    let before = unsafe { LOST.get(&departure) }.copied().unwrap_or(0);
+    let before = unsafe { LOST.get(departure) }.copied().unwrap_or(0);
     // If it cannot be entered, it is not counted; nothing else depends on it.
-    drop(LOST.insert(&departure, &(before + packets), 0));
+    LOST.insert(departure, before + packets, 0).ok();
 }

@@ -89,7 +89,8 @@ fn replug(lab: &Lab, driver: &str) -> Result<()> {
         "director1",
     ]))?;
     lab.switch
-        .ip("link set director1 master bridge\nlink set director1 up\n")?;
+        // Not the director's own, which it may have had in an earlier test.
+        .ip("link set director1 address 02:6c:62:00:00:01\nlink set director1 master bridge\nlink set director1 up\n")?;
     director.namespace.ip(&format!(
         "link set eth0 address {}\n\
          link set eth0 up\n\

@@ -48,7 +48,7 @@ fn bpftool_loads_the_object_and_names_every_field() {
     let bpffs = BpfFilesystem::mount();
     let program = bpffs.0.join("program");
     let maps = bpffs.0.join("maps");
-    let arguments = ["prog", "load"];
+    let arguments = ["prog", "loadall"];
     let object = object("lb-ebpf.o").unwrap();
     let output = Command::new("bpftool")
         .env("PATH", std::env::var("PATH").unwrap() + ":/usr/sbin")
@@ -64,7 +64,7 @@ fn bpftool_loads_the_object_and_names_every_field() {
         String::from_utf8_lossy(&output.stderr)
     );
 
-    let described = bpftool(&["prog", "show", "pinned"], &[&program]);
+    let described = bpftool(&["prog", "show", "pinned"], &[&program.join("lbd")]);
     assert!(
         described.contains("name lbd") && described.contains("gpl"),
         "{described}"
@@ -99,6 +99,7 @@ fn bpftool_loads_the_object_and_names_every_field() {
             "FRAGMENTS",
             "INTERFACES",
             "LEASES",
+            "LOST",
             "META",
             "NASCENT4",
             "NASCENT6",
