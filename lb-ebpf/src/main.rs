@@ -4,7 +4,7 @@
 //! virtual service that it is for. The [`lease`] tells whether this node is entitled to the virtual address right now. A
 //! connection that [`flow`] knows keeps its real server; for a new one, [`schedule`] names a real server, and the flow is
 //! remembered. [`forward`] takes one hop, writes two link-layer addresses, counts, and sends the packet off. Beside the
-//! road: [`reset`] answers segments of connections that nobody remembers, [`unreachable`] what can go nowhere, [`icmp`]
+//! road: [`reset`] answers segments of connections that nobody remembers, [`mod@unreachable`] what can go nowhere, [`icmp`]
 //! and [`fragment`] find the connection of what carries no ports of its own, and [`advertisement`] hears a successor.
 //! Anything that is not ours passes.
 //!

@@ -1,4 +1,4 @@
-//! *reply*: what a [`reset`](crate::reset) and an [`unreachable`](crate::unreachable) have in common: an IP packet from the
+//! *reply*: what a [`reset`] and an [`mod@unreachable`] have in common: an IP packet from the
 //! virtual address to the client, built in place of the packet that it answers, and not too many of them.
 
 use core::mem::offset_of;
