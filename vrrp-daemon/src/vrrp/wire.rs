@@ -94,8 +94,7 @@ pub enum Error {
 impl Advertisement {
     /// Reads an advertisement. What follows the message, such as the padding of a short Ethernet frame, is ignored.
     ///
-    /// Whether version, password and interval are those of the virtual router that it is about, only
-    /// [`VirtualRouter::received`](super::router::VirtualRouter::received) can tell.
+    /// Whether version, password and interval are those of the virtual router that it is about, only that one can tell.
     ///
     /// # Errors
     /// The first rule of RFC 9568 section 7.1 (RFC 3768 section 7.1) that the datagram breaks.
