@@ -8,10 +8,10 @@
 use lb_common::{FlowKey4, FlowKey6, protocol};
 
 use crate::{
+    extensions,
     family::{V4, V6},
     headers::{Icmp, Ipv4, Ipv6, Ports},
     packet::Packet,
-    parse,
     parsed::{Headers, Parsed, Segment},
 };
 
@@ -109,7 +109,7 @@ fn quoted_v6(packet: &Packet, ip: &Ipv6, transport: usize, end: usize) -> Option
     if inner.version_and_flow.get() >> 28 != 6 || inner.source != ip.destination {
         return None;
     }
-    let chain = parse::extensions(packet, inner.next_header, quoted + size_of::<Ipv6>())?;
+    let chain = extensions::follow(packet, inner.next_header, quoted + size_of::<Ipv6>())?;
     let is_ours = matches!(chain.next_header, protocol::TCP | protocol::UDP)
         && !chain.is_later_fragment()
         && chain.transport + size_of::<Ports>() <= end;

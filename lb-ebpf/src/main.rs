@@ -34,8 +34,10 @@
 extern crate self as aya_log_ebpf;
 
 mod advertisement;
+mod answer;
 mod clock;
 mod departure;
+mod extensions;
 mod family;
 mod flow;
 mod forward;
@@ -79,7 +81,7 @@ fn lbd(context: XdpContext) -> u32 {
     let mut outcome = receive(&mut packet);
     if outcome.is_answer() {
         let asked = outcome.forgotten(&packet);
-        outcome = reply::send(&mut packet, asked);
+        outcome = answer::send(&mut packet, asked);
     }
     maps::count_outcome(outcome);
     trace::packet(&packet, outcome);

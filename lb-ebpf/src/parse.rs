@@ -1,7 +1,7 @@
 //! *parse*: what a packet is.
 //!
-//! Ethernet with up to two VLAN tags (802.1Q, 802.1ad), which stay as they are; IPv4 with options; IPv6 with up to
-//! [`EXTENSIONS`] hop-by-hop, routing, destination-options and fragment headers; TCP and UDP.
+//! Ethernet with up to two VLAN tags (802.1Q, 802.1ad), which stay as they are; IPv4 with options; IPv6 with the
+//! extension headers that [`extensions`] knows; TCP and UDP.
 //!
 //! What is malformed: a bad version or header length, a total length that contradicts the frame's (the kernel drops
 //! these too, `net/ipv4/ip_input.c`, `net/ipv6/ip6_input.c`), and a TCP or UDP header cut short. The latter matters
@@ -13,17 +13,13 @@ use core::mem::offset_of;
 use lb_common::{FlowKey4, FlowKey6, protocol};
 
 use crate::{
+    extensions::{self, Chain},
     family::{V4, V6},
-    headers::{
-        Arp, Extension, Ipv4, Ipv6, Ipv6Fragment, Ports, Tcp, Udp, VlanTag, ether_type, ethernet, extension,
-    },
+    headers::{Arp, Ipv4, Ipv6, Ports, Tcp, Udp, VlanTag, ether_type, ethernet},
     icmp,
     packet::{Be16, Packet},
     parsed::{Headers, Parsed, Segment},
 };
-
-/// How many IPv6 extension headers we look behind.
-const EXTENSIONS: usize = 4;
 
 /// What the link layer says.
 #[derive(Clone, Copy)]
@@ -145,7 +141,7 @@ pub(crate) fn ipv6(packet: &Packet, link: Link) -> Parsed<V6> {
         return Parsed::Malformed;
     }
     let start = network + size_of::<Ipv6>();
-    let Some(chain) = extensions(packet, ip.next_header, start) else {
+    let Some(chain) = extensions::follow(packet, ip.next_header, start) else {
         return Parsed::Truncated;
     };
     let Chain {
@@ -183,64 +179,6 @@ pub(crate) fn ipv6(packet: &Packet, link: Link) -> Parsed<V6> {
         is_first_fragment: chain.is_first_fragment(),
         identification: chain.identification,
     })
-}
-
-/// What comes after an IPv6 header.
-pub(crate) struct Chain {
-    /// What is behind the extension headers.
-    pub(crate) next_header: u8,
-    /// Where that begins.
-    pub(crate) transport: usize,
-    /// The last fragment header's offset and flag: 0 without one.
-    fragment: u16,
-    /// The identification in it.
-    identification: u32,
-}
-
-impl Chain {
-    /// Whether this is a fragment other than the first. Then nothing is known to be at `transport`.
-    #[inline(always)]
-    pub(crate) const fn is_later_fragment(&self) -> bool {
-        self.fragment & Ipv6Fragment::OFFSET_MASK != 0
-    }
-
-    #[inline(always)]
-    const fn is_first_fragment(&self) -> bool {
-        self.fragment & Ipv6Fragment::MORE_FRAGMENTS != 0
-    }
-}
-
-/// Looks behind the extension headers that begin at `start`, the first of which is `next_header`; `None` if the packet
-/// ends in them.
-#[inline(always)]
-pub(crate) fn extensions(packet: &Packet, next_header: u8, start: usize) -> Option<Chain> {
-    let mut chain = Chain {
-        next_header,
-        transport: start,
-        fragment: 0,
-        identification: 0,
-    };
-    for _extension in 0..EXTENSIONS {
-        match chain.next_header {
-            extension::HOP_BY_HOP | extension::ROUTING | extension::DESTINATION_OPTIONS => {
-                let header: Extension = packet.read(chain.transport)?;
-                chain.next_header = header.next_header;
-                chain.transport += (usize::from(header.length) + 1) * 8;
-            }
-            extension::FRAGMENT => {
-                let header: Ipv6Fragment = packet.read(chain.transport)?;
-                chain.next_header = header.next_header;
-                chain.transport += size_of::<Ipv6Fragment>();
-                chain.fragment = header.offset_and_more.get();
-                chain.identification = header.identification.get();
-                if chain.is_later_fragment() {
-                    break;
-                }
-            }
-            _ => break,
-        }
-    }
-    Some(chain)
 }
 
 /// The ports of a TCP or UDP header, and what the packet does; `None` if the IP packet ends in the header.

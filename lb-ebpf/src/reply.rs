@@ -1,22 +1,14 @@
-//! *reply*: what a [`reset`] and an [`mod@unreachable`] have in common: an IP packet from the
-//! virtual address to the client, built in place of the packet that it answers, and not too many of them.
+//! *reply*: what a [`reset`](crate::reset) and an [`unreachable`](mod@crate::unreachable) have in common: an IP packet from
+//! the virtual address to the client, built in place of the packet that it answers.
 
 use core::mem::offset_of;
 
-use lb_common::{
-    Address, Verdict,
-    checksum::{checksum, sum_of},
-};
+use lb_common::checksum::{checksum, sum_of};
 
 use crate::{
-    clock,
     family::{Family, V4, V6},
     headers::{Ipv4, Ipv6, ethernet},
-    maps,
-    outcome::Outcome,
     packet::{Be16, Be32, Packet},
-    reset,
-    unreachable::{self, Unreachable},
 };
 
 /// As the kernel's `net.ipv4.ip_default_ttl`.
@@ -41,49 +33,6 @@ pub(crate) trait Reply: Family {
         protocol: u8,
         length: usize,
     ) -> Option<u32>;
-}
-
-/// The end of a packet that is to be answered. (Called where the program begins: the stack that the kernel allows has no
-/// room for more than that and this.)
-#[inline(never)]
-pub(crate) fn send(packet: &mut Packet, outcome: Outcome) -> Outcome {
-    let version = packet.read::<u8>(outcome.network()).map(|byte| byte >> 4);
-    match version {
-        Some(4) => send_to_client::<V4>(packet, outcome),
-        Some(6) => send_to_client::<V6>(packet, outcome),
-        _ => Outcome::drop(Verdict::DropMalformed),
-    }
-}
-
-#[inline(always)]
-fn send_to_client<F: Unreachable>(packet: &mut Packet, outcome: Outcome) -> Outcome {
-    if !F::address_at(packet, outcome.network() + F::SOURCE).is_some_and(is_host) {
-        return Outcome::drop(Verdict::DropStray);
-    }
-    if !maps::take_answer(clock::now()) {
-        return Outcome::drop(Verdict::DropAnswerLimit);
-    }
-    let is_reset = outcome.is(Verdict::ResetUnknownFlow) || outcome.is(Verdict::ResetRealServerGone);
-    let is_built = if is_reset {
-        reset::build::<F>(packet, outcome)
-    } else {
-        unreachable::build::<F>(packet, outcome)
-    };
-    if is_built {
-        outcome.built()
-    } else {
-        Outcome::drop(Verdict::DropMalformed)
-    }
-}
-
-/// Whether the address can be one host's on another machine: not multicast, broadcast, loopback or unspecified (RFC 1122,
-/// section 3.2.2).
-#[inline(always)]
-fn is_host(address: Address) -> bool {
-    match address.bytes {
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, first, ..] => !matches!(first, 0 | 127 | 224..),
-        [first, ..] => first != 0 && first != 0xff,
-    }
 }
 
 /// Sends the frame back to where it came from.

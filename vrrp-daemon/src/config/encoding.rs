@@ -1,6 +1,6 @@
 //! Bytes into text.
 
-use super::value::code_point;
+use super::character::code_point;
 
 /// Why a file is no text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -11,8 +11,9 @@ use crate::model::{
 };
 
 use super::diagnostic::Diagnostic;
+use super::key::Key;
 use super::section::{Field, Problems, Reported, Value};
-use super::table::{Key, Optional, TableCheck, default, optional, required, table};
+use super::table::{Optional, TableCheck, default, optional, required, table};
 use super::value::{
     Asked, AuthType, ConfigValue, InitialState, InterfaceName, Label, List, Name, NetworkAddress, Switch,
     wrong_type,

@@ -121,7 +121,8 @@ pub(super) fn meaning(word: &str) -> Option<Meaning> {
 mod tests {
     use super::*;
     use crate::config::file::RawFile;
-    use crate::config::table::{Key, Table};
+    use crate::config::key::Key;
+    use crate::config::table::Table;
 
     fn names(keys: Vec<Key>) -> Vec<&'static str> {
         let below = |key: Key| [names(key.keys), vec![key.name]].concat();

@@ -7,12 +7,14 @@
 //! first error. The same tables of keys yield the sample (`sample.rs`). Nothing here reads files or asks the kernel.
 #![deny(clippy::disallowed_methods)]
 
+mod character;
 mod checks;
 mod diagnostic;
 mod encoding;
 mod file;
 mod instance;
 mod keepalived;
+mod key;
 mod node;
 mod sample;
 mod section;

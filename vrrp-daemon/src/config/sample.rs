@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::file::RawFile;
-use super::table::{Key, Presence, Table};
+use super::key::{Key, Presence};
+use super::table::Table;
 
 /// What the sample begins with.
 const PREAMBLE: &str = "\

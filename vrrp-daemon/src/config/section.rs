@@ -11,9 +11,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::keepalived::{self, Meaning};
+use super::key::Key;
 use super::suggest;
 use super::syntax::SyntaxErrors;
-use super::table::Key;
 
 /// A value of the file with its place.
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;

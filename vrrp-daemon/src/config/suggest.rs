@@ -1,6 +1,6 @@
 //! Guesses what was meant by a misspelled word, or by one in the wrong place.
 
-use super::table::{Key, Presence};
+use super::key::{Key, Presence};
 
 /// The word of `known` that `word` is a misspelling of, if it is close to one.
 pub(super) fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {

@@ -7,7 +7,7 @@ use std::ops::Range;
 use toml::de::Error;
 
 use super::diagnostic::Diagnostic;
-use super::table::Key;
+use super::key::Key;
 
 /// What is wrong with a text as TOML, and how far what the parser made of it can be trusted.
 ///

@@ -133,8 +133,8 @@ fn the_sample_is_what_the_tables_of_keys_yield() {
 }
 
 /// `keys` and all below them.
-fn all_keys(keys: Vec<table::Key>) -> Vec<table::Key> {
-    let below = |key: table::Key| [all_keys(key.keys.clone()), vec![key]].concat();
+fn all_keys(keys: Vec<key::Key>) -> Vec<key::Key> {
+    let below = |key: key::Key| [all_keys(key.keys.clone()), vec![key]].concat();
     keys.into_iter().flat_map(below).collect()
 }
 
@@ -163,7 +163,7 @@ fn the_keys_of_inline_tables_have_the_defaults_that_they_tell() {
         .keys
         .iter()
         .filter_map(|key| match &key.presence {
-            table::Presence::Default { default, .. } => Some(format!("{} = {default}", key.name)),
+            key::Presence::Default { default, .. } => Some(format!("{} = {default}", key.name)),
             _ => None,
         })
         .collect();

@@ -13,13 +13,13 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::diagnostic::Diagnostic;
+use super::key::Key;
 use super::section::{Problems, Reported, Value, kind};
-use super::table::Key;
 
 pub(super) use address::NetworkAddress;
 pub(super) use duration::Timeout;
 pub(super) use number::{FlowTableSize, Port, Retries, Rise};
-pub(super) use text::{AbsolutePath, InterfaceName, Label, Name, SocketPath, code_point, is_invisible};
+pub(super) use text::{AbsolutePath, InterfaceName, Label, Name, SocketPath};
 pub(super) use word::{AuthType, Forwarding, InitialState, Switch};
 
 /// The key whose value is read.

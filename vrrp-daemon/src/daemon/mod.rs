@@ -35,13 +35,14 @@ use tracing::{info, warn};
 
 use crate::api::{Problem, ProblemCode};
 use crate::config::Loaded;
-use crate::director::{Director, Interfaces, LeaseSlot, NetworkInterface};
+use crate::director::{Director, Interfaces, NetworkInterface};
 use crate::io::bpf::{Dataplane, OpenOptions};
 use crate::io::clock;
 use crate::io::control::ControlSocket;
 use crate::io::limits;
 use crate::io::netlink::{Events, Link, Netlink, Resolver, Topic};
 use crate::io::service_manager::ServiceManager;
+use crate::model::LeaseSlot;
 use director_loop::DirectorLoop;
 use probes::Probes;
 use programs::Programs;

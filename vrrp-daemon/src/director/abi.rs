@@ -4,8 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use lb_common::{Address, ServiceKey, VirtualRouterEntry, VirtualRouterKey, protocol};
 
-use super::LeaseSlot;
-use crate::model::{Protocol, ServiceAddress, Version, VrrpInstance};
+use crate::model::{LeaseSlot, Protocol, ServiceAddress, Version, VrrpInstance};
 
 const TCP: u32 = protocol::TCP as u32;
 const UDP: u32 = protocol::UDP as u32;

@@ -9,11 +9,13 @@ use lb_common::{
 };
 
 use super::{
-    Interfaces, LeaseSlot, LeaseSlots, Neighbour, Neighbours, Plane, RealHandle, RealSlot, Share, Shortage,
-    map_address, service_key, virtual_router_entry, virtual_router_key,
+    Interfaces, LeaseSlots, Neighbour, Neighbours, Plane, Share, Shortage, map_address, service_key,
+    virtual_router_entry, virtual_router_key,
 };
 use crate::health::Health;
-use crate::model::{Configuration, RealServer, RealServerId, VirtualService};
+use crate::model::{
+    Configuration, LeaseSlot, RealHandle, RealServer, RealServerId, RealSlot, VirtualService,
+};
 
 /// All that decides what the maps should hold.
 #[derive(Clone, Copy, Debug)]

@@ -11,8 +11,8 @@ use super::*;
 use crate::health::Health;
 use crate::model::{
     Attach, Check, CheckKind, CheckTiming, Configuration, Dataplane, Interval, Node, Priority, Protocol,
-    RealServer, RealServerId, Scheduler, ServiceAddress, Version, VirtualAddress, VirtualRouterId,
-    VirtualService, VrrpInstance, Weight, XdpMode,
+    RealHandle, RealServer, RealServerId, RealSlot, Scheduler, ServiceAddress, Version, VirtualAddress,
+    VirtualRouterId, VirtualService, VrrpInstance, Weight, XdpMode,
 };
 
 /// The address of the service number `number`; odd ones are served under UDP.

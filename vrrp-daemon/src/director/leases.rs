@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use lb_common::{NO_LEASE, maps};
 
-use super::{Interfaces, LeaseSlot, Plane, Shortage, virtual_router_key};
-use crate::model::{VirtualRouterName, VrrpInstance};
+use super::{Interfaces, Plane, Shortage, virtual_router_key};
+use crate::model::{LeaseSlot, VirtualRouterName, VrrpInstance};
 
 /// The slots of [`lb_common::maps::LEASES`] that belong to the virtual routers of a configuration.
 ///

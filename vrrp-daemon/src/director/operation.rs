@@ -6,7 +6,8 @@ use lb_common::{
     Address, AddressEntry, Interface, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
 };
 
-use super::{RealSlot, ip_address, service_address};
+use super::{ip_address, service_address};
+use crate::model::RealSlot;
 
 /// One write to the maps.
 #[derive(Clone, Debug, PartialEq, Eq)]

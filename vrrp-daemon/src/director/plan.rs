@@ -6,7 +6,8 @@ use std::ops::Range;
 use lb_common::{Real, Service, ServiceKey, VirtualRouterKey, maps};
 
 use super::slices::{FreeSlices, Halves};
-use super::{Desired, Operation, Plane, RealSlot, Shortage, schedule};
+use super::{Desired, Operation, Plane, Shortage, schedule};
+use crate::model::RealSlot;
 use crate::model::shares::{self, ScheduleLimit, TURNS_PER_REAL_SERVER};
 
 /// There is a schedule for every service, whatever the configuration: each real server has its turns, and each service

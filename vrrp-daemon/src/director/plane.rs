@@ -8,9 +8,9 @@ use lb_common::{
     real_flags,
 };
 
-use super::{Neighbour, Operation, RealHandle, RealSlot, ip_address, service_address};
+use super::{Neighbour, Operation, ip_address, service_address};
 use crate::health::Health;
-use crate::model::RealServerId;
+use crate::model::{RealHandle, RealServerId, RealSlot};
 
 /// The forwarding maps, as the daemon last read or wrote them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

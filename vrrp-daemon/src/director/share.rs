@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use super::RealSlot;
 use crate::health::Health;
-use crate::model::{RealServer, Scheduler, Weight};
+use crate::model::{RealServer, RealSlot, Scheduler, Weight};
 
 /// The state of a real server, in the words of the status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -6,7 +6,7 @@ use super::fixture::*;
 use super::*;
 use crate::health::Health;
 use crate::model::Scheduler::{RoundRobin, WeightedRoundRobin};
-use crate::model::{Password, Version, VrrpInstance, Weight};
+use crate::model::{LeaseSlot, Password, RealSlot, Version, VrrpInstance, Weight};
 
 const SLOT_1: RealSlot = RealSlot::new(1);
 

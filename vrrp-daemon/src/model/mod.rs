@@ -1,5 +1,6 @@
 //! The words of the domain: what a configuration means, free of file formats, sockets and maps.
 
+mod handle;
 mod service;
 pub mod shares;
 mod vrrp;
@@ -9,6 +10,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+pub use handle::{LeaseSlot, RealHandle, RealSlot};
 pub use service::{
     Check, CheckKind, CheckTiming, Protocol, RealServer, RealServerId, Scheduler, ServiceAddress,
     VirtualService, Weight,

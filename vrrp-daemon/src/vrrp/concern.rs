@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::effect::Notice;
+use super::notice::Notice;
 use crate::model::Priority;
 
 /// Something that an operator should know now. No transition tells it.

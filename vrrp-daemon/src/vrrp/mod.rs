@@ -20,6 +20,7 @@
 
 mod concern;
 mod effect;
+mod notice;
 mod obstacle;
 mod rounds;
 mod router;
@@ -28,7 +29,8 @@ mod timers;
 mod wire;
 
 pub use concern::Concern;
-pub use effect::{Discrepancy, Notice, Reason, State};
+pub use effect::{Reason, State};
+pub use notice::{Discrepancy, Notice};
 pub use obstacle::Obstacle;
 pub use rounds::Rounds;
 pub use speaker::{

@@ -12,8 +12,7 @@ use super::obstacle::Obstacle;
 use super::router::VirtualRouter;
 use super::wire::{Advertisement, Datagram, Error};
 use crate::agenda::Agenda;
-use crate::director::LeaseSlot;
-use crate::model::{AddressFamily, VirtualRouterId, VirtualRouterName};
+use crate::model::{AddressFamily, LeaseSlot, VirtualRouterId, VirtualRouterName};
 
 mod command;
 mod effects;

@@ -5,9 +5,9 @@
 
 use std::ops::Range;
 
+use crate::config::character::{code_point, is_invisible};
 use crate::config::diagnostic::Diagnostic;
-use crate::config::table::{Key, Presence};
-use crate::config::value::{code_point, is_invisible};
+use crate::config::key::{Key, Presence};
 
 /// What Keepalived calls its blocks.
 const KEEPALIVED_BLOCKS: &[&str] = &[

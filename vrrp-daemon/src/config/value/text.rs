@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
+use crate::config::character::{code_point, is_invisible};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::section::{Problems, Reported, Value};
 
@@ -12,21 +13,6 @@ use super::{Asked, ConfigValue, WriteToml, wrong_type};
 /// The longest name of an interface and the longest label of an address, in bytes (`IFNAMSIZ` of `linux/if.h`, less
 /// the final zero).
 const DEVICE_NAME_MAXIMUM: usize = 15;
-
-/// Whether `character` looks like a blank but is none, or is not seen at all, or turns what is beside it around.
-pub(in crate::config) const fn is_invisible(character: char) -> bool {
-    matches!(
-        character,
-        '\u{a0}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{1680}' | '\u{180e}'
-            | '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}' | '\u{3000}'
-            | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
-    )
-}
-
-/// What Unicode calls `character` by number.
-pub(in crate::config) fn code_point(character: char) -> String {
-    format!("U+{:04X}", u32::from(character))
-}
 
 /// Any string but the empty one, and those with characters that nobody sees.
 pub(super) fn text(value: &Value<'_>, problems: &mut Problems) -> Result<String, Reported> {

@@ -16,11 +16,12 @@ use crate::api::{
     AttachedMode, CheckStatus, ConfigurationStatus, DataplaneStatus, InterfaceStatus, LastCheck, Problem,
     RealServerState, RealServerStatus, Response, Status, Timestamp, VirtualServerState, VirtualServerStatus,
 };
-use crate::director::{self, Director, RealHandle, ServiceState, service_key};
+use crate::director::{self, Director, ServiceState, service_key};
 use crate::health::{self, Watched};
 use crate::io::bpf::{Error, Statistics};
 use crate::model::{
-    Attach, CheckKind, RealServer, RealServerId, VirtualRouterName, VirtualService, VrrpInstance, XdpMode,
+    Attach, CheckKind, RealHandle, RealServer, RealServerId, VirtualRouterName, VirtualService, VrrpInstance,
+    XdpMode,
 };
 use instances::{forwarding_for, instance};
 

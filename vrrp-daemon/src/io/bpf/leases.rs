@@ -12,8 +12,8 @@ use lb_common::{Lease, lease_state, maps};
 
 use super::mapped::MappedArray;
 use super::{Error, tables::mapped};
-use crate::director::LeaseSlot;
 use crate::io::clock::boot_now;
+use crate::model::LeaseSlot;
 
 /// The table of leases, mapped into this process: renewing one is a store.
 pub struct Leases {

@@ -10,8 +10,9 @@ use lb_common::{Counters, Flow, FlowKey4, FlowKey6, Verdict, maps};
 
 use super::error::{Error, in_map};
 use super::open_maps::OpenMaps;
-use crate::director::{RealHandle, RealSlot};
+
 use crate::io::clock::boot_now;
+use crate::model::{RealHandle, RealSlot};
 
 /// What the flow tables hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

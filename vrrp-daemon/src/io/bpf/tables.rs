@@ -12,7 +12,8 @@ use lb_common::{
 use super::error::in_map;
 use super::mapped::MappedArray;
 use super::{Error, take};
-use crate::director::{Operation, Plane, RealSlot};
+use crate::director::{Operation, Plane};
+use crate::model::RealSlot;
 
 /// The forwarding maps: what the director loop, and nobody else, writes.
 pub struct Tables {

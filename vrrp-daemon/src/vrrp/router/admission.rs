@@ -6,7 +6,8 @@ use std::time::Instant;
 use super::VirtualRouter;
 use crate::model::Version;
 use crate::vrrp::concern::Concern;
-use crate::vrrp::effect::{Discrepancy, Effect, Notice};
+use crate::vrrp::effect::Effect;
+use crate::vrrp::notice::{Discrepancy, Notice};
 use crate::vrrp::timers;
 use crate::vrrp::wire::Advertisement;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::*;
 use crate::model::{Interval, Password, Version, VirtualRouterId};
 use crate::vrrp::concern::Concern;
-use crate::vrrp::effect::{Discrepancy, Notice};
 use crate::vrrp::fixtures;
+use crate::vrrp::notice::{Discrepancy, Notice};
 use crate::vrrp::simulation::{instance, origin, virtual_address};
 
 const OURS: IpAddr = host(2);

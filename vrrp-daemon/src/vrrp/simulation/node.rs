@@ -8,8 +8,7 @@ use std::time::Instant;
 use lb_common::{Lease, lease_state};
 
 use super::Packet;
-use crate::director::LeaseSlot;
-use crate::model::VrrpInstance;
+use crate::model::{LeaseSlot, VrrpInstance};
 use crate::vrrp::concern::Concern;
 use crate::vrrp::effect::State;
 use crate::vrrp::speaker::{Command, Member, News, Port, PortAddress, RouterHandle, Speaker, Task};

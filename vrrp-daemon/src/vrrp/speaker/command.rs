@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::RouterHandle;
-use crate::director::LeaseSlot;
-use crate::model::{AddressFamily, VirtualAddress, VirtualRouterId, VrrpInstance};
+use crate::model::{AddressFamily, LeaseSlot, VirtualAddress, VirtualRouterId, VrrpInstance};
 use crate::vrrp::concern::Concern;
 use crate::vrrp::effect::{Reason, State};
 use crate::vrrp::obstacle::Obstacle;

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::director::LeaseSlot;
-use crate::model::{Priority, VirtualAddress, VirtualRouterName, VrrpInstance};
+use crate::model::{LeaseSlot, Priority, VirtualAddress, VirtualRouterName, VrrpInstance};
 use crate::vrrp::concern::Concern;
 use crate::vrrp::effect::State;
 use crate::vrrp::obstacle::Obstacle;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lb_common::lease_state;
 
 use super::*;
-use crate::model::{VirtualAddress, VrrpInstance};
+use crate::model::{LeaseSlot, VirtualAddress, VrrpInstance};
 use crate::vrrp::effect::Reason;
 use crate::vrrp::simulation::{instance, origin, virtual_address};
 use crate::vrrp::wire::multicast_group;

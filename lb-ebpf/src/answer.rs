@@ -1,0 +1,57 @@
+//! *answer*: the end of a packet that can go nowhere, and whose sender is told: by a [`reset`](crate::reset) or an
+//! [`unreachable`](mod@crate::unreachable), and not by too many of them.
+
+use lb_common::{Address, Verdict};
+
+use crate::{
+    clock,
+    family::{V4, V6},
+    maps,
+    outcome::Outcome,
+    packet::Packet,
+    reset,
+    unreachable::{self, Unreachable},
+};
+
+/// The end of a packet that is to be answered. (Called where the program begins: the stack that the kernel allows has no
+/// room for more than that and this.)
+#[inline(never)]
+pub(crate) fn send(packet: &mut Packet, outcome: Outcome) -> Outcome {
+    let version = packet.read::<u8>(outcome.network()).map(|byte| byte >> 4);
+    match version {
+        Some(4) => send_to_client::<V4>(packet, outcome),
+        Some(6) => send_to_client::<V6>(packet, outcome),
+        _ => Outcome::drop(Verdict::DropMalformed),
+    }
+}
+
+#[inline(always)]
+fn send_to_client<F: Unreachable>(packet: &mut Packet, outcome: Outcome) -> Outcome {
+    if !F::address_at(packet, outcome.network() + F::SOURCE).is_some_and(is_host) {
+        return Outcome::drop(Verdict::DropStray);
+    }
+    if !maps::take_answer(clock::now()) {
+        return Outcome::drop(Verdict::DropAnswerLimit);
+    }
+    let is_reset = outcome.is(Verdict::ResetUnknownFlow) || outcome.is(Verdict::ResetRealServerGone);
+    let is_built = if is_reset {
+        reset::build::<F>(packet, outcome)
+    } else {
+        unreachable::build::<F>(packet, outcome)
+    };
+    if is_built {
+        outcome.built()
+    } else {
+        Outcome::drop(Verdict::DropMalformed)
+    }
+}
+
+/// Whether the address can be one host's on another machine: not multicast, broadcast, loopback or unspecified (RFC 1122,
+/// section 3.2.2).
+#[inline(always)]
+fn is_host(address: Address) -> bool {
+    match address.bytes {
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, first, ..] => !matches!(first, 0 | 127 | 224..),
+        [first, ..] => first != 0 && first != 0xff,
+    }
+}
