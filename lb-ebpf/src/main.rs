@@ -106,7 +106,8 @@ fn receive(packet: &mut Packet) -> Outcome {
 }
 
 /// Inlined, and IPv6 not: the kernel allows 512 bytes of stack along each chain of calls (before Linux 6.8 it rounds
-/// each function's up to 32), which the two in one function would exceed. A call costs 6 ns of about 90 where the kernel's mitigations slow returns down.
+/// each function's up to 32), which the two in one function would exceed. A call costs 6 ns of about 90 where the
+/// kernel's mitigations slow returns down.
 #[inline(always)]
 fn ipv4(packet: &mut Packet, link: Link) -> Outcome {
     let parsed = parse::ipv4(packet, link);

@@ -48,7 +48,8 @@ impl Unreachable for V6 {
     const HAS_PSEUDO_HEADER: bool = true;
 }
 
-/// Builds the ICMP error that the outcome of the IP packet at `network` asks for, in its place. Returns whether that could be done.
+/// Builds the ICMP error that the outcome of the IP packet at `network` asks for, in its place. Returns whether that
+/// could be done.
 #[inline(never)]
 pub(crate) fn build<F: Unreachable>(packet: &mut Packet, outcome: Outcome) -> bool {
     try_build::<F>(packet, outcome).is_some()

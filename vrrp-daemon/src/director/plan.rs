@@ -94,7 +94,8 @@ impl Planner {
     /// Their order keeps every state in between consistent: interfaces, virtual routers and addresses first; then real servers
     /// that are usable; then new schedules, in slices that nobody names; then the services, each of which changes over
     /// to its new schedule in one update; and only after them the real servers that are not usable any more, the
-    /// addresses, virtual routers and interfaces that go. So no packet meets a schedule that names a server which cannot serve it.
+    /// addresses, virtual routers and interfaces that go. So no packet meets a schedule that names a server which
+    /// cannot serve it.
     pub fn plan(&mut self, actual: &Plane, desired: &Desired) -> Plan {
         let mut plan = Plan {
             operations: Vec::new(),

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use super::Health;
 use crate::model::CheckTiming;
 
-/// After a start or the return of a link, every real server is probed within this time (or within `delay_loop`, where that is shorter).
+/// After a start or the return of a link, every real server is probed within this time (or within `delay_loop`, where
+/// that is shorter).
 pub(super) const FIRST_PROBES_WITHIN: Duration = Duration::from_secs(1);
 
 /// What this machine lacks does not come back in less.

@@ -26,8 +26,8 @@ pub struct ScheduleLimit {
 
 impl ScheduleLimit {
     /// The limit that keeps all schedules of `services` services, which have `real_servers` real servers together,
-    /// within the [`room`] of a ring array of `capacity` slots. There must be room for [`TURNS_PER_REAL_SERVER`] for each real server and one for each
-    /// service.
+    /// within the [`room`] of a ring array of `capacity` slots. There must be room for [`TURNS_PER_REAL_SERVER`] for
+    /// each real server and one for each service.
     #[must_use]
     pub fn new(capacity: u32, services: usize, real_servers: usize) -> Self {
         let rest = room(capacity).saturating_sub(TURNS_PER_REAL_SERVER * real_servers);

@@ -17,7 +17,8 @@ pub enum Obstacle {
     NoAddress,
     /// The socket for advertisements cannot be opened on it.
     NoSocket,
-    /// It, or one that a virtual address is to be on, does not take the XDP program: the local stack would reset every connection to the virtual addresses.
+    /// It, or one that a virtual address is to be on, does not take the XDP program: the local stack would reset
+    /// every connection to the virtual addresses.
     ProgramRefused,
     /// Advertisements do not leave this node: nobody would know of its mastership.
     NotSent,
