@@ -39,18 +39,28 @@ pub(crate) trait Group: Family {
 }
 
 /// The end of a VRRP message between `start` and `end`, in the IP packet at `network`: an advertisement passes, and if
-/// our own is overdue, then its sender is our successor.
+/// our own is overdue, then its sender is our successor. What is none is like any other packet without a service.
+#[inline(always)]
+pub(crate) fn receive<F: Group>(packet: &Packet, network: usize, start: usize, end: usize) -> Outcome {
+    if observe::<F>(packet, network, start, end) {
+        Outcome::pass(Verdict::PassAdvertisement)
+    } else {
+        lease::without_service::<F>(packet, network)
+    }
+}
+
+/// Whether the message is an advertisement; one of a successor is noted.
 #[inline(never)]
-pub(crate) fn observe<F: Group>(packet: &Packet, network: usize, start: usize, end: usize) -> Outcome {
+fn observe<F: Group>(packet: &Packet, network: usize, start: usize, end: usize) -> bool {
     let [network, start, end] = [network, start, end].map(|offset| packet.forget(offset as u64) as usize);
     let header = packet
         .read::<Vrrp>(start)
         .filter(|vrrp| is_advertisement(vrrp) && start + size_of::<Vrrp>() <= end);
     let Some(vrrp) = header else {
-        return lease::without_service::<F>(packet, network);
+        return false;
     };
     if F::is_to_group(packet, network) != Some(true) {
-        return lease::without_service::<F>(packet, network);
+        return false;
     }
     let key = Key(VirtualRouterKey {
         interface: packet.interface(),
@@ -69,7 +79,7 @@ pub(crate) fn observe<F: Group>(packet: &Packet, network: usize, start: usize, e
             maps::set_successor(router.lease, now);
         }
     }
-    Outcome::pass(Verdict::PassAdvertisement)
+    true
 }
 
 /// An advertisement of a master that means to stay: priority 0 is a farewell.

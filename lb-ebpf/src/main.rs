@@ -125,7 +125,7 @@ fn ipv6(packet: &mut Packet, link: Link) -> Outcome {
 fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> Outcome {
     let headers = match parsed {
         Parsed::Question(target) => return lease::answer::<F>(packet, target),
-        Parsed::Advertisement(start, end) => return advertisement::observe::<F>(packet, network, start, end),
+        Parsed::Advertisement(start, end) => return advertisement::receive::<F>(packet, network, start, end),
         Parsed::Connection(headers) => headers,
         Parsed::Fragment(protocol, id) => return fragment::follow::<F>(packet, network, protocol, id),
         Parsed::Other => return lease::without_service::<F>(packet, network),

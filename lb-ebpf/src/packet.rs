@@ -10,6 +10,7 @@
 use core::{hint::black_box, ptr};
 
 use aya_ebpf::{
+    bindings::xdp_md,
     helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
     programs::XdpContext,
 };
@@ -210,21 +211,9 @@ impl Packet {
 
     /// The sum of the `length` bytes at `offset` as 16-bit numbers in network order, before the carries are folded in; 0 if
     /// the packet ends before they do. `length` is a multiple of four, and at most [`Self::SUMMED`].
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn sum(&self, offset: usize, length: usize) -> u32 {
-        const WORDS: usize = Packet::SUMMED / size_of::<Be32>();
-        let mut sum = self.forget(0) as u32;
-        for word in 0..WORDS {
-            let at = word * size_of::<Be32>();
-            if at >= length {
-                break;
-            }
-            let Some(word) = self.read::<Be32>(offset + at) else {
-                return 0;
-            };
-            sum += checksum::sum_of_word(word.get());
-        }
-        sum
+        sum_of_packet(self.context.ctx, offset as u64, length as u64) as u32
     }
 
     /// Makes room for `length` bytes before the first; `None` if the driver has none.
@@ -249,4 +238,26 @@ impl Packet {
             _ => None,
         }
     }
+}
+
+/// [`Packet::sum`], by a function that others could call: the kernel verifies such a one by itself, once, and follows none
+/// of its turns for each of its callers (`kernel/bpf/verifier.c`, `do_check_subprogs`; Linux 5.6).
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn sum_of_packet(context: *mut xdp_md, offset: u64, length: u64) -> u64 {
+    const WORDS: usize = Packet::SUMMED / size_of::<Be32>();
+    let packet = Packet::new(XdpContext::new(context));
+    let (offset, length) = (offset as usize, length as usize);
+    let mut sum = 0;
+    for word in 0..WORDS {
+        let at = word * size_of::<Be32>();
+        if at >= length {
+            break;
+        }
+        let Some(word) = packet.read::<Be32>(offset + at) else {
+            return 0;
+        };
+        sum += u64::from(checksum::sum_of_word(word.get()));
+    }
+    sum
 }

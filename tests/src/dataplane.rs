@@ -171,6 +171,17 @@ impl Dataplane {
             .expect("the program was there when it was loaded")
     }
 
+    /// How many instructions the kernel has followed to verify the program (Linux 5.16).
+    ///
+    /// # Panics
+    /// The kernel does not tell.
+    pub fn verified_instructions(&mut self) -> u32 {
+        let information = self.program().info().expect("the program is loaded");
+        information
+            .verified_instruction_count()
+            .expect("the kernel tells")
+    }
+
     /// Sends a packet.
     ///
     /// # Panics
