@@ -1,4 +1,4 @@
-//! *answer*: the end of a packet that can go nowhere, and whose sender is told: by a [`reset`](crate::reset) or an
+//! *answer*: the end of a packet that can go nowhere, and whose sender is told: by a [`reset`] or an
 //! [`unreachable`](mod@crate::unreachable), and not by too many of them.
 
 use lb_common::{Address, Verdict};

@@ -62,8 +62,11 @@ pub fn fit(wish: &Wish<'_>) -> Fit {
         }
     }
     for &index in wish.ingress {
+        // A VLAN device takes no native program, and needs none where the one below does its work.
+        let is_spared = wish.mode == XdpMode::Native && fit.trunks.contains_key(&index);
         if let Some(interface) = host.get(index)
             && !fit.refused.contains_key(&index)
+            && !is_spared
         {
             fit.attach(wish, host, interface);
         }
