@@ -196,6 +196,12 @@ fn a_program_on_a_trunk_of_hardware_does_the_work_of_the_vlan_devices() {
             assert!(fit.unstripped.is_empty() && fit.unmerged.is_empty());
         }
     }
+    // An address is on the VLAN device, which takes no native program.
+    let fit = judged(&host, &[2, 3], &[3], XdpMode::Native);
+    assert_eq!(
+        (fit.programs, fit.refused),
+        ([(2, Mode::Native)].into(), [].into())
+    );
     host[0].stripping = Stripping::On;
     assert_eq!(judged(&host, &[2], &[3], XdpMode::Auto).unstripped, [2].into());
     assert!(
