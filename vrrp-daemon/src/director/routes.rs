@@ -2,9 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use super::{Neighbour, Neighbours};
 use crate::interfaces::Tag;
+
+/// In this time, a neighbour answers, or the kernel gives up on it: it asks three times, a second apart.
+pub(super) const NEIGHBOUR_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 
 /// How a real server is reached on a network of this node, as the kernel says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,10 @@ pub(super) struct Routes {
     unreachable: BTreeMap<IpAddr, String>,
     exits: Exits,
     neighbours: Neighbours,
+    /// Those that nobody had asked for before, and that may not have had the time to answer.
+    sought: BTreeSet<IpAddr>,
+    /// Until when they have it.
+    sought_until: Option<Instant>,
 }
 
 impl Routes {
@@ -66,8 +74,41 @@ impl Routes {
         self.routes.values().map(|route| route.interface).collect()
     }
 
+    /// Whether `address` may answer in a moment: that it has not says nothing yet.
+    pub(super) fn is_sought(&self, address: IpAddr) -> bool {
+        self.sought.contains(&address)
+    }
+
+    /// When [`Self::give_up`] is due.
+    pub(super) const fn deadline(&self) -> Option<Instant> {
+        self.sought_until
+    }
+
+    /// Who has not answered by now does not, so far as anybody knows. Returns whether there is such a one.
+    pub(super) fn give_up(&mut self, now: Instant) -> bool {
+        let is_over = self.sought_until.is_some_and(|until| until <= now);
+        if is_over {
+            self.sought.clear();
+            self.sought_until = None;
+        }
+        is_over
+    }
+
     /// Everything was looked at again.
-    pub(super) fn replace(&mut self, routes: BTreeMap<IpAddr, Route>, unreachable: BTreeMap<IpAddr, String>) {
+    pub(super) fn replace(
+        &mut self,
+        routes: BTreeMap<IpAddr, Route>,
+        unreachable: BTreeMap<IpAddr, String>,
+        now: Instant,
+    ) {
+        let fresh = routes
+            .iter()
+            .filter(|(address, route)| route.destination_mac.is_none() && !self.routes.contains_key(address));
+        let before = self.sought.len();
+        self.sought.extend(fresh.map(|(address, _)| *address));
+        if self.sought.len() > before {
+            self.sought_until = Some(now + NEIGHBOUR_ANSWERS_WITHIN);
+        }
         self.routes = routes;
         self.unreachable = unreachable;
         self.work_out();
@@ -77,6 +118,9 @@ impl Routes {
     pub(super) fn update(&mut self, address: IpAddr, route: Route) -> bool {
         self.routes.insert(address, route);
         let neighbour = self.neighbour(&route);
+        if route.destination_mac.is_some() && self.sought.remove(&address) && self.sought.is_empty() {
+            self.sought_until = None;
+        }
         let before = match neighbour {
             Some(neighbour) => self.neighbours.insert(address, neighbour),
             None => self.neighbours.remove(&address),
@@ -99,6 +143,13 @@ impl Routes {
         self.neighbours = routes
             .filter_map(|(address, route)| Some((*address, self.neighbour(route)?)))
             .collect();
+        // Where packets cannot leave, an answer would help nobody.
+        self.sought.retain(|address| {
+            self.routes.get(address).is_some_and(|route| {
+                route.destination_mac.is_none() && !self.exits.blocked.contains_key(&route.interface)
+            })
+        });
+        self.sought_until = self.sought_until.filter(|_| !self.sought.is_empty());
     }
 
     /// The neighbour that a route leads to, if packets can be sent there.
@@ -114,9 +165,9 @@ impl Routes {
         })
     }
 
-    /// Why nothing can be sent to `address`, if that is so.
+    /// Why nothing can be sent to `address`, if that is so, and will not be otherwise in a moment.
     pub(super) fn obstacle(&self, address: IpAddr) -> Option<String> {
-        if self.neighbours.contains_key(&address) {
+        if self.neighbours.contains_key(&address) || self.is_sought(address) {
             return None;
         }
         if let Some(reason) = self.unreachable.get(&address) {

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use super::routes::NEIGHBOUR_ANSWERS_WITHIN;
 use crate::health::CheckHandle;
 
-/// In this time, all real servers are probed first, and the kernel gives up on a neighbour that does not answer.
-const SETTLING: Duration = Duration::from_secs(3);
+/// In this time, all real servers are probed first, and neighbours have answered or do not.
+const SETTLING: Duration = NEIGHBOUR_ANSWERS_WITHIN;
 
 /// The longest `connect_timeout` that is waited for in addition: who answers later counts as one that does not.
 const LONGEST_CHECK: Duration = Duration::from_secs(5);

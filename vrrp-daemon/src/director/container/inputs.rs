@@ -60,7 +60,7 @@ impl Director {
                 }));
             }
         }
-        self.routes.replace(routes, unreachable);
+        self.routes.replace(routes, unreachable, now);
         let egress = self.routes.egress();
         if self.assignment.egress != egress {
             self.assignment.egress = egress;

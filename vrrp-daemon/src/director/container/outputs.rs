@@ -33,6 +33,9 @@ impl Director {
         if self.resolving.is_due(now) {
             self.begin_to_resolve(now);
         }
+        if self.routes.give_up(now) {
+            self.look_at_problems(now);
+        }
         // What is about to be known better goes into the plan.
         if self.converging.is_due(now) && !self.resolving.is_being_done() {
             self.plan(now);
@@ -49,6 +52,7 @@ impl Director {
             converging.filter(|_| !self.resolving.is_being_done()),
             self.resolving.deadline(),
             self.rounds.deadline(self.routes.routes().len()),
+            self.routes.deadline(),
             Some(self.resync_at),
             Some(self.look_at_pins),
             self.warming.deadline(),
@@ -149,8 +153,8 @@ impl Director {
         self.problems.replace(problems, now);
     }
 
-    /// What people may be told of a service: nothing while it is down, but checks that have not ended yet may say
-    /// otherwise in a moment.
+    /// What people may be told of a service: nothing new while it is down, but checks that have not ended yet, or
+    /// neighbours that have not had the time to answer, may say otherwise in a moment.
     fn tellable_state(&self, service: &VirtualService) -> Option<Told> {
         if self.state_of(service) == ServiceState::Up {
             return Some(Told::Up);
@@ -159,9 +163,13 @@ impl Director {
         let mut real_servers = service.real_servers.iter();
         let may_change = real_servers.any(|real_server| {
             let view = known.view(service, real_server);
-            view.health == Health::Unknown || view.share.is_scheduled()
+            let is_sought = self.routes.is_sought(real_server.address.ip());
+            view.health == Health::Unknown
+                || view.share.is_scheduled()
+                || (view.share.state == RealServerState::Unresolved && is_sought)
         });
-        (!may_change).then_some(Told::Down)
+        let told = self.services_told.get(&service.address);
+        (!may_change || told == Some(&Told::Down)).then_some(Told::Down)
     }
 
     /// Why no real server of a service takes new connections: how many are in which state.

@@ -243,6 +243,81 @@ fn unchecked() -> Configuration {
 }
 
 #[test]
+fn a_service_whose_neighbours_are_still_looked_for_has_not_lost_its_last_server() {
+    let mut bench = Bench::new(unchecked());
+    bench.silent = vec![address(11), address(12)];
+    bench.pass(SECOND);
+    assert_eq!((bench.schedule(0), bench.schedule(1)), (0, 0));
+    assert_eq!(bench.told(), [""; 0], "nobody had the time to answer");
+    assert_eq!(bench.problems(), []);
+    for found in bench.silent.split_off(0) {
+        bench.director.found_route(found, route(true));
+    }
+    bench.pass(SECOND * 5);
+    assert_eq!((bench.schedule(0), bench.schedule(1)), (2, 1));
+    assert_eq!(bench.told(), [""; 0]);
+}
+
+#[test]
+fn neighbours_that_nobody_finds_are_looked_for_as_long_as_the_kernel_does() {
+    let mut bench = Bench::new(unchecked());
+    bench.silent = vec![address(11), address(12)];
+    bench.pass(SECOND * 4);
+    assert_eq!(
+        bench.told(),
+        ["10.0.0.3:80/tcp", "10.0.0.4:80/tcp"]
+            .map(|service| format!("virtual service {service}: no real server takes new connections"))
+    );
+    let unresolved = |problem: &&Problem| matches!(problem, Problem::Unresolved { .. });
+    // The second one is behind both services.
+    assert_eq!(bench.problems().iter().filter(unresolved).count(), 2);
+}
+
+#[test]
+fn the_neighbours_of_a_service_that_a_reload_brings_are_looked_for_first() {
+    let mut bench = Bench::new(first_only());
+    bench.pass(SECOND * 4);
+    let mut configuration = unchecked();
+    configuration.virtual_services[1].real_servers[0].address = (address(13), 80).into();
+    bench.silent.push(address(13));
+    bench
+        .director
+        .reload(configuration, interfaces(), bench.now)
+        .expect("it fits");
+    bench.carry_out();
+    bench.pass(SECOND);
+    assert_eq!(bench.told(), [""; 0]);
+    bench.pass(SECOND * 3);
+    assert_eq!(bench.told().len(), 1);
+}
+
+#[test]
+fn a_service_that_is_down_stays_a_problem_until_it_is_known_better() {
+    let mut bench = Bench::new(first_only());
+    bench.failing = [address(11), address(12)].map(|address| (address, "no")).into();
+    bench.pass(SECOND);
+    assert_eq!(bench.told().len(), 1);
+    let mut configuration = first_only();
+    let mut another = configuration.virtual_services[0].real_servers[0].clone();
+    another.address = (address(13), 80).into();
+    another.checks.clear();
+    configuration.virtual_services[0].real_servers.push(another);
+    bench.silent.push(address(13));
+    bench
+        .director
+        .reload(configuration, interfaces(), bench.now)
+        .expect("it fits");
+    bench.carry_out();
+    bench.pass(SECOND);
+    let is_down = |problem: &Problem| matches!(problem, Problem::NoSchedule { .. });
+    assert!(bench.problems().iter().any(is_down), "{:?}", bench.problems());
+    bench.director.found_route(address(13), route(true));
+    bench.pass(SECOND);
+    assert!(!bench.problems().iter().any(is_down), "{:?}", bench.problems());
+    assert_eq!(bench.told().len(), 1, "one line when it is back, and none before");
+}
+
+#[test]
 fn a_neighbour_that_nobody_checks_is_missed_within_seconds() {
     let mut bench = Bench::new(unchecked());
     bench.pass(SECOND);
