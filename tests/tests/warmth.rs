@@ -19,6 +19,18 @@ fn checked_seldom(lab: &Lab, priority: u8) -> Configuration {
     configuration
 }
 
+/// Part of the line about a master that is left alone.
+const HOLDS_BACK: &str = "leaves the master of lower priority alone";
+
+/// How many lines of the log have these words.
+fn count(director: &Director<'_>, words: &str) -> Result<usize> {
+    Ok(director
+        .log()?
+        .lines()
+        .filter(|line| line.contains(words))
+        .count())
+}
+
 /// Lets the client go on until everything that it sent before now has had its time to be answered, and wants no loss since
 /// `start`.
 fn nothing_lost(probe: &Probe, start: Instant) -> Result<()> {
@@ -70,8 +82,18 @@ fn a_node_that_starts_takes_over_when_it_knows_its_servers() -> Result<()> {
     let started = Instant::now();
     let preferred = Director::start(&lab, first, checked_seldom(&lab, 150))?;
     preferred.becomes_master()?;
-    ensure!(preferred.status()?.all_up());
-    nothing_lost(&probe, started)
+    let status = preferred.status()?;
+    ensure!(status.all_up() && status.at("cold").is_null(), "{status:?}");
+    nothing_lost(&probe, started)?;
+    // A start is no outage of services that have not been served before.
+    for director in [&backup, &preferred] {
+        ensure!(
+            count(director, "no real server takes new connections")? == 0,
+            "{}",
+            director.log()?
+        );
+    }
+    Ok(())
 }
 
 #[test]
@@ -85,12 +107,32 @@ fn a_node_that_knows_nothing_takes_over_from_a_dead_master() -> Result<()> {
     let absent = toml::toml! { address = "10.0.0.250" tcp_check = { connect_timeout = "5s" } };
     configuration.push("virtual_server[0].real_server", absent);
     let node = Director::start(&lab, first, configuration)?;
-    node.wait_for("it waits", PATIENCE, Status::is_backup)?;
+    let status = node.wait_for("it waits, and says for what", PATIENCE, |status| {
+        status.is_backup() && !status.at("cold").is_null() && status.number("cold.neighbours") == 1
+    })?;
+    ensure!(status.list("cold.links").is_empty() && status.at("cold.until").is_string());
+    let path = node.configuration_path().to_string_lossy().into_owned();
+    let shown = String::from_utf8(node.lbd(&["status", "-c", &path])?.stdout)?;
+    ensure!(
+        shown.contains("\ncold: preempts no master until it knows"),
+        "{shown}"
+    );
+    wait::until("it says that it holds back", PATIENCE, || {
+        (count(&node, HOLDS_BACK).ok()? > 0).then_some(())
+    })?;
+    ensure!(count(&node, "held back no more")? == 0, "{}", node.log()?);
     let killed = Instant::now();
     other.kill()?;
     node.becomes_master()?;
     let took = killed.elapsed();
     // Three intervals of 100 ms and some; to know its servers it would have needed seconds more.
     ensure!(took < Duration::from_secs(2), "{took:?}");
+    wait::until("it says that nothing holds it back", PATIENCE, || {
+        (count(&node, "held back no more: it is a backup no more").ok()? == 1).then_some(())
+    })?;
+    ensure!(count(&node, HOLDS_BACK)? == 1, "once: {}", node.log()?);
+    node.wait_for("it has waited long enough", PATIENCE, |status| {
+        status.at("cold").is_null()
+    })?;
     Ok(())
 }

@@ -164,6 +164,7 @@ fn a_status() -> Status {
         },
         virtual_servers: Vec::new(),
         configuration: None,
+        cold: None,
         problems: Vec::new(),
     }
 }

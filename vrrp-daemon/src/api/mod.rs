@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 
 pub use problem::{Problem, ProblemCode};
 pub use status::{
-    AddressStatus, AdvertisementCounts, AttachedMode, CheckStatus, ConfigurationStatus, DataplaneStatus,
-    InstanceState, InstanceStatus, InterfaceStatus, LastCheck, RealServerState, RealServerStatus,
-    RefusedReload, Status, VirtualServerState, VirtualServerStatus,
+    AddressStatus, AdvertisementCounts, AttachedMode, CheckStatus, ColdStatus, ConfigurationStatus,
+    DataplaneStatus, InstanceState, InstanceStatus, InterfaceStatus, LastCheck, RealServerState,
+    RealServerStatus, RefusedReload, Status, VirtualServerState, VirtualServerStatus,
 };
 pub use timestamp::Timestamp;
 
@@ -58,6 +58,7 @@ mod tests {
  "virtual_servers":[{"address":"10.0.0.3","port":80,"protocol":"tcp","scheduler":"wrr","forward":"dr","state":"up","connections":10,"packets":100,"bytes":6400,
    "real_servers":[{"address":"10.0.0.11","port":80,"weight":3,"effective_weight":3,"state":"up","mac":"02:00:00:00:00:0b","active_connections":2,"connections":7,"packets":70,"bytes":4480,"last_check":{"ok":true,"message":"connected","at":"2026-01-02T03:04:05Z"},"checks":[{"kind":"tcp_check","target":"10.0.0.11:80","connect_timeout_seconds":5.0,"delay_loop_seconds":6.0,"retry":1,"delay_before_retry_seconds":1.0,"rise":1,"last_check":{"ok":true,"message":"connected","at":"2026-01-02T03:04:05Z"}}]}]}],
  "configuration":{"path":"/etc/lbd/lbd.toml","loaded_at":"2026-01-02T03:04:05Z","refused_reload":{"at":"2026-01-02T03:04:05Z","message":"no"}},
+ "cold":{"checks":3,"neighbours":1,"links":["eth1"],"until":null},
  "problems":[{"code":"pins_private","subject":"/sys/fs/bpf/lbd","message":"they go when this daemon dies","since":"2026-01-02T03:04:05Z"}]}"#;
 
     #[test]

@@ -25,9 +25,26 @@ pub struct Status {
     /// The configuration in force.
     #[serde(default)]
     pub configuration: Option<ConfigurationStatus>,
+    /// What the node does not know of its real servers, and leaves a master that is well alone for; nothing once it
+    /// does.
+    #[serde(default)]
+    pub cold: Option<ColdStatus>,
     /// What an operator should know now.
     #[serde(default)]
     pub problems: Vec<Problem>,
+}
+
+/// What a node waits for that has just begun, or whose link was away.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColdStatus {
+    /// How many health checks have had no outcome.
+    pub checks: usize,
+    /// Of how many real servers the link-layer address is not known.
+    pub neighbours: usize,
+    /// The interfaces that real servers were reached by and that have no link.
+    pub links: Vec<String>,
+    /// When it is over in any case; unknown while an interface has no link.
+    pub until: Option<Timestamp>,
 }
 
 /// The configuration in force.

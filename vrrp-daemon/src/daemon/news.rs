@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use crate::director::{Notice, Severity};
 use crate::health::Health;
 use crate::model::VrrpInstance;
-use crate::vrrp::{self, Obstacle};
+use crate::vrrp::{self, Awaited, Obstacle};
 
 /// How many news wait at most. All real servers of a large site may fail at once.
 const CAPACITY: usize = 4_096;
@@ -147,6 +147,23 @@ fn log_vrrp(instance: &VrrpInstance, news: &vrrp::News) {
         }
         vrrp::News::Worry(concern) => warn!(instance = name, interface, "{concern}"),
         vrrp::News::Relief(concern) => info!(instance = name, interface, "over: {concern}"),
+        vrrp::News::HoldsBack {
+            from,
+            priority,
+            awaited,
+        } => {
+            let master = from;
+            let awaited = Awaited::list(awaited);
+            let why = "leaves the master of lower priority alone while its real servers are not known";
+            info!(instance = name, interface, %master, %priority, awaited, "{why}");
+        }
+        vrrp::News::HoldsBackNoMore { known } => {
+            let why = match known {
+                true => "its real servers are known, or were waited for long enough",
+                false => "it is a backup no more",
+            };
+            info!(instance = name, interface, "held back no more: {why}");
+        }
         vrrp::News::SentAgain => info!(instance = name, interface, "advertisements leave again"),
         vrrp::News::NotSent { error } => {
             warn!(instance = name, interface, error, "cannot send an advertisement")

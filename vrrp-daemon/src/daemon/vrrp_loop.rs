@@ -206,7 +206,7 @@ impl VrrpLoop {
                 false => assignment.instances.clone(),
             },
             program_always: assignment.attach_always && !assignment.stopping,
-            cold: assignment.cold,
+            awaited: assignment.awaited.clone(),
         };
         let members = task.members.iter();
         self.listeners.set_pause(Rounds::pause(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::LeaseSlots;
 use crate::model::{Attach, Configuration, XdpMode};
-use crate::vrrp::Member;
+use crate::vrrp::{Awaited, Member};
 
 /// What the VRRP loop has to do, as the director sets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub struct Assignment {
     pub xdp_mode: XdpMode,
     /// Attach it whether this node is master or not.
     pub attach_always: bool,
-    /// This node does not know its real servers yet: a master that is well is left alone.
-    pub cold: bool,
+    /// What this node does not know of its real servers: while there is any of it, a master that is well is left alone.
+    pub awaited: BTreeSet<Awaited>,
     /// Hand everything over and end.
     pub stopping: bool,
 }
@@ -54,7 +54,7 @@ impl Assignment {
             egress: BTreeSet::new(),
             xdp_mode: configuration.dataplane.xdp_mode,
             attach_always: unguarded || configuration.dataplane.attach == Attach::Always,
-            cold: true,
+            awaited: BTreeSet::new(),
             stopping: false,
         }
     }

@@ -4,6 +4,8 @@ mod inputs;
 mod outputs;
 mod warmth;
 
+pub use warmth::Cold;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};

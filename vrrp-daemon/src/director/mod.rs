@@ -42,7 +42,7 @@ pub use abi::{
 };
 pub use assignment::Assignment;
 pub use changes::Changes;
-pub use container::{Director, Effect, Refusal};
+pub use container::{Cold, Director, Effect, Refusal};
 pub use desired::{Desired, DesiredService, Inputs, RealServerView};
 pub use leases::LeaseSlots;
 pub use notice::{Notice, Severity};

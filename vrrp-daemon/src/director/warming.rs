@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::routes::NEIGHBOUR_ANSWERS_WITHIN;
 use crate::health::CheckHandle;
+use crate::vrrp::Awaited;
 
 /// In this time, all real servers are probed first, and neighbours have answered or do not.
 const SETTLING: Duration = NEIGHBOUR_ANSWERS_WITHIN;
@@ -84,14 +85,14 @@ impl Warming {
         self.lost.remove(name)
     }
 
-    /// Looks whether nothing is to be waited for any more. `is_there` says whether there is an interface of a name, if
-    /// without a link; `is_written` whether the maps have it all.
-    pub(super) fn is_over(
+    /// Looks what is still to be waited for. `is_there` says whether there is an interface of a name, if without a link;
+    /// `is_written` whether the maps have it all.
+    pub(super) fn awaited(
         &mut self,
         is_there: impl Fn(&str) -> bool,
         is_written: bool,
         now: Instant,
-    ) -> bool {
+    ) -> BTreeSet<Awaited> {
         if let Some(by) = self.by {
             let nothing_more = self.checks.is_empty() && self.neighbours.is_empty() && is_written;
             if nothing_more || by <= now {
@@ -101,10 +102,31 @@ impl Warming {
             }
         }
         // One that is gone altogether may never be back, under that name.
-        self.by.is_none() && !self.lost.keys().any(|name| is_there(name))
+        let lost = self.lost.keys().filter(|name| is_there(name));
+        let mut awaited: BTreeSet<Awaited> = lost
+            .map(|name| Awaited::Link {
+                interface: name.clone(),
+            })
+            .collect();
+        awaited.extend((!self.checks.is_empty()).then_some(Awaited::Checks));
+        awaited.extend((!self.neighbours.is_empty()).then_some(Awaited::Neighbours));
+        if awaited.is_empty() && self.by.is_some() {
+            awaited.insert(Awaited::Maps);
+        }
+        awaited
     }
 
-    /// When nothing more is waited for.
+    /// How many checks have said nothing yet.
+    pub(super) fn checks(&self) -> usize {
+        self.checks.len()
+    }
+
+    /// How many real servers may not be resolved yet.
+    pub(super) fn neighbours(&self) -> usize {
+        self.neighbours.len()
+    }
+
+    /// Until when checks, neighbours and maps are waited for.
     pub(super) const fn deadline(&self) -> Option<Instant> {
         self.by
     }

@@ -1,9 +1,11 @@
 //! What a virtual router asks for, and how it explains itself.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::awaited::Awaited;
 use super::concern::Concern;
 use super::obstacle::Obstacle;
 use super::wire::Advertisement;
@@ -52,6 +54,20 @@ pub(super) enum Effect {
     Worry(Concern),
     /// Tell the operator that it is over.
     Relief(Concern),
+    /// Tell the operator that a master of lower priority is left alone; once, until [`Self::HoldsBackNoMore`].
+    HoldsBack {
+        /// That master.
+        from: IpAddr,
+        /// Its priority.
+        priority: Priority,
+        /// What this node does not know of its real servers.
+        awaited: BTreeSet<Awaited>,
+    },
+    /// Tell the operator that this is over.
+    HoldsBackNoMore {
+        /// The real servers are known; else, it is a backup no more.
+        known: bool,
+    },
 }
 
 /// The state of a virtual router (RFC 9568, section 6.4), and Keepalived's fourth.

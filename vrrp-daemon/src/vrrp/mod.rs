@@ -18,6 +18,7 @@
 //! concluded from the clock.
 #![deny(clippy::disallowed_methods)]
 
+mod awaited;
 mod concern;
 mod effect;
 mod notice;
@@ -28,6 +29,7 @@ mod speaker;
 mod timers;
 mod wire;
 
+pub use awaited::Awaited;
 pub use concern::Concern;
 pub use effect::{Reason, State};
 pub use notice::{Discrepancy, Notice};

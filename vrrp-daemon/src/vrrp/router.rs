@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::awaited::Awaited;
 use super::concern::Concerns;
 use super::effect::{Effect, Reason, State};
 use super::obstacle::Obstacle;
@@ -16,6 +17,7 @@ mod actions;
 mod admission;
 mod obstruction;
 mod phase;
+mod restraint;
 mod rivals;
 
 use phase::{Backup, Holding, Phase};
@@ -32,8 +34,10 @@ pub(super) struct VirtualRouter {
     holding: Holding,
     /// What keeps it out of the election now.
     obstacles: BTreeSet<Obstacle>,
-    /// This node does not know its real servers yet, and is no better master than one that is well.
-    cold: bool,
+    /// What this node does not know of its real servers: with any of it, it is no better master than one that is well.
+    awaited: BTreeSet<Awaited>,
+    /// It was told that only this keeps it from preempting a master.
+    held_back: bool,
     /// When to look next whether anything leaves, while nothing does.
     probe: Option<Instant>,
     /// The source of our advertisements and our side of the tie-break; known once the interface was up.
@@ -55,7 +59,8 @@ impl VirtualRouter {
             },
             holding: Holding::Unknown,
             obstacles: BTreeSet::from([Obstacle::NoInterface]),
-            cold: false,
+            awaited: BTreeSet::new(),
+            held_back: false,
             probe: None,
             primary_address: None,
             transitions: 0,
@@ -104,7 +109,11 @@ impl VirtualRouter {
 
     /// RFC 9568, section 6.4.2.
     fn received_as_backup(&mut self, source: IpAddr, advertisement: &Advertisement, now: Instant) {
-        let follows = advertisement.priority >= self.priority() || !self.preempts() || self.cold;
+        let is_better = advertisement.priority >= self.priority() || !self.preempts();
+        if self.is_cold() && !is_better && advertisement.priority != Priority::RESIGN {
+            self.hold_back(source, advertisement.priority);
+        }
+        let follows = is_better || self.is_cold();
         let Phase::Backup(backup) = &mut self.phase else {
             return;
         };
@@ -293,27 +302,6 @@ impl VirtualRouter {
                 self.effects.push_back(Effect::AcquireAddresses(added));
                 self.announce(now);
             }
-        }
-    }
-
-    /// Whether this node knows its real servers. One that does not, because it has just begun or its link was away, could
-    /// serve nobody: it takes over from a master that is gone or resigns, but preempts none.
-    pub(super) fn know_servers(&mut self, known: bool, now: Instant) {
-        let was_cold = std::mem::replace(&mut self.cold, !known);
-        if was_cold == self.cold {
-            return;
-        }
-        let is_owner = self.priority() == Priority::OWNER;
-        let Phase::Backup(backup) = &mut self.phase else {
-            return;
-        };
-        if self.cold {
-            // Who was being preempted is listened to again.
-            if backup.inferior.take().is_some() {
-                backup.since = now;
-            }
-        } else if is_owner {
-            self.become_master(Reason::Owner, now);
         }
     }
 

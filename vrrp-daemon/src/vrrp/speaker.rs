@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use lb_common::Lease;
 
+use super::awaited::Awaited;
 use super::effect::State;
 use super::obstacle::Obstacle;
 use super::router::VirtualRouter;
@@ -52,8 +53,8 @@ pub struct Speaker {
     placed: HashMap<(IpAddr, String), u32>,
     /// The program is wanted whether this node holds a lease or not.
     program_always: bool,
-    /// This node does not know its real servers yet.
-    cold: bool,
+    /// What this node does not know of its real servers.
+    awaited: BTreeSet<Awaited>,
     /// How many leases this node holds.
     held: usize,
     /// Whether the program was last wanted; unknown when it may not be so any more.
@@ -85,7 +86,7 @@ impl Speaker {
             complaints: HashMap::new(),
             placed: HashMap::new(),
             program_always: false,
-            cold: false,
+            awaited: BTreeSet::new(),
             held: 0,
             program_runs: None,
             agenda: Agenda::default(),
@@ -105,7 +106,7 @@ impl Speaker {
     pub fn assign(&mut self, task: Task, lease: impl Fn(LeaseSlot) -> Lease, now: Instant, nanoseconds: u64) {
         self.latest = now;
         self.program_always = task.program_always;
-        self.cold = task.cold;
+        self.awaited.clone_from(&task.awaited);
         self.program_runs = None;
         let wanted: HashMap<VirtualRouterName, &Member> = task
             .members
@@ -126,7 +127,7 @@ impl Speaker {
                     let instance = Arc::clone(&member.instance);
                     self.input(handle, |machine| {
                         machine.reconfigure(instance, now);
-                        machine.know_servers(!task.cold, now);
+                        machine.await_servers(&task.awaited, now);
                     });
                 }
             }
@@ -147,7 +148,7 @@ impl Speaker {
         let handle = RouterHandle(self.next_handle);
         self.next_handle += 1;
         let mut router = Router::new(member);
-        router.machine.know_servers(!self.cold, now);
+        router.machine.await_servers(&self.awaited, now);
         if let Some((lease, nanoseconds)) = lease {
             router.holds_lease = lease.state != lb_common::lease_state::VACANT;
             if lease.interval != 0

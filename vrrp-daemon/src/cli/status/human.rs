@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use crate::api::{
-    AttachedMode, DataplaneStatus, InstanceState, InstanceStatus, LastCheck, Problem, RealServerState,
-    RealServerStatus, Status, Timestamp, VirtualServerState, VirtualServerStatus,
+    AttachedMode, ColdStatus, DataplaneStatus, InstanceState, InstanceStatus, LastCheck, Problem,
+    RealServerState, RealServerStatus, Status, Timestamp, VirtualServerState, VirtualServerStatus,
 };
 use crate::cli::table::{Align, Cell, Table, Tone, wrap};
 
@@ -27,6 +27,9 @@ pub(super) fn human(status: &Status, now: SystemTime, colour: bool) -> String {
         );
         about_node += &wrap(&line, "", "  ");
     }
+    if let Some(awaited) = &status.cold {
+        about_node += &wrap(&cold(awaited, now), "", "  ");
+    }
     let mut parts = vec![about_node];
     if !status.problems.is_empty() {
         parts.push(problems(&status.problems, now, colour));
@@ -39,6 +42,39 @@ pub(super) fn human(status: &Status, now: SystemTime, colour: bool) -> String {
         parts.push(servers(&status.virtual_servers, now).render(colour));
     }
     parts.join("\n")
+}
+
+/// What keeps a node from preempting a master, and for how long.
+fn cold(cold: &ColdStatus, now: SystemTime) -> String {
+    let mut awaited: Vec<String> = cold
+        .links
+        .iter()
+        .map(|link| format!("the link of {link}"))
+        .collect();
+    awaited.extend(count(cold.checks, "health check"));
+    awaited.extend(count(cold.neighbours, "neighbour"));
+    if awaited.is_empty() {
+        awaited.push("the maps".to_owned());
+    }
+    let until = cold.until.map(|until| {
+        let left = SystemTime::from(until).duration_since(now).unwrap_or_default();
+        // A part of a second is one that is waited for.
+        format!(", {} at most", about(left + Duration::from_millis(999)))
+    });
+    format!(
+        "cold: preempts no master until it knows its real servers: waits for {}{}",
+        awaited.join(" and "),
+        until.unwrap_or_default()
+    )
+}
+
+/// So many of a thing, if there are any.
+fn count(number: usize, thing: &str) -> Option<String> {
+    match number {
+        0 => None,
+        1 => Some(format!("1 {thing}")),
+        _ => Some(format!("{number} {thing}s")),
+    }
 }
 
 fn problems(problems: &[Problem], now: SystemTime, colour: bool) -> String {

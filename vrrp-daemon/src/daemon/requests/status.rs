@@ -1,5 +1,6 @@
 //! `lbd status`: what it shows, gathered from where it is.
 
+mod cold;
 mod instances;
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,6 +24,7 @@ use crate::model::{
     Attach, CheckKind, RealHandle, RealServer, RealServerId, VirtualRouterName, VirtualService, VrrpInstance,
     XdpMode,
 };
+use cold::cold;
 use instances::{forwarding_for, instance};
 
 impl DirectorLoop {
@@ -190,6 +192,7 @@ impl Snapshot<'_> {
                 .map(|service| self.virtual_server(service))
                 .collect(),
             configuration: Some(self.configuration.clone()),
+            cold: self.director.cold().map(cold),
             problems: problems::gather(self.problems, self.director, self.report, &self.configuration),
         };
         Draft { status, services }

@@ -201,7 +201,7 @@ impl Director {
             // What departs forwards to the end.
             interfaces: interfaces_of(planned),
             egress: std::mem::take(&mut self.assignment.egress),
-            cold: self.assignment.cold,
+            awaited: std::mem::take(&mut self.assignment.awaited),
             ..Assignment::new(&configuration, &lease_slots)
         };
         self.interfaces = interfaces;

@@ -7,6 +7,7 @@ use super::*;
 use crate::config;
 use crate::director::{Exits, NetworkInterface, Route, Severity};
 use crate::health::Health;
+use crate::vrrp::Awaited;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -732,7 +733,7 @@ fn with_link(up: bool) -> Interfaces {
 }
 
 fn is_cold(bench: &Bench) -> bool {
-    bench.director.assignment().cold
+    bench.director.cold().is_some()
 }
 
 #[test]
@@ -742,12 +743,39 @@ fn a_start_is_cold_until_every_check_has_had_its_outcome() {
     bench.pass(SECOND);
     assert!(!is_cold(&bench));
     let told = bench.assignments.last().expect("the other loop was told");
-    assert!(!told.cold);
+    assert_eq!(told.awaited, BTreeSet::new());
     // A server that is down is known as well.
     let mut bench = Bench::new(parsed(BOTH));
     bench.failing.insert(address(12), "no");
     bench.pass(SECOND);
     assert!(!is_cold(&bench));
+}
+
+#[test]
+fn what_a_cold_node_waits_for_is_told_with_its_end() {
+    let mut bench = Bench::new(parsed(BOTH));
+    bench.silent.push(address(12));
+    let start = bench.now;
+    let cold = bench.director.cold().expect("nothing is known yet");
+    assert_eq!((cold.checks, cold.neighbours), (3, 2));
+    // All checks have the default `connect_timeout` of 5 s.
+    assert_eq!(cold.until, Some(start + SECOND * 8));
+    let all = BTreeSet::from([Awaited::Checks, Awaited::Neighbours]);
+    assert_eq!((cold.awaited, &bench.director.assignment().awaited), (&all, &all));
+
+    bench.pass(SECOND);
+    let cold = bench.director.cold().expect("one does not answer");
+    assert_eq!((cold.checks, cold.neighbours), (0, 1));
+    let told = bench.assignments.last().expect("the other loop was told");
+    assert_eq!(told.awaited, BTreeSet::from([Awaited::Neighbours]));
+    let assigned = bench.assignments.len();
+    assert!(assigned < 6, "not with every outcome: {assigned}");
+
+    bench.director.found_interfaces(with_link(false), bench.now);
+    let cold = bench.director.cold().expect("there is no link");
+    let interface = "eth0".to_owned();
+    assert!(cold.awaited.contains(&Awaited::Link { interface }), "{cold:?}");
+    assert_eq!(cold.until, None, "that may be for ever");
 }
 
 #[test]
@@ -812,5 +840,12 @@ fn a_reload_leaves_what_is_known_known() {
         .expect("it fits");
     bench.carry_out();
     assert!(!is_cold(&bench));
-    assert!(bench.assignments.iter().rev().take(1).all(|told| !told.cold));
+    assert!(
+        bench
+            .assignments
+            .iter()
+            .rev()
+            .take(1)
+            .all(|told| told.awaited.is_empty())
+    );
 }

@@ -8,8 +8,36 @@ use super::Director;
 use crate::director::Interfaces;
 use crate::health::{CheckHandle, Health};
 use crate::model::CheckKind;
+use crate::vrrp::Awaited;
+
+/// Why a master that is well is left alone, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cold<'a> {
+    /// What is not known of the real servers.
+    pub awaited: &'a BTreeSet<Awaited>,
+    /// How many health checks have had no outcome.
+    pub checks: usize,
+    /// How many real servers' link-layer addresses are not known.
+    pub neighbours: usize,
+    /// The latest end; nothing while an interface has no link, which may be for ever.
+    pub until: Option<Instant>,
+}
 
 impl Director {
+    /// Whether this node does not know its real servers, and what it waits for.
+    #[must_use]
+    pub fn cold(&self) -> Option<Cold<'_>> {
+        let awaited = &self.assignment.awaited;
+        let is_link = |awaited: &Awaited| matches!(awaited, Awaited::Link { .. });
+        let until = self.warming.deadline();
+        (!awaited.is_empty()).then(|| Cold {
+            awaited,
+            checks: self.warming.checks(),
+            neighbours: self.warming.neighbours(),
+            until: until.filter(|_| !awaited.iter().any(is_link)),
+        })
+    }
+
     /// Nothing is known yet.
     pub(super) fn begin_to_warm(&mut self, now: Instant) {
         let addresses = self.real_server_addresses();
@@ -20,6 +48,7 @@ impl Director {
         }
         let checks: Vec<CheckHandle> = self.monitors.handles().collect();
         self.await_again(&checks, addresses, now);
+        self.assignment.awaited = self.awaited(now);
     }
 
     /// Links have come and gone since `before`.
@@ -74,16 +103,19 @@ impl Director {
         self.warming.await_checks(&checks);
     }
 
-    /// Tells the VRRP loop when all is known, and when it is not any more.
+    /// Tells the VRRP loop when all is known, and when it is not any more, or another kind of thing is not.
     pub(super) fn look_at_warmth(&mut self, now: Instant) {
-        // What was found out is in the maps before anyone counts on it.
-        let is_written = self.converging.is_idle() && self.resolving.is_idle();
-        let is_warm = self
-            .warming
-            .is_over(|name| self.interfaces.contains_key(name), is_written, now);
-        if self.assignment.cold == is_warm {
-            self.assignment.cold = !is_warm;
+        let awaited = self.awaited(now);
+        if self.assignment.awaited != awaited {
+            self.assignment.awaited = awaited;
             self.assign();
         }
+    }
+
+    fn awaited(&mut self, now: Instant) -> BTreeSet<Awaited> {
+        // What was found out is in the maps before anyone counts on it.
+        let is_written = self.converging.is_idle() && self.resolving.is_idle();
+        self.warming
+            .awaited(|name| self.interfaces.contains_key(name), is_written, now)
     }
 }

@@ -171,6 +171,9 @@ impl VirtualRouter {
             to: self.state(),
             reason,
         });
+        if from == State::Backup {
+            self.let_loose(false);
+        }
     }
 
     pub(super) fn advertisement(&self, priority: Priority) -> Advertisement {

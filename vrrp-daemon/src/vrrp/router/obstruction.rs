@@ -88,7 +88,9 @@ impl VirtualRouter {
             .map(|(sent, interval)| timers::lease_end(sent, interval));
         match lease_end {
             Some(end) if now < end => self.become_master(Reason::Resumed, now),
-            _ if self.priority() == Priority::OWNER && !self.cold => self.become_master(Reason::Owner, now),
+            _ if self.priority() == Priority::OWNER && !self.is_cold() => {
+                self.become_master(Reason::Owner, now)
+            }
             lease_end => {
                 let reason = match lease_end {
                     Some(_) => Reason::LeaseRanOutBeforeStart,

@@ -1,6 +1,6 @@
 //! One node: a daemon that may stand still or be gone, and a kernel that goes on.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -108,7 +108,7 @@ impl Node {
         Task {
             members: members.collect(),
             program_always: false,
-            cold: false,
+            awaited: BTreeSet::new(),
         }
     }
 
@@ -224,6 +224,7 @@ impl Node {
                 News::Relief(_) | News::SentAgain => {}
                 News::NoDevice { address } => panic!("{address:?}"),
                 News::Obstructed(_) | News::NotSent { .. } => {}
+                News::HoldsBack { .. } | News::HoldsBackNoMore { .. } => panic!("a node is cold"),
             },
             Command::Malformed { error, .. } => panic!("{error}"),
             Command::Ask { .. }

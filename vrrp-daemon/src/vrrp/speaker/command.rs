@@ -1,11 +1,13 @@
 //! What the speaker wants done.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::RouterHandle;
-use crate::model::{AddressFamily, LeaseSlot, VirtualAddress, VirtualRouterId, VrrpInstance};
+use crate::model::{AddressFamily, LeaseSlot, Priority, VirtualAddress, VirtualRouterId, VrrpInstance};
+use crate::vrrp::awaited::Awaited;
 use crate::vrrp::concern::Concern;
 use crate::vrrp::effect::{Reason, State};
 use crate::vrrp::obstacle::Obstacle;
@@ -146,6 +148,20 @@ pub enum News {
     Worry(Concern),
     /// It is over.
     Relief(Concern),
+    /// It leaves a master of lower priority alone, because it does not know its real servers: when that begins.
+    HoldsBack {
+        /// That master.
+        from: IpAddr,
+        /// Its priority.
+        priority: Priority,
+        /// What is not known.
+        awaited: BTreeSet<Awaited>,
+    },
+    /// Nothing holds it back any more.
+    HoldsBackNoMore {
+        /// The real servers are known, or were waited for long enough; else, it is a backup no more.
+        known: bool,
+    },
     /// An advertisement could not be sent, for the first time since one was.
     NotSent {
         /// The kernel's answer.

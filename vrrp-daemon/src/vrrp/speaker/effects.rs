@@ -151,6 +151,19 @@ impl Speaker {
             }
             Effect::Worry(concern) => self.tell(handle, News::Worry(concern)),
             Effect::Relief(concern) => self.tell(handle, News::Relief(concern)),
+            Effect::HoldsBack {
+                from,
+                priority,
+                awaited,
+            } => self.tell(
+                handle,
+                News::HoldsBack {
+                    from,
+                    priority,
+                    awaited,
+                },
+            ),
+            Effect::HoldsBackNoMore { known } => self.tell(handle, News::HoldsBackNoMore { known }),
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::model::{LeaseSlot, Priority, VirtualAddress, VirtualRouterName, VrrpInstance};
+use crate::vrrp::awaited::Awaited;
 use crate::vrrp::concern::Concern;
 use crate::vrrp::effect::State;
 use crate::vrrp::obstacle::Obstacle;
@@ -23,8 +24,8 @@ pub struct Task {
     pub members: Vec<Member>,
     /// The program is to be on its interfaces whether this node is master or not.
     pub program_always: bool,
-    /// This node does not know its real servers yet: a master that is well is left alone until it does.
-    pub cold: bool,
+    /// What this node does not know of its real servers: a master that is well is left alone until it does.
+    pub awaited: BTreeSet<Awaited>,
 }
 
 /// A virtual router and its lease.

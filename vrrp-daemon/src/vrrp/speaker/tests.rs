@@ -46,7 +46,7 @@ fn task(instances: &[VrrpInstance]) -> Task {
     Task {
         members: members.collect(),
         program_always: false,
-        cold: false,
+        awaited: BTreeSet::new(),
     }
 }
 

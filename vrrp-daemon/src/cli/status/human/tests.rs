@@ -89,6 +89,12 @@ fn largest() -> Status {
             .verdicts
             .insert(verdict.name().to_owned(), u64::MAX);
     }
+    status.cold = Some(ColdStatus {
+        checks: usize::MAX,
+        neighbours: usize::MAX,
+        links: vec!["fifteen-letters".to_owned(); 10],
+        until: Some(status.problems[0].since),
+    });
     let server = &mut status.virtual_servers[0];
     (server.address, server.port) = (address, 65_535);
     (server.connections, server.packets, server.bytes) = (u64::MAX, u64::MAX, u64::MAX);
@@ -133,6 +139,38 @@ fn long_numbers_are_short() {
     for (count, text) in cases {
         assert_eq!(short(count), text);
     }
+}
+
+#[test]
+fn a_cold_node_says_what_it_waits_for_and_how_long_at_most() {
+    let now = humantime::parse_rfc3339("2026-01-02T03:05:06Z").unwrap();
+    let mut status: Status = serde_json::from_str(STATUS).unwrap();
+    let mut shown = |cold: ColdStatus| {
+        status.cold = Some(cold);
+        let shown = human(&status, now, false);
+        let line = shown.split("\ncold: ").nth(1).expect("it is said");
+        line.split("\n\n").next().unwrap().replace("\n  ", " ")
+    };
+    let until = Some(Timestamp::from(now + Duration::from_millis(4_200)));
+    let waits = ColdStatus {
+        checks: 3,
+        neighbours: 1,
+        until,
+        ..ColdStatus::default()
+    };
+    let begin = "preempts no master until it knows its real servers: waits for ";
+    let end = "3 health checks and 1 neighbour, 5s at most";
+    assert_eq!(shown(waits), [begin, end].concat());
+    let links = ColdStatus {
+        links: vec!["eth0".to_owned()],
+        ..ColdStatus::default()
+    };
+    assert_eq!(shown(links), [begin, "the link of eth0"].concat());
+    let written = ColdStatus {
+        until,
+        ..ColdStatus::default()
+    };
+    assert_eq!(shown(written), [begin, "the maps, 5s at most"].concat());
 }
 
 #[test]

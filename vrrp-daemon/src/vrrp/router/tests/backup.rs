@@ -265,10 +265,18 @@ fn without_a_lease_no_mastership_is_resumed() {
     assert_eq!(bench.router.state(), State::Backup);
 }
 
+fn known() -> BTreeSet<Awaited> {
+    BTreeSet::new()
+}
+
+fn unknown() -> BTreeSet<Awaited> {
+    BTreeSet::from([Awaited::Checks])
+}
+
 /// A backup that does not know its real servers yet.
 fn cold(priority: u8) -> Bench {
     let mut bench = Bench::new(instance(priority));
-    bench.router.know_servers(false, bench.now);
+    bench.router.await_servers(&unknown(), bench.now);
     bench.up();
     assert_eq!(bench.router.state(), State::Backup);
     bench
@@ -282,7 +290,7 @@ fn who_does_not_know_its_servers_preempts_nobody_until_it_does() {
         bench.after(SECOND);
         assert_eq!(bench.router.state(), State::Backup);
     }
-    bench.router.know_servers(true, bench.now);
+    bench.router.await_servers(&known(), bench.now);
     bench.hear(LOWER, 50);
     bench.after(MASTER_DOWN);
     assert_eq!(bench.router.state(), State::Master);
@@ -307,7 +315,7 @@ fn who_loses_its_servers_while_it_preempts_listens_again() {
     let mut bench = Bench::backup(instance(100));
     bench.hear(LOWER, 50);
     bench.after(2 * SECOND);
-    bench.router.know_servers(false, bench.now);
+    bench.router.await_servers(&unknown(), bench.now);
     assert_eq!(bench.remaining(), MASTER_DOWN);
 }
 
@@ -319,7 +327,7 @@ fn an_owner_that_does_not_know_its_servers_waits_for_them_or_for_silence() {
     bench.hear(LOWER, 50);
     bench.after(2 * SECOND);
     assert_eq!(bench.router.state(), State::Backup);
-    bench.router.know_servers(true, bench.now);
+    bench.router.await_servers(&known(), bench.now);
     let promoted = bench.effects();
     assert_eq!(bench.router.state(), State::Master);
     assert!(
@@ -330,4 +338,67 @@ fn an_owner_that_does_not_know_its_servers_waits_for_them_or_for_silence() {
     let mut alone = cold(255);
     alone.after(4 * SECOND);
     assert_eq!(alone.router.state(), State::Master);
+}
+
+/// What is told of holding back.
+fn restraint(effects: impl IntoIterator<Item = Effect>) -> Vec<Effect> {
+    let effects = effects.into_iter();
+    effects
+        .filter(|effect| matches!(effect, Effect::HoldsBack { .. } | Effect::HoldsBackNoMore { .. }))
+        .collect()
+}
+
+#[test]
+fn a_preemption_that_is_held_back_is_told_once_and_when_that_ends() {
+    let mut bench = cold(100);
+    assert_eq!(restraint(bench.hear(HIGHER, 150)), [], "it would preempt nobody");
+    let holds_back = Effect::HoldsBack {
+        from: LOWER,
+        priority: Priority::new(50),
+        awaited: unknown(),
+    };
+    assert_eq!(restraint(bench.hear(LOWER, 50)), [holds_back]);
+    let mut others = Vec::new();
+    for _ in 0..10 {
+        others.extend(bench.after(SECOND));
+        others.extend(bench.hear(LOWER, 50));
+        others.extend(bench.hear(HIGHER, 150));
+        let neighbours = BTreeSet::from([Awaited::Neighbours]);
+        bench.router.await_servers(&neighbours, bench.now);
+        others.extend(bench.effects());
+    }
+    assert_eq!(restraint(others), [], "not for each packet");
+    bench.router.await_servers(&known(), bench.now);
+    assert_eq!(
+        restraint(bench.effects()),
+        [Effect::HoldsBackNoMore { known: true }]
+    );
+    assert_eq!(restraint(bench.hear(LOWER, 50)), []);
+}
+
+#[test]
+fn who_is_master_or_out_of_the_election_is_held_back_no_more() {
+    let no_more = [Effect::HoldsBackNoMore { known: false }];
+    let mut bench = cold(100);
+    assert_eq!(restraint(bench.hear(LOWER, 50)).len(), 1);
+    assert_eq!(restraint(bench.after(MASTER_DOWN)), no_more);
+    assert_eq!(bench.router.state(), State::Master);
+
+    let mut bench = cold(100);
+    assert_eq!(restraint(bench.hear(LOWER, 50)).len(), 1);
+    assert_eq!(restraint(bench.down()), no_more);
+    // It begins anew, and is told anew.
+    bench.up();
+    assert_eq!(restraint(bench.hear(LOWER, 50)).len(), 1);
+}
+
+#[test]
+fn who_would_not_preempt_or_need_not_holds_nothing_back() {
+    let mut bench = Bench::new(without_preemption(100));
+    bench.router.await_servers(&unknown(), bench.now);
+    bench.up();
+    assert_eq!(restraint(bench.hear(LOWER, 50)), []);
+
+    let mut bench = cold(100);
+    assert_eq!(restraint(bench.hear(LOWER, 0)), [], "it succeeds who resigns");
 }
