@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use lab::{Configuration, Director, ECHO, Lab, Load, Probe, Session, Signal, VIP, VIP6, run, wait};
+use lab::{Configuration, Director, ECHO, Lab, Load, Probe, Session, Signal, Status, VIP, VIP6, run, wait};
 
 const PERIOD: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -74,7 +74,9 @@ fn packets_are_traced_if_that_is_asked_for_and_only_then() -> Result<()> {
 #[test]
 fn weights_are_kept_exactly_and_connections_interleaved() -> Result<()> {
     let lab = Lab::new()?;
-    let (_master, _backup) = Director::pair(&lab, |priority| Configuration::new(&lab, priority))?;
+    let (master, _backup) = Director::pair(&lab, |priority| Configuration::new(&lab, priority))?;
+    let error = master.status()?.at("virtual_servers[0].weight_error").as_f64();
+    assert_eq!(error, Some(0.0));
     let fetched = lab.client.curl(http(), 600)?;
     assert_eq!(
         fetched.counts(),
@@ -124,11 +126,40 @@ fn seventy_services_of_large_weights_are_all_served_and_lose_a_failed_server() -
         fetched.complaints
     );
 
+    let scheduled = |status: &Status| {
+        let of = |server| {
+            status.at(&format!(
+                "virtual_servers[0].real_servers[{server}].scheduled_weight"
+            ))
+        };
+        [0, 1, 2].map(|server| of(server).as_f64())
+    };
+    let status = director.status()?;
+    let error = status.at("virtual_servers[0].weight_error").as_f64();
+    assert!(
+        error.is_some_and(|error| error > 0.0 && error < 2e-5),
+        "{error:?}"
+    );
+    assert_eq!(scheduled(&status), [Some(65_534.0); 3]);
+
     lab.real_servers[0].kill_nginx();
     let failed = lab.real_servers[0].node.address.into();
-    director.wait_for("rs1 is down", PATIENCE, |status| {
+    let status = director.wait_for("rs1 is down", PATIENCE, |status| {
         status.real_server_state("tcp", http(), failed) == "down"
     })?;
+    // A turn more for one of them is little, and together they have what they ask for.
+    let [first, second, third] = scheduled(&status).map(Option::unwrap_or_default);
+    assert_eq!((first, (second + third).round()), (0.0, 131_067.0));
+    assert!(second > 65_534.0 && second < 65_634.0, "{second}");
+    let path = director.configuration_path().to_string_lossy().into_owned();
+    let shown = String::from_utf8(director.lbd(&["status", "-c", &path])?.stdout)?;
+    assert!(
+        shown.contains("    weights are rounded: shares differ by up to 0.03 %"),
+        "{shown}"
+    );
+    let cell = format!(" {}/65534 ", (second * 100.0).round() / 100.0);
+    assert!(shown.contains(&cell), "{cell}: {shown}");
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
     let fetched = lab.client.curl(http(), 60)?;
     assert_eq!(
         fetched.counts(),
@@ -201,7 +232,7 @@ fn a_killed_server_gets_no_connection_once_its_check_has_failed() -> Result<()> 
         status.real_server_state("tcp", http(), address) == "down"
     })?;
     let down = Instant::now();
-    let connections = |status: &lab::Status| {
+    let connections = |status: &Status| {
         status
             .real_server("tcp", http(), address)
             .and_then(|entry| entry["connections"].as_u64())
@@ -282,7 +313,7 @@ fn weights_changed_by_reload_take_effect_without_a_failed_request() -> Result<()
     director.configuration = Configuration::new(&lab, 150).with_weights([1, 1, 4]);
     director.write_configuration()?;
     director.signal(Signal::HangUp)?;
-    let weight = |status: &lab::Status, server: usize| {
+    let weight = |status: &Status, server: usize| {
         let address = lab.real_servers[server].node.address.into();
         status
             .real_server("tcp", http(), address)

@@ -208,6 +208,10 @@ pub struct VirtualServerStatus {
     pub forward: String,
     /// Whether any real server can take a new connection.
     pub state: VirtualServerState,
+    /// How far a share of the new connections is from what the effective weights say, at most and in proportion (0.5 is
+    /// half as much, or half as much again): 0 where no weight is rounded.
+    #[serde(default)]
+    pub weight_error: f64,
     /// Connections scheduled since the service was configured.
     pub connections: u64,
     /// Packets forwarded.
@@ -239,6 +243,10 @@ pub struct RealServerStatus {
     pub weight: u16,
     /// The weight in the schedule now: 0 unless the state is [`RealServerState::Up`].
     pub effective_weight: u16,
+    /// What its turns in the schedule amount to beside the others': the effective weight, unless that is rounded because
+    /// the schedule would be too long.
+    #[serde(default)]
+    pub scheduled_weight: f64,
     /// Whether it takes connections, and if not, why.
     pub state: RealServerState,
     /// Its MAC address (`02:00:00:00:00:01`), once resolved.

@@ -8,7 +8,7 @@ use lb_common::maps;
 use toml::Spanned;
 
 use crate::model::VirtualService;
-use crate::model::shares::{self, ScheduleLimit};
+use crate::model::shares::{Percent, ScheduleLimit};
 
 use super::diagnostic::Diagnostic;
 use super::instance::RawInstance;
@@ -242,16 +242,10 @@ pub(super) fn weights<'a>(
     services: impl Iterator<Item = (&'a VirtualService, &'a Range<usize>)> + Clone,
     problems: &mut Problems,
 ) {
-    let real_servers = services
-        .clone()
-        .map(|(service, _)| service.real_servers.len())
-        .sum();
-    let limit = ScheduleLimit::new(maps::RINGS.capacity, services.clone().count(), real_servers);
+    let limit = ScheduleLimit::of(maps::RINGS.capacity, services.clone().map(|(service, _)| service));
     let rounded: Vec<_> = services
         .filter_map(|(service, header)| {
-            let weights = service.weights();
-            let turns = shares::turns(&weights, limit.turns(weights.len()));
-            let error = shares::worst_error(&weights, &turns);
+            let error = limit.rounding(&service.weights()).error;
             (error > 0.0).then_some((error, service, header))
         })
         .collect();
@@ -263,11 +257,7 @@ pub(super) fn weights<'a>(
     else {
         return;
     };
-    let percent = match error * 100.0 {
-        ..0.01 => "less than 0.01 %".to_owned(),
-        percent @ ..10.0 => format!("up to {percent:.2} %"),
-        percent => format!("up to {percent:.0} %"),
-    };
+    let percent = Percent(*error);
     let address = service.address;
     let diagnostic = Diagnostic::warning(
         Range::clone(header),

@@ -10,6 +10,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use lb_common::maps;
+
 use super::assignment::Assignment;
 use super::pace::Pace;
 use super::problem::Problems;
@@ -21,6 +23,7 @@ use super::{
     service_key,
 };
 use crate::health::{CheckHandle, Monitors};
+use crate::model::shares::ScheduleLimit;
 use crate::model::{CheckKind, Configuration, RealServerId, ServiceAddress, VirtualService};
 
 /// How often everything is read again that events may have missed: maps, routes, neighbours.
@@ -219,6 +222,13 @@ impl Director {
             interfaces: &self.interfaces,
             leases: &self.lease_slots,
         }
+    }
+
+    /// How long schedules may be.
+    #[must_use]
+    pub fn schedule_limit(&self) -> ScheduleLimit {
+        let services = self.planned().virtual_services.iter();
+        ScheduleLimit::of(maps::RINGS.capacity, services)
     }
 
     /// Whether a virtual service is served.

@@ -1,5 +1,9 @@
 //! How many turns of a schedule each weight gets, where schedules cannot be as long as weights can be large.
 
+use std::fmt;
+
+use super::VirtualService;
+
 /// No schedule is longer than this, but for [`TURNS_PER_REAL_SERVER`]: working one out takes time.
 const LONGEST_SHARE: usize = 1 << 14;
 
@@ -36,11 +40,36 @@ impl ScheduleLimit {
         }
     }
 
+    /// The limit for these services in a ring array of `capacity` slots.
+    pub fn of<'a>(capacity: u32, services: impl Iterator<Item = &'a VirtualService> + Clone) -> Self {
+        let real_servers = services.clone().map(|service| service.real_servers.len());
+        Self::new(capacity, services.count(), real_servers.sum())
+    }
+
     /// The most turns of a service with that many real servers, whatever their weights and health.
     #[must_use]
     pub const fn turns(self, real_servers: usize) -> usize {
         TURNS_PER_REAL_SERVER * real_servers + self.share
     }
+
+    /// What becomes of the weights of a service's real servers, 0 for those that do not serve.
+    #[must_use]
+    pub fn rounding(self, weights: &[u16]) -> Rounding {
+        let turns = turns(weights, self.turns(weights.len()));
+        Rounding {
+            error: worst_error(weights, &turns),
+            weights: amounts(weights, &turns),
+        }
+    }
+}
+
+/// What becomes of weights that a schedule is too short for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rounding {
+    /// [`worst_error`].
+    pub error: f64,
+    /// What the turns of each amount to, in the measure of the weights: where nothing is rounded, the weights.
+    pub weights: Vec<f64>,
 }
 
 /// How many turns each of `weights` gets in a schedule of at most `limit` turns.
@@ -76,6 +105,29 @@ pub fn worst_error(weights: &[u16], turns: &[u32]) -> f64 {
             got.abs_diff(exact) as f64 / exact as f64
         })
         .fold(0.0, f64::max)
+}
+
+/// What these turns amount to in the measure of `weights`.
+#[expect(clippy::cast_precision_loss, reason = "sums of weights are far below 2^52")]
+fn amounts(weights: &[u16], turns: &[u32]) -> Vec<f64> {
+    let asked: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+    let given = sum(turns).max(1);
+    let amount = |turns: &u32| (u64::from(*turns) * asked) as f64 / given as f64;
+    turns.iter().map(amount).collect()
+}
+
+/// How people are told of a [`worst_error`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Percent(pub f64);
+
+impl fmt::Display for Percent {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 * 100.0 {
+            ..0.01 => formatter.write_str("less than 0.01 %"),
+            percent @ ..10.0 => write!(formatter, "up to {percent:.2} %"),
+            percent => write!(formatter, "up to {percent:.0} %"),
+        }
+    }
 }
 
 /// Shares `limit` turns among `weights` and puts the result in their place.
@@ -171,6 +223,32 @@ mod tests {
         assert_eq!(worst_error(&[1, 3], &[1, 1]), 1.0);
         let error = worst_error(&[65_535, 65_534], &[1, 1]);
         assert!((error - 7.6e-6).abs() < 1e-7, "{error}");
+    }
+
+    #[test]
+    fn turns_amount_to_weights() {
+        assert_eq!(
+            amounts(&[300, 0, 200, 100], &[3, 0, 2, 1]),
+            [300.0, 0.0, 200.0, 100.0]
+        );
+        assert_eq!(amounts(&[65_535, 65_534], &[1, 1]), [65_534.5, 65_534.5]);
+        assert_eq!(amounts(&[1, 3], &[1, 1]), [2.0, 2.0]);
+        assert_eq!(amounts(&[0, 0], &[0, 0]), [0.0, 0.0]);
+        assert!(amounts(&[], &[]).is_empty());
+        let limit = ScheduleLimit { share: 0 };
+        let rounding = limit.rounding(&[65_535, 65_534, 0]);
+        assert_eq!(rounding.weights, [65_534.5, 65_534.5, 0.0]);
+        assert!(rounding.error > 0.0 && rounding.error < 1e-5);
+        let exact = limit.rounding(&[3, 2, 1]);
+        assert_eq!((exact.error, exact.weights), (0.0, vec![3.0, 2.0, 1.0]));
+    }
+
+    #[test]
+    fn an_error_is_told_in_percent_as_exactly_as_it_matters() {
+        let told = |error| Percent(error).to_string();
+        assert_eq!(told(7.6e-6), "less than 0.01 %");
+        assert_eq!(told(0.012_345), "up to 1.23 %");
+        assert_eq!(told(1.0), "up to 100 %");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::api::{
     RealServerState, RealServerStatus, Status, Timestamp, VirtualServerState, VirtualServerStatus,
 };
 use crate::cli::table::{Align, Cell, Table, Tone, wrap};
+use crate::model::shares::Percent;
 
 /// How many problems are shown; JSON has all of them.
 const PROBLEMS: usize = 20;
@@ -231,14 +232,21 @@ fn servers(servers: &[VirtualServerStatus], now: SystemTime) -> Table<7> {
             Cell::from(short(server.packets)),
             Cell::from(short(server.bytes)),
         ]);
+        if server.weight_error > 0.0 {
+            let percent = Percent(server.weight_error);
+            table.detail(
+                format!("weights are rounded: shares differ by {percent} from what they say"),
+                Tone::Plain,
+            );
+        }
         for real_server in &server.real_servers {
-            row(&mut table, real_server, now);
+            row(&mut table, server, real_server, now);
         }
     }
     table
 }
 
-fn row(table: &mut Table<7>, real_server: &RealServerStatus, now: SystemTime) {
+fn row(table: &mut Table<7>, server: &VirtualServerStatus, real_server: &RealServerStatus, now: SystemTime) {
     let (state, tone) = match real_server.state {
         RealServerState::Up => ("up", Tone::Good),
         RealServerState::Down => ("down", Tone::Bad),
@@ -251,7 +259,7 @@ fn row(table: &mut Table<7>, real_server: &RealServerStatus, now: SystemTime) {
             SocketAddr::new(real_server.address, real_server.port)
         )),
         Cell::toned(state.to_owned(), tone),
-        Cell::from(of(real_server.effective_weight, real_server.weight)),
+        Cell::from(weight(server, real_server)),
         Cell::from(short(real_server.active_connections)),
         Cell::from(short(real_server.connections)),
         Cell::from(short(real_server.packets)),
@@ -265,6 +273,20 @@ fn row(table: &mut Table<7>, real_server: &RealServerStatus, now: SystemTime) {
     {
         table.detail(format!("{message} ({} ago)", elapsed(*at, now)), Tone::Bad);
     }
+}
+
+/// The weight, and before it what becomes of it: because it is rounded, or the real server does not serve.
+fn weight(server: &VirtualServerStatus, real_server: &RealServerStatus) -> String {
+    let effective = real_server.effective_weight.to_string();
+    let configured = real_server.weight.to_string();
+    if server.weight_error == 0.0 {
+        return of(effective, configured);
+    }
+    let scheduled = format!("{:.2}", real_server.scheduled_weight);
+    of(
+        scheduled.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        configured,
+    )
 }
 
 /// A number, and what it would be if nothing were special.

@@ -20,6 +20,7 @@ use crate::api::{
 use crate::director::{self, Director, ServiceState, service_key};
 use crate::health::{self, Watched};
 use crate::io::bpf::{Error, Statistics};
+use crate::model::shares::ScheduleLimit;
 use crate::model::{
     Attach, CheckKind, RealHandle, RealServer, RealServerId, VirtualRouterName, VirtualService, VrrpInstance,
     XdpMode,
@@ -36,6 +37,7 @@ impl DirectorLoop {
             problems: &[self.problems.clone(), self.losses.problems()].concat(),
             packets_lost: self.losses.total(),
             configuration: self.configuration_status(),
+            schedule_limit: self.director.schedule_limit(),
         };
         let draft = snapshot.draft(self.started.elapsed().as_secs_f64());
         let statistics = self.statistics.clone();
@@ -68,6 +70,7 @@ struct Snapshot<'a> {
     problems: &'a [Problem],
     packets_lost: u64,
     configuration: ConfigurationStatus,
+    schedule_limit: ScheduleLimit,
 }
 
 /// A status that lacks what the program counts, and where to find that.
@@ -199,6 +202,12 @@ impl Snapshot<'_> {
     }
 
     fn virtual_server(&self, service: &VirtualService) -> VirtualServerStatus {
+        let known = self.director.known();
+        let real_servers = service.real_servers.iter();
+        let weights: Vec<u16> = real_servers
+            .map(|real_server| known.view(service, real_server).share.effective_weight.get())
+            .collect();
+        let rounding = self.schedule_limit.rounding(&weights);
         VirtualServerStatus {
             address: service.address.ip,
             port: service.address.port,
@@ -209,18 +218,25 @@ impl Snapshot<'_> {
                 ServiceState::Up => VirtualServerState::Up,
                 ServiceState::Down => VirtualServerState::Down,
             },
+            weight_error: rounding.error,
             connections: 0,
             packets: 0,
             bytes: 0,
             real_servers: service
                 .real_servers
                 .iter()
-                .map(|real_server| self.real_server(service, real_server))
+                .zip(rounding.weights)
+                .map(|(real_server, weight)| self.real_server(service, real_server, weight))
                 .collect(),
         }
     }
 
-    fn real_server(&self, service: &VirtualService, real_server: &RealServer) -> RealServerStatus {
+    fn real_server(
+        &self,
+        service: &VirtualService,
+        real_server: &RealServer,
+        scheduled_weight: f64,
+    ) -> RealServerStatus {
         let id = RealServerId {
             service: service.address,
             address: real_server.address,
@@ -232,6 +248,7 @@ impl Snapshot<'_> {
             port: real_server.address.port(),
             weight: real_server.weight.get(),
             effective_weight: view.share.effective_weight.get(),
+            scheduled_weight,
             state: match view.share.state {
                 director::RealServerState::Up => RealServerState::Up,
                 director::RealServerState::Down => RealServerState::Down,

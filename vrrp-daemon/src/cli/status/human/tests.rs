@@ -101,6 +101,9 @@ fn largest() -> Status {
     let real_server = &mut server.real_servers[1];
     (real_server.address, real_server.port) = (address, 65_535);
     real_server.weight = u16::MAX;
+    real_server.effective_weight = u16::MAX - 1;
+    real_server.scheduled_weight = 55_534.567_8;
+    server.weight_error = 0.9;
     real_server.state = RealServerState::Unresolved;
     real_server.active_connections = u64::MAX / 2;
     real_server.bytes = u64::MAX;
@@ -171,6 +174,25 @@ fn a_cold_node_says_what_it_waits_for_and_how_long_at_most() {
         ..ColdStatus::default()
     };
     assert_eq!(shown(written), [begin, "the maps, 5s at most"].concat());
+}
+
+#[test]
+fn weights_that_are_rounded_are_told_of_beside_their_service() {
+    let now = SystemTime::UNIX_EPOCH;
+    let mut status: Status = serde_json::from_str(STATUS).unwrap();
+    status.virtual_servers[0].weight_error = 0.012_3;
+    status.virtual_servers[0].real_servers[0].scheduled_weight = 2.96;
+    let shown = human(&status, now, false);
+    let lines: Vec<&str> = shown.lines().filter(|line| line.contains("rounded")).collect();
+    assert_eq!(
+        lines,
+        ["    weights are rounded: shares differ by up to 1.23 % from what they say"]
+    );
+    let lines: Vec<&str> = shown
+        .lines()
+        .filter(|line| line.contains("10.0.0.11:80"))
+        .collect();
+    assert!(lines[0].contains(" 2.96/3 "), "{lines:?}");
 }
 
 #[test]
