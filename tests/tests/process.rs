@@ -335,6 +335,19 @@ impl Drop for Hang {
 }
 
 #[test]
+fn the_watchdog_is_not_started_before_the_daemon_is_ready() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut director = Director::prepare(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;
+    // Far less than a start takes.
+    let mut manager = Manager::of(&mut director, &lab, Duration::from_millis(20))?;
+    director.restart()?;
+    manager.hears("READY=1")?;
+    let early = manager.heard.iter().any(|message| message.contains("WATCHDOG=1"));
+    assert!(!early, "{:?}", manager.heard);
+    director.stop()
+}
+
+#[test]
 fn a_loop_that_hangs_takes_away_the_sign_of_life() -> Result<()> {
     let lab = Lab::new()?;
     let mut director = Director::prepare(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;

@@ -168,17 +168,26 @@ impl Reporter {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            if let Some(watchdog) = self.watchdog {
+            // The first sign of life starts the service manager's watchdog. Until the daemon is ready, it has the time
+            // that a start may take (TimeoutStartSec).
+            if let Some(watchdog) = self.watchdog
+                && self.is_ready()
+            {
                 self.watch(watchdog);
             }
         }
+    }
+
+    /// Whether all loops turn.
+    fn is_ready(&self) -> bool {
+        self.turning == self.pulses.len()
     }
 
     fn pass_on(&mut self, message: Message) {
         match message {
             Message::Turning => {
                 self.turning += 1;
-                if self.turning == self.pulses.len() {
+                if self.is_ready() {
                     self.notify(&[NotifyState::Ready]);
                 }
             }
