@@ -3,7 +3,9 @@
 use std::io::{self, Write as _};
 
 use anyhow::Context as _;
+use tracing::Level;
 
+use super::log;
 use crate::config::Severity;
 
 /// Prints `text` to standard output. A reader that has seen enough (`| head`) is no failure.
@@ -20,12 +22,18 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Prints `text` to standard error. If that is impossible, there is nobody to tell: the exit status says the rest.
+/// Prints `text`, which tells of an error, to standard error. If that is impossible, there is nobody to tell: the exit
+/// status says the rest.
 pub(super) fn complain(text: &str) {
-    io::stderr().write_all(text.as_bytes()).ok();
+    print_complaint(Level::ERROR, text);
 }
 
 /// Prints `diagnostics` of the worst `severity` among them, as [`complain`] does.
-pub(super) fn report(_severity: Severity, diagnostics: &str) {
-    complain(diagnostics);
+pub(super) fn report(severity: Severity, diagnostics: &str) {
+    print_complaint(log::level(severity), diagnostics);
+}
+
+fn print_complaint(level: Level, text: &str) {
+    let text = log::for_standard_error(level, text);
+    io::stderr().write_all(text.as_bytes()).ok();
 }

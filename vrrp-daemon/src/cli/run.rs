@@ -7,9 +7,8 @@ use clap::Args;
 use tracing::Level;
 
 use super::file;
-use super::log::Log;
+use super::log::{Log, level};
 use super::{FileArgument, output, sentence};
-use crate::config::Severity;
 use crate::daemon;
 
 #[derive(Debug, Args)]
@@ -40,13 +39,7 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
 }
 
 fn become_daemon(arguments: &RunArguments, log: &Log) -> anyhow::Result<()> {
-    let report = |severity, diagnostics: &str| {
-        let level = match severity {
-            Severity::Error => Level::ERROR,
-            Severity::Warning => Level::WARN,
-        };
-        log.say(level, diagnostics);
-    };
+    let report = |severity, diagnostics: &str| log.say(level(severity), diagnostics);
     let loaded = file::load(&arguments.file.config, report)?;
     // A reload reads the file again, wherever the daemon was started.
     let config_path = std::path::absolute(&arguments.file.config)

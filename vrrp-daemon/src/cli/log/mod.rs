@@ -18,6 +18,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
+use crate::config::Severity;
 use journal::WithSeverity;
 use queue::Queue;
 
@@ -45,11 +46,7 @@ impl Log {
     /// # Errors
     /// If there can be no thread.
     pub(super) fn start() -> anyhow::Result<Self> {
-        let form = if journal::reads(io::stderr()) {
-            Form::Journal
-        } else {
-            Form::Plain
-        };
+        let form = Form::of_standard_error();
         let obituary = move |lost| form.line(Level::WARN, &lost_lines(lost));
         let queue =
             Queue::start(Stderr, queue::CAPACITY, obituary).context("cannot start a thread for the log")?;
@@ -87,11 +84,7 @@ impl Log {
 
     /// Says `text` as it stands: what is said to the person who starts the daemon is the same as with every other verb.
     pub(super) fn say(&self, level: Level, text: &str) {
-        let text = match self.form {
-            Form::Plain => text.to_owned(),
-            Form::Journal => journal::with_severity(level, text),
-        };
-        self.queue.push(text.into_bytes());
+        self.queue.push(self.form.text(level, text).into_bytes());
     }
 }
 
@@ -101,7 +94,37 @@ impl Drop for Log {
     }
 }
 
+/// The level of diagnostics.
+pub(super) const fn level(severity: Severity) -> Level {
+    match severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARN,
+    }
+}
+
+/// `text` for standard error, from a verb that keeps no log: with severities, if the journal reads it.
+pub(super) fn for_standard_error(level: Level, text: &str) -> String {
+    Form::of_standard_error().text(level, text)
+}
+
 impl Form {
+    /// What whoever reads standard error wants.
+    fn of_standard_error() -> Self {
+        if journal::reads(io::stderr()) {
+            Self::Journal
+        } else {
+            Self::Plain
+        }
+    }
+
+    /// Text as it stands.
+    fn text(self, level: Level, text: &str) -> String {
+        match self {
+            Self::Plain => text.to_owned(),
+            Self::Journal => journal::with_severity(level, text),
+        }
+    }
+
     /// A line that does not come by way of `tracing`.
     fn line(self, level: Level, text: &str) -> String {
         match self {
