@@ -280,8 +280,12 @@ impl Programs {
         }
         let now = Instant::now();
         for link in links {
-            let was_up = self.link(link.index).is_some_and(|before| before.up);
-            if was_up && !link.up && self.steadiness.link_fell(link.index, now) {
+            let is_proved = match self.link(link.index).map(|before| before.up) {
+                Some(true) if !link.up => self.steadiness.link_fell(link.index, now),
+                Some(false) if link.up => self.steadiness.link_returned(link.index, now),
+                _ => false,
+            };
+            if is_proved {
                 warn!(
                     interface = link.name,
                     "its link falls when the XDP program comes or goes: from now on the program stays on it, as with \
