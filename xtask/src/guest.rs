@@ -1,13 +1,16 @@
-//! The tier `guest`: tests on another kernel, with what this one may lack.
+//! The tiers `guest` and `systemd`: tests in a virtual machine, with what this one may lack.
 //!
-//! A virtual machine with Debian's kernel (6.1: VLAN devices, no kernel that tells what an interface can do for XDP) and
-//! real drivers with native XDP and offloads (virtio-net, e1000e). Its root file system is made of programs of this
-//! machine and lives in memory; the test binary `guest` runs in it as the only thing there is. Software emulation by
-//! QEMU: no virtualisation is needed, and some patience.
+//! It has Debian's kernel (6.1: VLAN devices, no kernel that tells what an interface can do for XDP) and real drivers
+//! with native XDP and offloads (virtio-net, e1000e). Its root file system lives in memory. For `guest` it is made of
+//! programs of this machine, and the tests are the only thing that runs; for `systemd`, Debian's systemd starts the
+//! shipped unit, which must not be tried on a machine that others use. Software emulation by QEMU: no virtualisation is
+//! needed, and some patience.
 
 mod archive;
+mod contents;
 mod image;
 mod kernel;
+mod packages;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -16,7 +19,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::shell::{self, Tool, announce, cargo, workspace};
-use image::Image;
+use contents::Contents;
 use kernel::Kernel;
 
 /// What is needed to make and run the machine.
@@ -28,20 +31,6 @@ const TOOLS: [Tool; 5] = [
     Tool::new("strip", "binutils"),
 ];
 
-/// What the tests run in the guest.
-const PROGRAMS: [&str; 6] = ["ip", "ethtool", "nginx", "curl", "bpftool", "nsenter"];
-
-/// The modules that the tests need, beside what those need.
-const MODULES: [&str; 7] = [
-    "veth",
-    "bridge",
-    "8021q",
-    "macvlan",
-    "virtio_pci",
-    "virtio_net",
-    "e1000e",
-];
-
 /// What the guest says last, before its tests' exit status.
 const END: &str = "LBD-GUEST-EXIT ";
 
@@ -51,19 +40,37 @@ const TIMEOUT: &str = "900";
 /// A variable of the environment with names of tests: only those are run then, or those whose names contain one.
 const FILTERS: &str = "LBD_GUEST_TESTS";
 
-/// Runs the tests of the guest.
-pub(crate) fn run_tier() -> Result<()> {
+/// Runs the tests of the tier `guest`.
+pub(crate) fn run_bare() -> Result<()> {
+    run_tests("guest", "", |contents| contents.tests_alone())
+}
+
+/// Runs the tests of the tier `systemd`.
+pub(crate) fn run_systemd() -> Result<()> {
+    run_tests("systemd", contents::SYSTEMD_ARGUMENTS, |contents| {
+        contents.systemd()
+    })
+}
+
+/// Runs the tests `name` in a machine with the file system that `fill` makes; `arguments` are for its kernel.
+fn run_tests(name: &str, arguments: &str, fill: impl FnOnce(&Contents<'_>) -> Result<PathBuf>) -> Result<()> {
     if std::env::consts::ARCH != "x86_64" {
         bail!("the guest is an x86-64 machine, and its programs are this machine's: it cannot be built here");
     }
     shell::install(&TOOLS)?;
     let directory = workspace().join("target/guest");
     let kernel = Kernel::fetch(&directory)?;
-    let test = test_binary()?;
-    let filters = std::env::var(FILTERS).unwrap_or_default();
-    let image = build_image(&directory, &kernel, &test, &filters)?;
+    let test = test_binary(name)?;
+    announce("Putting the guest's file system together");
+    let image = fill(&Contents {
+        name,
+        directory: &directory,
+        kernel: &kernel,
+        test: &test,
+        filters: &std::env::var(FILTERS).unwrap_or_default(),
+    })?;
     announce(&format!("Booting the guest (Linux {})", kernel.version()));
-    let status = boot(&kernel, &image)?;
+    let status = boot(&kernel, &image, arguments)?;
     ensure!(
         status == 0,
         "the tests in the guest failed with exit status {status}"
@@ -72,8 +79,8 @@ pub(crate) fn run_tier() -> Result<()> {
 }
 
 /// Where the compiled tests are.
-fn test_binary() -> Result<PathBuf> {
-    let output = cargo(["test", "--package", "lb-tests", "--test", "guest", "--no-run"])
+fn test_binary(name: &str) -> Result<PathBuf> {
+    let output = cargo(["test", "--package", "lb-tests", "--test", name, "--no-run"])
         .output()
         .context("cannot run cargo")?;
     let text = String::from_utf8_lossy(&output.stderr);
@@ -87,88 +94,29 @@ fn test_binary() -> Result<PathBuf> {
     Ok(workspace().join(path))
 }
 
-fn build_image(directory: &Path, kernel: &Kernel, test: &Path, filters: &str) -> Result<PathBuf> {
-    announce("Putting the guest's file system together");
-    let mut image = Image::new(directory.join("scratch"))?;
-    for folder in [
-        "/dev",
-        "/proc",
-        "/sys",
-        "/run/netns",
-        "/tmp",
-        "/etc",
-        "/var/lib/nginx",
-        "/var/log/nginx",
-    ] {
-        image.directory(folder);
-    }
-    image.file(
-        "/etc/passwd",
-        "root:x:0:0::/:/bin/sh\nwww-data:x:33:33::/:/bin/false\nnobody:x:65534:65534::/:/bin/false\n",
-    );
-    image.file("/etc/group", "root:x:0:\nwww-data:x:33:\nnogroup:x:65534:\n");
-    image.program("busybox", "/bin/busybox")?;
-    for program in PROGRAMS {
-        image.program(program, &format!("/bin/{program}"))?;
-    }
-    // The lab looks for the daemon and the responder beside its test.
-    let built = test
-        .parent()
-        .and_then(Path::parent)
-        .context("the tests have a folder")?;
-    for (path, name) in [
-        (test.to_owned(), "test"),
-        (built.join("lbd"), "lbd"),
-        (built.join("responder"), "responder"),
-    ] {
-        image.stripped(&path, &format!("/lbd/{name}"))?;
-    }
-    let mut loading = String::new();
-    for (number, module) in kernel.modules(&MODULES)?.iter().enumerate() {
-        let place = format!("/modules/{number}.ko");
-        image.copy(module, &place)?;
-        loading += &format!("insmod {place}\n");
-    }
-    image.executable("/init", &init(&loading, filters));
-    let path = directory.join("initramfs");
-    image.write(&path)?;
-    Ok(path)
-}
-
-/// The first process of the guest: loads modules, runs the tests, says how they went, and switches the machine off.
-fn init(loading: &str, filters: &str) -> String {
-    format!(
-        "#!/bin/busybox sh\n\
-         export PATH=/bin:/sbin TMPDIR=/tmp RUST_BACKTRACE=0\n\
-         /bin/busybox --install -s /bin\n\
-         mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev\n\
-         mount -t tmpfs tmp /tmp; mount -t tmpfs run /run; mkdir -p /run/netns\n\
-         mount -t bpf bpf /sys/fs/bpf; mount -t tracefs trace /sys/kernel/tracing\n\
-         exec </dev/null >/dev/ttyS0 2>&1\n\
-         {loading}\
-         ip link set lo up\n\
-         /lbd/test --ignored --nocapture --test-threads 1 {filters}\n\
-         echo \"{END}$?\"\n\
-         poweroff -f\n"
-    )
-}
+const KERNEL_ARGUMENTS: &str =
+    "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on tsc=reliable no_timer_check nokaslr";
 
 /// Runs the machine, prints what it says, and returns the exit status of its tests.
-fn boot(kernel: &Kernel, image: &Path) -> Result<i32> {
+fn boot(kernel: &Kernel, image: &Path, arguments: &str) -> Result<i32> {
     let mut command = Command::new("timeout");
     command
         .args(["--kill-after=5", TIMEOUT, "qemu-system-x86_64"])
         .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
-        .args(["-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max"])
+        .args([
+            "-machine",
+            "q35",
+            "-accel",
+            "tcg,thread=multi,tb-size=512",
+            "-cpu",
+            "max",
+        ])
         .args(["-m", "2048", "-smp", "2", "-serial", "stdio"])
         .arg("-kernel")
         .arg(kernel.image())
         .arg("-initrd")
         .arg(image)
-        .args([
-            "-append",
-            "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on tsc=reliable no_timer_check nokaslr",
-        ])
+        .args(["-append", &format!("{KERNEL_ARGUMENTS} {arguments}")])
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     for (hub, driver) in [(0, VIRTIO), (1, "e1000e")] {

@@ -8,6 +8,12 @@ use anyhow::{Context, Result};
 
 use crate::shell::{self, announce, cargo, run, workspace};
 
+/// Where the systemd unit goes.
+pub(crate) const UNIT: &str = "/etc/systemd/system/lbd.service";
+
+/// Where the unit that is shipped has the binary.
+pub(crate) const BINARY: &str = "/usr/local/bin/lbd";
+
 /// Install lbd: the binary, a systemd unit, a sample configuration.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -27,26 +33,22 @@ pub(crate) fn run_install(arguments: &Arguments) -> Result<()> {
 
     let below = |path: &Path| arguments.destdir.join(path.strip_prefix("/").unwrap_or(path));
     let binary = arguments.prefix.join("bin/lbd");
-    let packaging = workspace().join("packaging");
-
     place(
         &fs::read(workspace().join("target/release/lbd"))?,
         &below(&binary),
         0o755,
     )?;
-    let unit = fs::read_to_string(packaging.join("lbd.service"))?;
-    let unit = unit.replace("/usr/local/bin/lbd", &binary.to_string_lossy());
-    place(
-        unit.as_bytes(),
-        &below(Path::new("/etc/systemd/system/lbd.service")),
-        0o644,
-    )?;
+    place(unit(&binary)?.as_bytes(), &below(Path::new(UNIT)), 0o644)?;
     let configuration = below(Path::new("/etc/lbd/lbd.toml"));
     if configuration.exists() {
         println!("kept      {} (it is yours)", configuration.display());
     } else {
         // The password of VRRP version 2 is in it.
-        place(&fs::read(packaging.join("lbd.toml"))?, &configuration, 0o600)?;
+        place(
+            &fs::read(workspace().join("packaging/lbd.toml"))?,
+            &configuration,
+            0o600,
+        )?;
     }
     println!(
         "\nNext: edit /etc/lbd/lbd.toml, then\n\
@@ -56,6 +58,13 @@ pub(crate) fn run_install(arguments: &Arguments) -> Result<()> {
          \x20   lbd status"
     );
     Ok(())
+}
+
+/// The systemd unit for a daemon at `binary`.
+pub(crate) fn unit(binary: &Path) -> Result<String> {
+    let unit =
+        fs::read_to_string(workspace().join("packaging/lbd.service")).context("the unit is not there")?;
+    Ok(unit.replace(BINARY, &binary.to_string_lossy()))
 }
 
 /// Writes a file whole: a running daemon keeps the binary that it was started from.

@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     lint: bool,
     /// Only these: `unit`, or the files and folders of tests/tests (packet, net, lab, traffic, failover and so on). The
-    /// tests of `guest` run on another kernel, in a virtual machine.
+    /// tests of `guest` and `systemd` run on another kernel, in a virtual machine.
     #[arg(value_name = "TIER")]
     tiers: Vec<String>,
 }
@@ -105,7 +105,8 @@ pub(crate) fn run_tests(arguments: &Arguments) -> Result<()> {
         }
         for tier in tiers.iter().filter(|tier| wanted(tier)) {
             steps.take(tier, || match tier.as_str() {
-                "guest" => guest::run_tier(),
+                "guest" => guest::run_bare(),
+                "systemd" => guest::run_systemd(),
                 tier => run(&mut tier_command(tier)),
             });
         }

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 pub(super) const DIRECTORY: u32 = 0o040_755;
 pub(super) const PROGRAM: u32 = 0o100_755;
 pub(super) const FILE: u32 = 0o100_644;
+pub(super) const LINK: u32 = 0o120_777;
 
 /// Writes an archive, entry by entry.
 pub(super) struct Archive<W> {

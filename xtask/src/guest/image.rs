@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::BufWriter;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::archive::{Archive, DIRECTORY, FILE, PROGRAM};
+use super::archive::{Archive, DIRECTORY, FILE, LINK, PROGRAM};
 use crate::shell::{find_program, run};
 
 /// What a place in the file system holds.
@@ -16,7 +17,11 @@ enum Entry {
     Directory,
     Text { mode: u32, text: String },
     Copy(PathBuf),
+    Link(PathBuf),
 }
+
+/// The folders that are links to those of the same name in `/usr`, as Debian has them.
+const MERGED: [&str; 4] = ["bin", "lib", "lib64", "sbin"];
 
 /// A file system that is being put together.
 pub(super) struct Image {
@@ -29,18 +34,25 @@ pub(super) struct Image {
 impl Image {
     pub(super) fn new(scratch: PathBuf) -> Result<Self> {
         fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
-        Ok(Self {
+        let mut image = Self {
             scratch,
             entries: BTreeMap::new(),
-        })
+        };
+        for folder in MERGED {
+            image.directory(&format!("/usr/{folder}"));
+            let link = Entry::Link(format!("usr/{folder}").into());
+            image.entries.insert(format!("/{folder}"), link);
+        }
+        Ok(image)
     }
 
     /// A folder, and those that it is in.
     pub(super) fn directory(&mut self, path: &str) {
+        let path = merged(path);
         for (end, _) in path.match_indices('/').skip(1) {
             self.entries.insert(path[..end].to_owned(), Entry::Directory);
         }
-        self.entries.insert(path.to_owned(), Entry::Directory);
+        self.entries.insert(path, Entry::Directory);
     }
 
     pub(super) fn file(&mut self, path: &str, text: &str) {
@@ -67,6 +79,30 @@ impl Image {
     pub(super) fn copy(&mut self, source: &Path, path: &str) -> Result<()> {
         ensure!(source.is_file(), "{} is not there", source.display());
         self.put(path, Entry::Copy(source.to_owned()));
+        Ok(())
+    }
+
+    /// A copy of what is in the folder `root`, without what is in the folders `without` of it.
+    pub(super) fn tree(&mut self, root: &Path, without: &[&str]) -> Result<()> {
+        let mut folders = vec![root.to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
+                let source = entry?.path();
+                let place = source.strip_prefix(root).context("it is below the root")?;
+                let place = format!("/{}", place.display());
+                if without.contains(&place.as_str()) {
+                    continue;
+                }
+                if source.is_symlink() {
+                    self.put(&place, Entry::Link(fs::read_link(&source)?));
+                } else if source.is_dir() {
+                    self.directory(&place);
+                    folders.push(source);
+                } else {
+                    self.copy(&source, &place)?;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -110,7 +146,7 @@ impl Image {
         {
             self.directory(folder);
         }
-        self.entries.insert(path.to_owned(), entry);
+        self.entries.insert(merged(path), entry);
     }
 
     /// Writes the file system to `path`.
@@ -124,13 +160,26 @@ impl Image {
                 Entry::Directory => archive.add(name, DIRECTORY, &[]),
                 Entry::Text { mode, text } => archive.add(name, *mode, text.as_bytes()),
                 Entry::Copy(source) => {
-                    let content =
-                        fs::read(source).with_context(|| format!("cannot read {}", source.display()))?;
-                    archive.add(name, PROGRAM, &content)
+                    let reading = || format!("cannot read {}", source.display());
+                    let content = fs::read(source).with_context(reading)?;
+                    let permissions = fs::metadata(source).with_context(reading)?.permissions();
+                    let is_program = permissions.mode() & 0o111 != 0;
+                    archive.add(name, if is_program { PROGRAM } else { FILE }, &content)
                 }
+                Entry::Link(target) => archive.add(name, LINK, target.as_os_str().as_encoded_bytes()),
             }
             .with_context(failed)?;
         }
         archive.finish().with_context(failed)
+    }
+}
+
+/// Where `path` leads with the links that [`MERGED`] tells of.
+fn merged(path: &str) -> String {
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    if MERGED.contains(&first) {
+        format!("/usr{path}")
+    } else {
+        path.to_owned()
     }
 }
