@@ -41,8 +41,8 @@ struct Peers {
 }
 
 impl Peers {
-    /// What to compare: the richest is chosen, of equals the first.
-    fn standing(&self) -> (i64, Reverse<usize>) {
+    /// The one with the highest is chosen: the richest, of equals the first.
+    fn precedence(&self) -> (i64, Reverse<usize>) {
         let (position, _) = self.members[self.next];
         (self.credit, Reverse(position))
     }
@@ -73,7 +73,7 @@ fn unroll(members: &[(u32, u32)]) -> Vec<u32> {
         for group in &mut groups {
             group.credit += group.weight;
         }
-        let Some(group) = groups.iter_mut().max_by_key(|group| group.standing()) else {
+        let Some(group) = groups.iter_mut().max_by_key(|group| group.precedence()) else {
             break;
         };
         let (_, slot) = group.members[group.next];
