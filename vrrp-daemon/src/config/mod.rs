@@ -7,6 +7,7 @@
 //! first error. The same tables of keys yield the sample (`sample.rs`). Nothing here reads files or asks the kernel.
 #![deny(clippy::disallowed_methods)]
 
+mod address;
 mod character;
 mod checks;
 mod diagnostic;
