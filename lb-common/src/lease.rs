@@ -55,9 +55,7 @@ impl Lease {
     #[inline(always)]
     #[must_use]
     pub const fn overdue_at(&self) -> u64 {
-        self.renewed_at
-            .saturating_add(self.interval)
-            .saturating_add(self.interval >> 1)
+        self.renewed_at + self.interval + (self.interval >> 1)
     }
 
     /// No answers after four intervals, whether a successor was heard or not: no backup waits longer
@@ -65,14 +63,14 @@ impl Lease {
     #[inline(always)]
     #[must_use]
     pub const fn answers_end_at(&self) -> u64 {
-        self.renewed_at.saturating_add(self.interval << 2)
+        self.renewed_at + (self.interval << 2)
     }
 
     /// No forwarding a second after that.
     #[inline(always)]
     #[must_use]
     pub const fn forwarding_ends_at(&self) -> u64 {
-        self.answers_end_at().saturating_add(SECOND)
+        self.answers_end_at() + SECOND
     }
 
     /// What this lease entitles to at `now` (nanoseconds of `CLOCK_BOOTTIME`). The one place that both sides ask.

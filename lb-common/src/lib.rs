@@ -33,16 +33,16 @@ pub use interface::{Interface, interface_flags};
 pub use lease::{
     AddressEntry, Entitlement, Lease, NO_LEASE, VirtualRouterEntry, VirtualRouterKey, lease_state,
 };
-pub use net::{Address, protocol};
+pub use net::{Address, FILTER_BITS, protocol};
 pub use real::{Real, real_flags};
-pub use service::{Counters, Service, ServiceKey};
+pub use service::{Counters, IndexedService, Service, ServiceKey};
 pub use verdict::Verdict;
 
 /// The version of everything in this crate that two builds must agree on.
 ///
 /// It is written to the map [`maps::META`]. A daemon that finds pinned maps of another version replaces them.
 /// Raise it with every change to a type, a meaning or a map in this crate.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// One second in the unit of every time in the maps.
 pub const SECOND: u64 = 1_000_000_000;

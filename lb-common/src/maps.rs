@@ -4,8 +4,9 @@
 use core::{fmt, marker::PhantomData};
 
 use crate::{
-    Address, AddressEntry, Counters, Departure, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey, Interface,
-    Lease, Meta, Real, Service, ServiceKey, Verdict, VirtualRouterEntry, VirtualRouterKey,
+    Address, AddressEntry, Counters, Departure, FILTER_BITS, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey,
+    IndexedService, Interface, Lease, Meta, Real, Service, ServiceKey, Verdict, VirtualRouterEntry,
+    VirtualRouterKey,
 };
 
 /// A map with keys `K` and values `V`. The keys of an array are the slots from 0 on.
@@ -45,6 +46,8 @@ impl<K, V> fmt::Debug for Map<K, V> {
 pub const META: Map<u32, Meta> = Map::new("META", 1);
 /// The virtual services.
 pub const SERVICES: Map<ServiceKey, Service> = Map::new("SERVICES", 4_096);
+/// Array by [`Service::index`]: which service that is. For whoever comes by a real server, which knows the index only.
+pub const SERVICE_INDEX: Map<u32, IndexedService> = Map::new("SERVICE_INDEX", SERVICES.capacity);
 /// Array of slots of [`REALS`]: the schedules of all services, each a slice. A change needs room for the old and the new
 /// schedule at once. Mapped into the daemon.
 pub const RINGS: Map<u32, u32> = Map::new("RINGS", 1 << 20);
@@ -77,6 +80,9 @@ pub const FRAGMENTS: Map<FragmentKey, Fragment> = Map::new("FRAGMENTS", 1 << 14)
 pub const LEASES: Map<u32, Lease> = Map::new("LEASES", 1_024);
 /// The virtual addresses.
 pub const ADDRESSES: Map<Address, AddressEntry> = Map::new("ADDRESSES", 16_384);
+/// Array: a bit for each [`Address::filter_bit`] of the entries of [`ADDRESSES`]. What has no bit here is none of our
+/// addresses, and most packets that are not for a service end with this look-up. Mapped into the daemon.
+pub const ADDRESS_FILTER: Map<u32, u64> = Map::new("ADDRESS_FILTER", FILTER_BITS / u64::BITS);
 /// The virtual routers.
 pub const VIRTUAL_ROUTERS: Map<VirtualRouterKey, VirtualRouterEntry> =
     Map::new("VIRTUAL_ROUTERS", LEASES.capacity);

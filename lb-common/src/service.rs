@@ -39,6 +39,20 @@ pub struct Service {
 
 const _: () = assert!(size_of::<Service>() == 16);
 
+/// The service that has an index: the value of [`crate::maps::SERVICE_INDEX`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IndexedService {
+    /// Its key in [`crate::maps::SERVICES`].
+    pub key: ServiceKey,
+    /// [`Service::lease`].
+    pub lease: u32,
+    /// Zero.
+    pub _reserved: u32,
+}
+
+const _: () = assert!(size_of::<IndexedService>() == 32);
+
 /// What is counted of a service, and of each of its real servers, on each CPU.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,8 +5,8 @@
 )]
 
 use crate::{
-    Address, AddressEntry, Counters, Departure, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey, Interface,
-    Lease, Meta, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
+    Address, AddressEntry, Counters, Departure, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey,
+    IndexedService, Interface, Lease, Meta, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
 };
 
 macro_rules! pod {
@@ -28,6 +28,7 @@ pod!(
     FlowKey6,
     Fragment,
     FragmentKey,
+    IndexedService,
     Interface,
     Lease,
     Meta,

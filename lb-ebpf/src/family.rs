@@ -7,7 +7,7 @@ use lb_common::{Address, FlowKey4, FlowKey6, ServiceKey, checksum};
 use crate::{
     headers::{Ipv4, Ipv6},
     maps::{self, Closing, Datagrams, Flows, Key, Nascent},
-    packet::{Be16, Packet},
+    packet::Packet,
 };
 
 /// An IP version, with its flow key and its flow tables.
@@ -83,7 +83,7 @@ macro_rules! family {
 
             #[inline(always)]
             fn service(key: &$key) -> Key<ServiceKey> {
-                Key(ServiceKey {
+                Key::whole(ServiceKey {
                     address: Address::$address(key.virtual_address),
                     port: key.virtual_port,
                     _reserved: 0,
@@ -132,10 +132,10 @@ fn hop4(packet: &mut Packet, network: usize) -> Option<u64> {
     if ip.time_to_live <= 1 {
         return None;
     }
-    let hops = [ip.time_to_live - 1, ip.protocol];
-    packet.write(network + offset_of!(Ipv4, time_to_live), hops)?;
-    let checksum = Be16::new(checksum::after_hop(ip.checksum.get()));
-    packet.write(network + offset_of!(Ipv4, checksum), checksum)?;
+    // The protocol is between the two that change: one store for all.
+    let [high, low] = checksum::after_hop(ip.checksum.get()).to_be_bytes();
+    let changed = u32::from_ne_bytes([ip.time_to_live - 1, ip.protocol, high, low]);
+    packet.write(network + offset_of!(Ipv4, time_to_live), changed)?;
     Some(u64::from(ip.total_length.get()))
 }
 

@@ -50,19 +50,45 @@ enum Place {
     Closing,
 }
 
-/// Recalls a connection, and remembers of it what this packet shows.
+/// What the tables hold of a connection.
+pub(crate) struct Known {
+    entry: FlowEntry,
+    place: Place,
+    flow: Flow,
+    /// Its real server, unless that is gone.
+    pub(crate) real: Option<&'static Real>,
+}
+
+/// Looks a connection up.
 #[inline(always)]
-pub(crate) fn recall<F: Family>(headers: &Headers<F>, now: u64) -> Memory {
+pub(crate) fn find<F: Family>(key: &F::Key) -> Option<Known> {
+    let (entry, place) = look_up::<F>(key)?;
+    let flow = entry.get();
+    let real = maps::real(flow.real).filter(|real| real.generation == flow.generation && real.is_up());
+    Some(Known {
+        entry,
+        place,
+        flow,
+        real,
+    })
+}
+
+/// Recalls what is `known` of a connection, and remembers of it what this packet shows.
+#[inline(always)]
+pub(crate) fn recall<F: Family>(known: Option<Known>, headers: &Headers<F>, now: u64) -> Memory {
     let key = &headers.key;
-    let Some((entry, place)) = find::<F>(key) else {
+    let Some(known) = known else {
         return Memory::Unknown;
     };
-    let flow = entry.get();
+    let Known {
+        entry, place, flow, ..
+    } = &known;
+    let (place, flow) = (*place, *flow);
     if headers.segment.opens() && !flow.is_alive(F::protocol(key), now) {
         forget::<F>(key, place);
         return Memory::Unknown;
     }
-    let memory = real_server(&flow);
+    let memory = known.memory();
     if matches!(memory, Memory::Lost) {
         forget::<F>(key, place);
         return memory;
@@ -96,12 +122,18 @@ pub(crate) fn recall<F: Family>(headers: &Headers<F>, now: u64) -> Memory {
     memory
 }
 
-/// Recalls a connection without changing what is remembered of it.
-#[inline(always)]
-pub(crate) fn recall_only<F: Family>(key: &F::Key) -> Memory {
-    match find::<F>(key) {
-        Some((entry, _)) => real_server(&entry.get()),
-        None => Memory::Unknown,
+impl Known {
+    /// The real server: up, not yet resolved, or gone.
+    #[inline(always)]
+    pub(crate) fn memory(&self) -> Memory {
+        match self.real {
+            Some(real) if real.is_usable() => Memory::Known(Target {
+                slot: self.flow.real,
+                real,
+            }),
+            Some(_) => Memory::Unresolved,
+            None => Memory::Lost,
+        }
     }
 }
 
@@ -131,7 +163,7 @@ fn is_datagrams<F: Family>(key: &F::Key) -> bool {
 
 /// What is remembered of a connection, and where.
 #[inline(always)]
-fn find<F: Family>(key: &F::Key) -> Option<(FlowEntry, Place)> {
+fn look_up<F: Family>(key: &F::Key) -> Option<(FlowEntry, Place)> {
     if let Some(entry) = FlowEntry::find(F::flows(), key) {
         return Some((entry, Place::Established));
     }
@@ -165,24 +197,6 @@ fn forget<F: Family>(key: &F::Key, place: Place) {
         Place::Datagrams => F::datagrams().remove(key),
         Place::Closing => F::closing().remove(key),
     };
-}
-
-/// The real server of a flow: up, not yet resolved, or gone.
-#[inline(always)]
-fn real_server(flow: &Flow) -> Memory {
-    match maps::real(flow.real) {
-        Some(real) if real.generation == flow.generation && real.is_up() => {
-            if real.is_usable() {
-                Memory::Known(Target {
-                    slot: flow.real,
-                    real,
-                })
-            } else {
-                Memory::Unresolved
-            }
-        }
-        _ => Memory::Lost,
-    }
 }
 
 /// What a flow in `state` is after `segment`.

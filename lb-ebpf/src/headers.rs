@@ -28,12 +28,13 @@ pub(crate) mod ethernet {
     /// Where the EtherType is, or that of a VLAN tag.
     pub(crate) const ETHER_TYPE: usize = 12;
 
-    /// Writes both addresses; `None` if the packet ends before they do. (One after the other: as a structure of
-    /// twelve bytes they would go over the stack.)
+    /// Writes both addresses; `None` if the packet ends before they do. (As three words: bytes would go over the stack.)
     #[inline(always)]
     pub(crate) fn write(packet: &mut Packet, destination: [u8; 6], source: [u8; 6]) -> Option<()> {
-        packet.write(DESTINATION, destination)?;
-        packet.write(SOURCE, source)
+        let [a, b, c, d, e, f] = destination;
+        let [g, h, i, j, k, l] = source;
+        let words = [[a, b, c, d], [e, f, g, h], [i, j, k, l]];
+        packet.write(DESTINATION, words.map(u32::from_ne_bytes))
     }
 }
 

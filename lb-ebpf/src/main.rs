@@ -1,9 +1,9 @@
 //! The XDP program of lbd: what happens to a packet, before the kernel's network stack sees it.
 //!
-//! A packet arrives. [`parse`] finds out what it is, [`frame`] whether it was sent to this node. [`service`] looks up the
-//! virtual service that it is for. The [`lease`] tells whether this node is entitled to the virtual address right now. A
-//! connection that [`flow`] knows keeps its real server; for a new one, [`schedule`] names a real server, and the flow is
-//! remembered. [`forward`] takes one hop, writes two link-layer addresses, counts, and sends the packet off. Beside the
+//! A packet arrives. [`parse`] finds out what it is; what is for none of our addresses ends there. [`flow`] looks up what is
+//! known of the connection, [`service`] the virtual service that it is for, [`frame`] whether it was sent to this node.
+//! The [`lease`] tells whether that is entitled to the virtual address right now. A connection that is known keeps its real
+//! server; for a new one, [`schedule`] names a real server, and the flow is remembered. [`forward`] takes one hop, writes two link-layer addresses, counts, and sends the packet off. Beside the
 //! road: [`reset`] answers segments of connections that nobody remembers, [`mod@unreachable`] what can go nowhere, [`icmp`]
 //! and [`fragment`] find the connection of what carries no ports of its own, and [`advertisement`] hears a successor.
 //! Anything that is not ours passes.
@@ -132,22 +132,26 @@ fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
         Parsed::Truncated => return lease::unusable::<F>(packet, network, Verdict::DropMalformed),
         Parsed::Malformed => return Outcome::drop(Verdict::DropMalformed),
     };
+    if !maps::may_be_virtual(&F::virtual_address(&headers.key)) {
+        return Outcome::pass(Verdict::PassNotOurs);
+    }
+    let known = flow::find::<F>(&headers.key);
+    let Some(served) = service::of::<F>(&headers.key, known.as_ref()) else {
+        return lease::without_service::<F>(packet, network);
+    };
     if !frame::is_ours(packet) {
         return Outcome::pass(Verdict::PassOtherHost);
     }
-    let Some(service) = service::find::<F>(&headers.key) else {
-        return lease::without_service::<F>(packet, network);
-    };
     let now = clock::now();
-    if let Some(refusal) = lease::refusal(service.lease, now) {
+    if let Some(refusal) = lease::refusal(served.lease, now) {
         return refusal;
     }
     if headers.segment == Segment::Error {
-        return match flow::recall_only::<F>(&headers.key) {
-            Memory::Known(target) => forward::to::<F>(packet, network, target, Verdict::ForwardIcmpError),
-            Memory::Unknown | Memory::Unresolved | Memory::Lost => {
-                lease::without_service::<F>(packet, network)
+        return match known.map(|known| known.memory()) {
+            Some(Memory::Known(target)) => {
+                forward::to::<F>(packet, network, target, Verdict::ForwardIcmpError)
             }
+            _ => lease::without_service::<F>(packet, network),
         };
     }
     if headers.segment == Segment::Stray {
@@ -156,7 +160,7 @@ fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
     if headers.hop_limit <= 1 {
         return Outcome::answer(Verdict::AnswerTimeExceeded, network, headers.transport);
     }
-    let (target, verdict) = match flow::recall(&headers, now) {
+    let (target, verdict) = match flow::recall(known, &headers, now) {
         Memory::Known(target) => (target, Verdict::ForwardFlow),
         Memory::Unresolved => return Outcome::drop(Verdict::DropUnresolved),
         memory @ (Memory::Unknown | Memory::Lost) => {
@@ -164,6 +168,9 @@ fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
             if !headers.segment.opens() {
                 return refuse(&headers, is_lost);
             }
+            let Some(service) = served.service::<F>(&headers.key) else {
+                return lease::without_service::<F>(packet, network);
+            };
             let target = match schedule::next(&service) {
                 Choice::Taken(target) => target,
                 Choice::Later => return Outcome::drop(Verdict::DropNoRealServer),
@@ -187,7 +194,7 @@ fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
         fragment::remember::<F>(
             &headers.key,
             headers.identification,
-            service.lease,
+            served.lease,
             target.slot,
             target.real.generation,
         );

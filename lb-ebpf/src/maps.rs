@@ -7,7 +7,7 @@
     reason = "map entries are memory that the kernel shares with other CPUs and with the daemon"
 )]
 
-use core::ptr::addr_of;
+use core::{mem::transmute, ptr::addr_of};
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
@@ -15,8 +15,9 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use lb_common::{
-    Address, AddressEntry, Allowance, Counters, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey, Interface,
-    Lease, Meta, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey, maps as shared,
+    Address, AddressEntry, Allowance, Counters, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey,
+    IndexedService, Interface, Lease, Meta, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
+    maps as shared,
 };
 
 use crate::outcome::Outcome;
@@ -47,6 +48,8 @@ static META: Array<Meta, { shared::META.capacity as usize }> = Array::new();
 #[btf_map]
 static SERVICES: HashMap<ServiceKey, Service, { shared::SERVICES.capacity as usize }> = HashMap::new();
 #[btf_map]
+static SERVICE_INDEX: Array<IndexedService, { shared::SERVICE_INDEX.capacity as usize }> = Array::new();
+#[btf_map]
 static RINGS: Array<u32, { shared::RINGS.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
 static CURSORS: Array<u64, { shared::CURSORS.capacity as usize }> = Array::new();
@@ -75,6 +78,8 @@ static FRAGMENTS: LruHashMap<FragmentKey, Fragment, { shared::FRAGMENTS.capacity
 static LEASES: Array<Lease, { shared::LEASES.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
 static ADDRESSES: HashMap<Address, AddressEntry, { shared::ADDRESSES.capacity as usize }> = HashMap::new();
+#[btf_map]
+static ADDRESS_FILTER: Array<u64, { shared::ADDRESS_FILTER.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
 static VIRTUAL_ROUTERS: HashMap<
     VirtualRouterKey,
@@ -109,6 +114,7 @@ const fn agree<K, V>(_map: &impl Holds<K, V>, _shared: shared::Map<K, V>) {}
 const _: () = {
     agree(&META, shared::META);
     agree(&SERVICES, shared::SERVICES);
+    agree(&SERVICE_INDEX, shared::SERVICE_INDEX);
     agree(&RINGS, shared::RINGS);
     agree(&CURSORS, shared::CURSORS);
     agree(&REALS, shared::REALS);
@@ -123,6 +129,7 @@ const _: () = {
     agree(&FRAGMENTS, shared::FRAGMENTS);
     agree(&LEASES, shared::LEASES);
     agree(&ADDRESSES, shared::ADDRESSES);
+    agree(&ADDRESS_FILTER, shared::ADDRESS_FILTER);
     agree(&VIRTUAL_ROUTERS, shared::VIRTUAL_ROUTERS);
     agree(&INTERFACES, shared::INTERFACES);
     agree(&SERVICE_STATS, shared::SERVICE_STATS);
@@ -136,12 +143,46 @@ const _: () = {
 #[derive(Clone, Copy)]
 pub(crate) struct Key<T>(pub(crate) T);
 
+impl Key<ServiceKey> {
+    /// The key, stored in whole words: the kernel compares it in words, and a word that was stored in parts is not read
+    /// until all of them are in the cache. The compiler would store each field by itself.
+    #[inline(always)]
+    pub(crate) fn whole(key: ServiceKey) -> Self {
+        // SAFETY: both are 24 bytes without padding, of which any are valid.
+        let words: [u64; 3] = unsafe { transmute(key) };
+        // SAFETY: as above.
+        Self(unsafe { transmute::<[u64; 3], ServiceKey>(words.map(moved)) })
+    }
+}
+
+/// The same word, which the compiler knows nothing of.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+fn moved(word: u64) -> u64 {
+    let same: u64;
+    // SAFETY: a move from one register to another.
+    unsafe { core::arch::asm!("{0} = {1}", out(reg) same, in(reg) word, options(pure, nomem, nostack)) };
+    same
+}
+
+/// The same word.
+#[cfg(not(target_arch = "bpf"))]
+fn moved(word: u64) -> u64 {
+    word
+}
+
 /// The service that `key` names.
 #[inline(always)]
 pub(crate) fn service(Key(key): &Key<ServiceKey>) -> Option<Service> {
     // SAFETY: the entry is copied at once. The kernel may give its memory to another service after two more updates;
     // `schedule` therefore checks that a real server belongs to the service.
     unsafe { SERVICES.get(key) }.copied()
+}
+
+/// The lease slot that guards the service at `index`.
+#[inline(always)]
+pub(crate) fn lease_of_service(index: u32) -> Option<u32> {
+    SERVICE_INDEX.get(index).map(|service| service.lease)
 }
 
 /// The slot of the real server at `slot` of the schedules.
@@ -189,9 +230,21 @@ pub(crate) fn real(slot: u32) -> Option<&'static Real> {
     REALS.get(slot)
 }
 
+/// Whether `address` may be one of our virtual addresses: if not, then it is none. Far cheaper than to look it up.
+#[inline(always)]
+pub(crate) fn may_be_virtual(address: &Address) -> bool {
+    let bit = address.filter_bit();
+    ADDRESS_FILTER
+        .get(bit / u64::BITS)
+        .is_some_and(|word| word >> (bit % u64::BITS) & 1 != 0)
+}
+
 /// The lease slot that guards `address`, if it is one of our virtual addresses.
 #[inline(always)]
 pub(crate) fn address(Key(address): &Key<Address>) -> Option<u32> {
+    if !may_be_virtual(address) {
+        return None;
+    }
     // SAFETY: the entry is one aligned integer, copied at once.
     unsafe { ADDRESSES.get(address) }.map(|entry| entry.lease)
 }

@@ -27,6 +27,10 @@ pub(crate) unsafe trait Plain: Copy {}
 unsafe impl Plain for u8 {}
 // SAFETY: bytes.
 unsafe impl<const N: usize> Plain for [u8; N] {}
+// SAFETY: four bytes.
+unsafe impl Plain for u32 {}
+// SAFETY: bytes.
+unsafe impl<const N: usize> Plain for [u32; N] {}
 
 /// A 16-bit number in network order, at any address.
 #[repr(transparent)]

@@ -8,8 +8,8 @@ use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, ProgramArray
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::{
-    Address, AddressEntry, Counters, Flow, Interface, Lease, Real, Service, ServiceKey, Verdict,
-    VirtualRouterEntry, VirtualRouterKey,
+    Address, AddressEntry, Counters, Flow, IndexedService, Interface, Lease, Real, Service, ServiceKey,
+    Verdict, VirtualRouterEntry, VirtualRouterKey,
     maps::{self, Map},
 };
 
@@ -310,6 +310,14 @@ impl Dataplane {
         for (position, slot) in (service.ring_offset..).zip(ring) {
             self.array(maps::RINGS).set(position, *slot, 0).expect("RINGS");
         }
+        let indexed = IndexedService {
+            key,
+            lease: service.lease,
+            _reserved: 0,
+        };
+        self.array(maps::SERVICE_INDEX)
+            .set(service.index, indexed, 0)
+            .expect("SERVICE_INDEX");
         self.table(maps::SERVICES)
             .insert(key, service, 0)
             .expect("SERVICES");
@@ -327,6 +335,10 @@ impl Dataplane {
 
     /// Says that a lease guards an address.
     pub fn put_address(&mut self, address: Address, lease: u32) {
+        let (word, bit) = (address.filter_bit() / u64::BITS, address.filter_bit() % u64::BITS);
+        let mut filter = self.array(maps::ADDRESS_FILTER);
+        let present = filter.get(&word, 0).expect("ADDRESS_FILTER");
+        filter.set(word, present | 1 << bit, 0).expect("ADDRESS_FILTER");
         self.table(maps::ADDRESSES)
             .insert(address, AddressEntry { lease }, 0)
             .expect("ADDRESSES");

@@ -1,8 +1,10 @@
 //! *frame*: only what was sent to this node is ours.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use lab::dataplane::INGRESS;
 use lab::packet::{ACK, DIRECTOR_MAC, Packet, SYN};
-use lb_common::{Interface, Verdict, interface_flags, lease_state};
+use lb_common::{Address, Interface, Verdict, interface_flags, lease_state};
 
 use crate::world::{
     REALS, SECOND, TCP6, UDP4, VRID, World, client, client6, datagram_service, lease, service, service6,
@@ -98,4 +100,20 @@ fn on_an_interface_that_the_daemon_has_not_told_of_every_frame_is_ours() {
         World::slot(UDP4, 0),
     );
     world.expect(&to(DIRECTOR_MAC, &datagram), Verdict::PassOtherHost);
+}
+
+/// The filter in front of the addresses lets some others through; they are looked up.
+#[test]
+fn an_address_that_shares_its_bit_with_a_virtual_one_is_not_ours() {
+    let mut world = World::new();
+    let SocketAddr::V4(service) = service() else {
+        panic!("the service is an IPv4 one");
+    };
+    let bit = Address::v4(service.ip().octets()).filter_bit();
+    let other = (1..1 << 24)
+        .map(|host| Ipv4Addr::from_bits(10 << 24 | host))
+        .find(|other| other != service.ip() && Address::v4(other.octets()).filter_bit() == bit)
+        .expect("there are 256 addresses for each bit");
+    let syn = Packet::tcp(client(1), SocketAddr::from((other, service.port())), SYN).build();
+    world.expect(&syn, Verdict::PassNotOurs);
 }

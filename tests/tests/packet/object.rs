@@ -87,6 +87,7 @@ fn bpftool_loads_the_object_and_names_every_field() {
         names,
         [
             "ADDRESSES",
+            "ADDRESS_FILTER",
             "ALLOWANCE",
             "CLOCK",
             "CLOSING4",
@@ -107,6 +108,7 @@ fn bpftool_loads_the_object_and_names_every_field() {
             "REAL_STATS",
             "RINGS",
             "SERVICES",
+            "SERVICE_INDEX",
             "SERVICE_STATS",
             "VERDICTS",
             "VIRTUAL_ROUTERS",
@@ -162,7 +164,7 @@ fn bpftool_loads_the_object_and_names_every_field() {
 #[test]
 fn the_kernel_is_quick_to_verify_the_program() {
     let verified = Dataplane::load(16, 16).unwrap().verified_instructions();
-    assert!(verified < 150_000, "{verified} instructions");
+    assert!(verified < 200_000, "{verified} instructions");
 }
 
 #[test]

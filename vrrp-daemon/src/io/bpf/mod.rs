@@ -3,6 +3,7 @@
 //! Opening gives three parts with one owner each: [`Leases`] and [`Attachments`] go to the VRRP loop, whose business
 //! is the moment of a failover; [`Tables`] goes to the director loop, which keeps the forwarding maps.
 
+mod address_filter;
 mod attachments;
 mod bpffs;
 mod error;

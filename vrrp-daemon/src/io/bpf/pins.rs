@@ -58,6 +58,7 @@ pub(super) fn layout(flow_table_size: u32) -> Vec<Layout> {
     vec![
         Layout::of(maps::META),
         Layout::of(maps::SERVICES),
+        Layout::of(maps::SERVICE_INDEX),
         Layout::of(maps::RINGS),
         Layout::of(maps::CURSORS),
         Layout::of(maps::REALS),
@@ -72,6 +73,7 @@ pub(super) fn layout(flow_table_size: u32) -> Vec<Layout> {
         Layout::of(maps::FRAGMENTS),
         Layout::of(maps::LEASES),
         Layout::of(maps::ADDRESSES),
+        Layout::of(maps::ADDRESS_FILTER),
         Layout::of(maps::VIRTUAL_ROUTERS),
         Layout::of(maps::INTERFACES),
         Layout::of(maps::SERVICE_STATS),

@@ -5,10 +5,11 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use aya::{Ebpf, Pod};
 use lb_common::{
-    Address, AddressEntry, Counters, Interface, Real, Service, ServiceKey, VirtualRouterEntry,
-    VirtualRouterKey, maps,
+    Address, AddressEntry, Counters, IndexedService, Interface, Real, Service, ServiceKey,
+    VirtualRouterEntry, VirtualRouterKey, maps,
 };
 
+use super::address_filter::AddressFilter;
 use super::error::in_map;
 use super::mapped::MappedArray;
 use super::{Error, take};
@@ -18,9 +19,11 @@ use crate::model::RealSlot;
 /// The forwarding maps: what the director loop, and nobody else, writes.
 pub struct Tables {
     services: HashMap<MapData, ServiceKey, Service>,
+    service_index: Array<MapData, IndexedService>,
     rings: MappedArray<u32>,
     reals: Array<MapData, Real>,
     addresses: HashMap<MapData, Address, AddressEntry>,
+    address_filter: AddressFilter,
     virtual_routers: HashMap<MapData, VirtualRouterKey, VirtualRouterEntry>,
     interfaces: MappedArray<Interface>,
     service_stats: PerCpuArray<MapData, Counters>,
@@ -37,11 +40,19 @@ macro_rules! open {
 
 impl Tables {
     pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, Error> {
+        let addresses: HashMap<_, Address, AddressEntry> = open!(ebpf, maps::ADDRESSES);
+        let present: Result<Vec<_>, _> = addresses.keys().collect();
+        let address_filter = AddressFilter::open(
+            &take(ebpf, maps::ADDRESS_FILTER)?,
+            present.map_err(in_map(maps::ADDRESSES))?,
+        )?;
         Ok(Self {
             services: open!(ebpf, maps::SERVICES),
+            service_index: open!(ebpf, maps::SERVICE_INDEX),
             rings: mapped(&take(ebpf, maps::RINGS)?, maps::RINGS)?,
             reals: open!(ebpf, maps::REALS),
-            addresses: open!(ebpf, maps::ADDRESSES),
+            addresses,
+            address_filter,
             virtual_routers: open!(ebpf, maps::VIRTUAL_ROUTERS),
             interfaces: mapped(&take(ebpf, maps::INTERFACES)?, maps::INTERFACES)?,
             service_stats: open!(ebpf, maps::SERVICE_STATS),
@@ -116,12 +127,16 @@ impl Tables {
                 self.interfaces.set(*index, Interface::default());
                 Ok(())
             }
-            Operation::PutAddress { address, entry } => self
-                .addresses
-                .insert(address, entry, 0)
-                .map_err(in_map(maps::ADDRESSES)),
+            Operation::PutAddress { address, entry } => {
+                self.address_filter.add(*address);
+                self.addresses
+                    .insert(address, entry, 0)
+                    .map_err(in_map(maps::ADDRESSES))
+            }
             Operation::RemoveAddress { address } => {
-                absent_is_fine(self.addresses.remove(address)).map_err(in_map(maps::ADDRESSES))
+                absent_is_fine(self.addresses.remove(address)).map_err(in_map(maps::ADDRESSES))?;
+                self.address_filter.remove(*address);
+                Ok(())
             }
             Operation::PutReal { slot, real } => {
                 self.reals.set(slot.get(), real, 0).map_err(in_map(maps::REALS))
@@ -132,10 +147,19 @@ impl Tables {
                 }
                 Ok(())
             }
-            Operation::PutService { key, service } => self
-                .services
-                .insert(key, service, 0)
-                .map_err(in_map(maps::SERVICES)),
+            Operation::PutService { key, service } => {
+                let indexed = IndexedService {
+                    key: *key,
+                    lease: service.lease,
+                    _reserved: 0,
+                };
+                self.service_index
+                    .set(service.index, indexed, 0)
+                    .map_err(in_map(maps::SERVICE_INDEX))?;
+                self.services
+                    .insert(key, service, 0)
+                    .map_err(in_map(maps::SERVICES))
+            }
             Operation::RemoveService { key } => {
                 absent_is_fine(self.services.remove(key)).map_err(in_map(maps::SERVICES))
             }
