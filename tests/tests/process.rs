@@ -582,3 +582,98 @@ fn a_signal_that_comes_while_it_starts_is_heeded_once_it_runs() -> Result<()> {
     director.becomes_master()?;
     director.stop()
 }
+
+/// The limits of open files that a daemon runs under: the soft one and the hard one.
+fn open_files(director: &Director<'_>) -> Result<(String, String)> {
+    let process = director.process().context("lbd isn't running")?;
+    let limits = fs::read_to_string(format!("/proc/{}/limits", process.id()))?;
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    let mut words = line.context("no limit of open files")?.split_whitespace().skip(3);
+    let mut next = || words.next().map(str::to_owned).context("two limits");
+    Ok((next()?, next()?))
+}
+
+/// Whether this process may raise its hard limits.
+fn may_raise_limits() -> Result<bool> {
+    let mut command = Command::new("prlimit");
+    command.args(["--nofile=64:64", "prlimit", "--nofile=65:65", "true"]);
+    Ok(command.output()?.status.success())
+}
+
+#[test]
+fn as_many_open_files_as_are_needed_are_allowed_or_it_is_said_what_helps() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut director = Director::prepare(&lab, &lab.directors[0], Configuration::new(&lab, 150))?;
+    director.wrapper = vec!["prlimit", "--nofile=128:1000"];
+    director.restart()?;
+    assert_eq!(
+        open_files(&director)?,
+        ("1000".to_owned(), "1000".to_owned()),
+        "all that it may have"
+    );
+    assert!(!director.log()?.contains("LimitNOFILE="), "{}", director.log()?);
+    director.stop()?;
+
+    director.wrapper = vec![
+        "setpriv",
+        "--bounding-set=-sys_resource",
+        "prlimit",
+        "--nofile=128:200",
+    ];
+    director.restart()?;
+    assert_eq!(open_files(&director)?, ("200".to_owned(), "200".to_owned()));
+    let complaints = director.complaints()?;
+    let complaint = complaints
+        .iter()
+        .find(|line| line.contains("lbd may have 200 open files"));
+    let complaint = complaint.with_context(|| format!("{complaints:?}"))?;
+    assert!(
+        complaint.contains("`LimitNOFILE=`") && complaint.contains("`ulimit -n`"),
+        "{complaint}"
+    );
+    director.stop()?;
+
+    if may_raise_limits()? {
+        director.wrapper = vec!["prlimit", "--nofile=128:200"];
+        director.restart()?;
+        let (soft, hard) = open_files(&director)?;
+        assert_eq!(soft, hard);
+        assert!(soft.parse::<u64>()? > 256, "{soft}");
+    }
+    Ok(())
+}
+
+#[test]
+fn checks_leave_open_files_to_the_program_and_to_commands() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut configuration = Configuration::new(&lab, 150);
+    // None of them answers, so that all of their checks are under way at once.
+    for host in 101..251 {
+        let address = format!("10.0.0.{host}");
+        let check = toml::toml! { connect_timeout = "5s" };
+        let mut absent = toml::Table::new();
+        absent.insert("address".to_owned(), address.into());
+        absent.insert("tcp_check".to_owned(), check.into());
+        configuration.push("virtual_server[0].real_server", absent);
+    }
+    let mut director = Director::prepare(&lab, &lab.directors[0], configuration)?;
+    director.wrapper = vec![
+        "setpriv",
+        "--bounding-set=-sys_resource",
+        "prlimit",
+        "--nofile=128:128",
+    ];
+    director.restart()?;
+    // Its program, which needs files as well, is on the interface.
+    director.becomes_master()?;
+    let servers = &lab.real_servers;
+    director.wait_for("the real servers are up", Duration::from_secs(30), |status| {
+        servers.iter().all(|server| {
+            let address = server.node.address.into();
+            status.real_server_state("tcp", (VIP, 80).into(), address) == "up"
+        })
+    })?;
+    let log = director.log()?;
+    assert!(!log.contains("Too many open files"), "{log}");
+    Ok(())
+}

@@ -3,8 +3,10 @@
 use std::error::Error;
 use std::fmt;
 
-/// An error and its causes in one line.
-pub(super) struct Chain<'a>(pub(super) &'a dyn Error);
+use crate::io::limits;
+
+/// An error and its causes in one line, with what helps where that is known.
+pub(super) struct Chain<'a>(pub(super) &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -14,6 +16,9 @@ impl fmt::Display for Chain<'_> {
             write!(formatter, ": {error}")?;
             source = error.source();
         }
-        Ok(())
+        match limits::remedy(self.0) {
+            Some(remedy) => write!(formatter, ": {remedy}"),
+            None => Ok(()),
+        }
     }
 }

@@ -16,6 +16,7 @@ mod listeners;
 mod losses;
 mod manager;
 mod news;
+mod open_files;
 mod probes;
 mod programs;
 mod requests;
@@ -80,7 +81,11 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(start_and_run(options))
+    let result = runtime.block_on(start_and_run(options));
+    result.map_err(|error| match limits::remedy(error.as_ref()) {
+        Some(remedy) => anyhow!("{error:#}: {remedy}"),
+        None => error,
+    })
 }
 
 async fn start_and_run(options: Options) -> anyhow::Result<()> {
@@ -103,8 +108,9 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
     silence_path.push(SILENCE_SUFFIX);
     tokio::spawn(other_signals.attend(control.caller(), dump));
 
-    if let Err(error) = limits::raise_file_descriptors() {
-        warn!(%error, "cannot raise the limit of open files: with many real servers, checks may fail for want of one");
+    let (checks_at_once, complaint) = open_files::allow(&configuration);
+    if let Some(complaint) = complaint {
+        warn!("{complaint}");
     }
     if let Err(error) = limits::lock_memory() {
         info!(%error, "cannot lock the memory: under memory pressure, advertisements may be late (CAP_IPC_LOCK helps)");
@@ -194,7 +200,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         tables,
         map_pins,
         statistics,
-        probes: Probes::default(),
+        probes: Probes::new(checks_at_once),
         assignment,
         report,
         control,

@@ -6,7 +6,7 @@ mod warmth;
 
 pub use warmth::Cold;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -97,6 +97,8 @@ pub struct Director {
     plane: Plane,
     planner: Planner,
     monitors: Monitors,
+    /// The checks that could not be made the last time.
+    not_made: HashSet<CheckHandle>,
     routes: Routes,
     /// What did not fit the last time.
     shortages: Vec<Shortage>,
@@ -143,6 +145,7 @@ impl Director {
             plane,
             planner: Planner::new(),
             monitors: Monitors::new(),
+            not_made: HashSet::new(),
             routes: Routes::default(),
             shortages: Vec::new(),
             shortages_told: Vec::new(),
@@ -256,6 +259,7 @@ impl Director {
         self.monitors.watch(planned, seed, now);
         let monitors = &self.monitors;
         self.warming.retain(|check| monitors.check(check).is_some());
+        self.not_made.retain(|check| monitors.check(*check).is_some());
         let sources = planned.virtual_addresses();
         self.effects.push_back(Effect::CheckFromNoneOf(sources));
     }

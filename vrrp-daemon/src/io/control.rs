@@ -15,6 +15,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 
 use crate::api::{Request, Response};
+use crate::io::limits::Remedied;
 
 /// Owner and group may talk to the daemon, as the design says.
 const MODE: u32 = 0o660;
@@ -185,6 +186,7 @@ fn listen(path: &Path) -> io::Result<(UnixListener, u64)> {
 /// Accepts clients for ever.
 async fn accept(listener: UnixListener, calls: mpsc::Sender<Call>) {
     let mut clients = JoinSet::new();
+    let mut has_failed = false;
     loop {
         while clients.try_join_next().is_some() {}
         if clients.len() >= CLIENTS_MAXIMUM {
@@ -192,6 +194,7 @@ async fn accept(listener: UnixListener, calls: mpsc::Sender<Call>) {
         }
         match listener.accept().await {
             Ok((stream, _)) => {
+                has_failed = false;
                 let calls = calls.clone();
                 clients.spawn(async move {
                     if let Err(error) = serve(stream, calls).await {
@@ -200,7 +203,10 @@ async fn accept(listener: UnixListener, calls: mpsc::Sender<Call>) {
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept on the control socket");
+                // Once, and not with every attempt.
+                if !std::mem::replace(&mut has_failed, true) {
+                    tracing::warn!(error = %Remedied(&error), "cannot accept on the control socket");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

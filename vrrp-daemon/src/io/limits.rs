@@ -1,6 +1,7 @@
 //! What the kernel lets this process have: capabilities, descriptors, memory, time.
 
-use std::io;
+use std::error::Error;
+use std::{fmt, fs, io};
 
 use caps::{CapSet, Capability};
 use nix::sys::mman::{MlockAllFlags, mlockall};
@@ -30,14 +31,83 @@ pub fn missing_capabilities() -> io::Result<Vec<Capability>> {
     Ok(missing)
 }
 
-/// Raises the number of file descriptors to the most that this process may have: each probe under way takes one, and
-/// thousands of real servers may all be slow to answer.
+/// What helps against `EMFILE`.
+const RAISE_LIMIT: &str =
+    "raise `LimitNOFILE=` in the unit lbd.service, or `ulimit -n` where lbd is started by hand";
+
+/// How many open files there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenFiles {
+    /// Of this process.
+    pub allowed: u64,
+    /// Of any process of this machine (the sysctl `fs.nr_open`).
+    pub machine: u64,
+}
+
+impl OpenFiles {
+    /// What is wrong and what helps, for a person, if these are fewer than `needed`.
+    #[must_use]
+    pub fn complaint(self, needed: u64) -> Option<String> {
+        let Self { allowed, machine } = self;
+        let first = match needed > machine {
+            true => "raise the sysctl `fs.nr_open` first, then ",
+            false => "",
+        };
+        (allowed < needed).then(|| {
+            format!(
+                "lbd may have {allowed} open files and would need up to {needed}: checks of many slow real servers will \
+                 wait for each other: {first}{RAISE_LIMIT}"
+            )
+        })
+    }
+}
+
+/// Raises the number of open files to the most that this process may have; to `needed` where that is more and the kernel
+/// lets it (CAP_SYS_RESOURCE, and up to the sysctl `fs.nr_open`).
 ///
 /// # Errors
 /// The system call that failed.
-pub fn raise_file_descriptors() -> io::Result<()> {
+pub fn allow_open_files(needed: u64) -> io::Result<OpenFiles> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
+    let machine = fs::read_to_string("/proc/sys/fs/nr_open").ok();
+    let machine = machine.and_then(|text| text.trim().parse().ok()).unwrap_or(most);
+    let set = |limit| setrlimit(Resource::RLIMIT_NOFILE, limit, limit);
+    let wanted = needed.min(machine);
+    let allowed = if wanted > most && set(wanted).is_ok() {
+        wanted
+    } else {
+        set(most)?;
+        most
+    };
+    Ok(OpenFiles { allowed, machine })
+}
+
+/// What helps where `error`, or what caused it, is that no more files can be opened: sockets, maps and links are files.
+#[must_use]
+pub fn remedy(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let chain = std::iter::successors(Some(error), |error| (*error).source());
+    let mut numbers = chain.filter_map(|error| error.downcast_ref::<io::Error>()?.raw_os_error());
+    numbers.find_map(|number| match number {
+        libc::EMFILE => Some(RAISE_LIMIT),
+        libc::ENFILE => {
+            Some("all processes together have too many open files: raise the sysctl `fs.file-max`")
+        }
+        _ => None,
+    })
+}
+
+/// The kernel's answer, with what helps against it.
+#[derive(Debug)]
+pub struct Remedied<'a>(pub &'a io::Error);
+
+impl fmt::Display for Remedied<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)?;
+        match remedy(self.0) {
+            Some(remedy) => write!(formatter, ": {remedy}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Keeps the memory of this process in RAM, each page from when it is first touched: an advertisement must not wait for
@@ -75,5 +145,69 @@ pub fn run_in_real_time() -> io::Result<()> {
         Ok(())
     } else {
         Err(io::Error::last_os_error())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(number: i32) -> io::Error {
+        io::Error::from_raw_os_error(number)
+    }
+
+    #[test]
+    fn whoever_runs_out_of_files_is_told_what_helps() {
+        let said = Remedied(&answer(libc::EMFILE)).to_string();
+        assert!(said.starts_with("Too many open files"), "{said}");
+        assert!(
+            said.contains("`LimitNOFILE=`") && said.contains("`ulimit -n`"),
+            "{said}"
+        );
+        assert!(
+            Remedied(&answer(libc::ENFILE))
+                .to_string()
+                .contains("`fs.file-max`")
+        );
+        assert_eq!(
+            Remedied(&answer(libc::EPERM)).to_string(),
+            answer(libc::EPERM).to_string()
+        );
+    }
+
+    #[test]
+    fn what_helps_is_found_behind_other_errors() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot attach")]
+        struct Attach(#[source] io::Error);
+        assert_eq!(remedy(&Attach(answer(libc::EMFILE))), Some(RAISE_LIMIT));
+        assert_eq!(remedy(&Attach(answer(libc::EBUSY))), None);
+    }
+
+    #[test]
+    fn too_few_open_files_are_told_with_whose_limit_it_is() {
+        let complaint = |allowed, needed| {
+            let machine = 1000;
+            OpenFiles { allowed, machine }.complaint(needed)
+        };
+        assert_eq!(complaint(300, 300), None);
+        let said = complaint(200, 300).unwrap();
+        assert!(said.contains("200 open files and would need up to 300"), "{said}");
+        assert!(
+            !said.contains("fs.nr_open") && said.contains("`LimitNOFILE=`"),
+            "{said}"
+        );
+        let said = complaint(1000, 3000).unwrap();
+        assert!(
+            said.contains("`fs.nr_open` first") && said.contains("`LimitNOFILE=`"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn all_open_files_that_this_process_may_have_are_allowed() {
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        assert_eq!(allow_open_files(1).unwrap().allowed, most);
+        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (most, most));
     }
 }

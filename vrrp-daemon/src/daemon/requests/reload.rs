@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime};
 use super::super::by_name;
 use super::super::director_loop::DirectorLoop;
 use super::super::news::News;
+use super::super::open_files;
 use crate::api::{RefusedReload, Response};
 use crate::config::{self, Diagnostic};
 use crate::model::Configuration;
@@ -51,9 +52,12 @@ impl DirectorLoop {
             .director
             .reload(reloaded.configuration, by_name(links), Instant::now())
             .map_err(|refusal| refusal.to_string())?;
+        let (checks_at_once, complaint) = open_files::allow(self.director.configuration());
+        self.probes.allow(checks_at_once);
         Ok([reloaded.name + " is in force", changes.to_string()]
             .into_iter()
             .chain(reloaded.remarks)
+            .chain(complaint)
             .collect::<Vec<_>>()
             .join("\n"))
     }

@@ -8,6 +8,7 @@ use super::VrrpLoop;
 use crate::daemon::news::News;
 use crate::daemon::programs::Presence;
 use crate::io::clock;
+use crate::io::limits;
 use crate::io::netlink::Link;
 use crate::model::VirtualAddress;
 use crate::vrrp::Command;
@@ -31,6 +32,7 @@ impl VrrpLoop {
                 family,
             } => {
                 if let Err(error) = self.listeners.listen(&name, interface) {
+                    let error = limits::Remedied(&error);
                     error!(interface = name, %error, "cannot open the VRRP socket");
                     self.speaker.cannot_listen(interface, family, clock::now());
                 }

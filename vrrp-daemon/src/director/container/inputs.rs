@@ -20,14 +20,17 @@ impl Director {
                 Err(_) => self.rounds.suspect(address),
             }
         }
+        self.not_made.remove(&check);
         if self.monitors.probed(check, outcome, now) {
             self.warming.checked(check);
         }
     }
 
-    /// The probe of `check` could not be made, for want of something on this machine.
+    /// The probe of `check` could not be made, for want of something on this machine. That is told once, until one is made.
     pub fn not_probed(&mut self, check: CheckHandle, reason: String, now: Instant) {
-        if let Some(watched) = self.monitors.check(check) {
+        if let Some(watched) = self.monitors.check(check)
+            && self.not_made.insert(check)
+        {
             let real_server = watched.real_server();
             self.tell(Notice::NotChecked { real_server, reason });
         }

@@ -17,6 +17,8 @@ use std::io;
 
 use rtnetlink::Handle;
 
+use super::limits::Remedied;
+
 pub use addresses::InterfaceAddress;
 pub use addresses::OwnAddress;
 pub use events::{Event, Events, Topic};
@@ -30,7 +32,7 @@ pub use xdp::XdpProgram;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No netlink socket.
-    #[error("cannot open a netlink socket: {0}")]
+    #[error("cannot open a netlink socket: {}", Remedied(.0))]
     Open(io::Error),
     /// The kernel refused.
     #[error("cannot {request}: {cause}")]

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::net::TcpSocket;
 use tokio::time;
 
+use crate::io::limits::Remedied;
+
 use super::source::{NoSource, Sources, leave_port_open};
 
 /// Why the check did not pass.
@@ -58,7 +60,7 @@ pub enum ProbeError {
         cause: io::Error,
     },
     /// The check could not even begin, which says nothing about the target: out of file descriptors, ports or memory.
-    #[error("cannot check {target}: {cause}")]
+    #[error("cannot check {target}: {}", Remedied(.cause))]
     NotMade {
         /// The address and port that were to be tried.
         target: SocketAddr,
@@ -120,5 +122,24 @@ fn classify(target: SocketAddr, cause: io::Error) -> ProbeError {
             ProbeError::NotMade { target, cause }
         }
         Some(_) | None => ProbeError::Failed { target, cause },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_without_a_file_to_have_says_what_helps() {
+        let error = ProbeError::NotMade {
+            target: ([10, 0, 0, 11], 80).into(),
+            cause: io::Error::from_raw_os_error(libc::EMFILE),
+        };
+        let said = error.to_string();
+        assert!(
+            said.starts_with("cannot check 10.0.0.11:80: Too many open files"),
+            "{said}"
+        );
+        assert!(said.contains("`LimitNOFILE=`"), "{said}");
     }
 }
