@@ -16,6 +16,8 @@ use aya_ebpf::{
 };
 use lb_common::checksum;
 
+use crate::headers::Ipv6;
+
 /// What may be copied out of and into a packet.
 ///
 /// # Safety
@@ -210,11 +212,12 @@ impl Packet {
         Some(())
     }
 
-    /// The longest stretch that [`Self::sum`] sums, in bytes.
-    pub(crate) const SUMMED: usize = 560;
+    /// The longest stretch that [`Self::sum`] sums, in bytes: an ICMPv6 error without its IP header.
+    pub(crate) const SUMMED: usize = 1280 - size_of::<Ipv6>();
 
-    /// The sum of the `length` bytes at `offset` as 16-bit numbers in network order, before the carries are folded in; 0 if
-    /// the packet ends before they do. `length` is a multiple of four, and at most [`Self::SUMMED`].
+    /// The sum of the `length` bytes at `offset` as 16-bit numbers in network order (an odd last byte is the upper half of
+    /// one), before the carries are folded in; 0 if the packet ends before they do. `length` is at least 4 and at most
+    /// [`Self::SUMMED`].
     #[inline(always)]
     pub(crate) fn sum(&self, offset: usize, length: usize) -> u32 {
         sum_of_packet(self.context.ctx, offset as u64, length as u64) as u32
@@ -252,10 +255,16 @@ extern "C" fn sum_of_packet(context: *mut xdp_md, offset: u64, length: u64) -> u
     const WORDS: usize = Packet::SUMMED / size_of::<Be32>();
     let packet = Packet::new(XdpContext::new(context));
     let (offset, length) = (offset as usize, length as usize);
-    let mut sum = 0;
+    // What is left of the last word comes first: without a branch, or the turns were followed for each of its lengths.
+    let rest = length % size_of::<Be32>();
+    let Some(last) = packet.read::<Be32>(offset + length - size_of::<Be32>()) else {
+        return 0;
+    };
+    let last = u64::from(last.get()) << (u32::BITS as usize - 8 * rest);
+    let mut sum = u64::from(checksum::sum_of_word(last as u32));
     for word in 0..WORDS {
         let at = word * size_of::<Be32>();
-        if at >= length {
+        if at + size_of::<Be32>() > length {
             break;
         }
         let Some(word) = packet.read::<Be32>(offset + at) else {

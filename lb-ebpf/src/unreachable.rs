@@ -2,9 +2,8 @@
 //!
 //! As IPVS has the kernel send them: port unreachable if a service has no real server that could take a new connection,
 //! whatever its protocol; time exceeded for a packet that has no hop left. The packet is quoted as far as the kernel
-//! quotes IPv4 (RFC 1812, section 4.3.2.3; in IPv6, where RFC 4443 wants up to 1280 bytes, the headers are what its
-//! receiver needs), cut to a multiple of four bytes. The sender is the virtual address: the program knows no other of
-//! this node.
+//! quotes it: until the error is as long as every path takes whole. The sender is the virtual address: the program knows
+//! no other of this node.
 
 use core::mem::offset_of;
 
@@ -22,8 +21,8 @@ use crate::{
 pub(crate) trait Unreachable: Reply {
     /// ICMP or ICMPv6.
     const PROTOCOL: u8;
-    /// How much of a packet is quoted.
-    const QUOTED: usize;
+    /// How long the error is at most, with its IP header.
+    const LONGEST: usize;
     /// Type and code of port unreachable.
     const PORT_UNREACHABLE: [u8; 2];
     /// Type and code of time exceeded in transit.
@@ -34,7 +33,8 @@ pub(crate) trait Unreachable: Reply {
 
 impl Unreachable for V4 {
     const PROTOCOL: u8 = protocol::ICMP;
-    const QUOTED: usize = 576 - Self::HEADER_LENGTH - size_of::<Icmp>();
+    /// RFC 1812, section 4.3.2.3.
+    const LONGEST: usize = 576;
     const PORT_UNREACHABLE: [u8; 2] = [3, 3];
     const TIME_EXCEEDED: [u8; 2] = [11, 0];
     const HAS_PSEUDO_HEADER: bool = false;
@@ -42,7 +42,8 @@ impl Unreachable for V4 {
 
 impl Unreachable for V6 {
     const PROTOCOL: u8 = protocol::ICMPV6;
-    const QUOTED: usize = V4::QUOTED;
+    /// RFC 4443, section 2.4 (c): the smallest MTU of IPv6.
+    const LONGEST: usize = 1280;
     const PORT_UNREACHABLE: [u8; 2] = [1, 4];
     const TIME_EXCEEDED: [u8; 2] = [3, 0];
     const HAS_PSEUDO_HEADER: bool = true;
@@ -57,6 +58,7 @@ pub(crate) fn build<F: Unreachable>(packet: &mut Packet, outcome: Outcome) -> bo
 
 #[inline(always)]
 fn try_build<F: Unreachable>(packet: &mut Packet, outcome: Outcome) -> Option<()> {
+    const { assert!(F::LONGEST - F::HEADER_LENGTH <= Packet::SUMMED) };
     let network = outcome.network();
     let [kind, code] = if outcome.is(Verdict::AnswerTimeExceeded) {
         F::TIME_EXCEEDED
@@ -64,8 +66,8 @@ fn try_build<F: Unreachable>(packet: &mut Packet, outcome: Outcome) -> Option<()
         F::PORT_UNREACHABLE
     };
     let present = F::end(packet, network)?.checked_sub(network)?;
-    let quoted = present.min(F::QUOTED) & !3;
     let room = F::HEADER_LENGTH + size_of::<Icmp>();
+    let quoted = present.min(F::LONGEST - room);
     packet.grow(room)?;
     move_link_layer(packet, room, network)?;
     reply::turn_around(packet)?;

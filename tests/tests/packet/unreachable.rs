@@ -33,14 +33,16 @@ fn assert_error(fate: &Fate, packet: &[u8], verdict: Verdict, [v4, v6]: [(u8, u8
     );
     let answer = PacketHeaders::from_ethernet_slice(&fate.frame).expect("a valid frame");
     let payload = answer.payload.slice();
-    let (type_and_code, length) = match (answer.net.expect("an IP packet"), answer.transport) {
+    // The shortest path that every host must take whole: 576 bytes in IPv4 (RFC 1812), 1280 in IPv6 (RFC 4443).
+    let (type_and_code, length, longest) = match (answer.net.expect("an IP packet"), answer.transport) {
         (NetHeaders::Ipv4(ip, _), Some(TransportHeader::Icmpv4(icmp))) => {
             assert_eq!((ip.source, ip.destination), (VIP.octets(), CLIENT.octets()));
             assert_eq!(ip.time_to_live, 64);
             assert_eq!(ip.header_checksum, ip.calc_header_checksum());
             let expected = Icmpv4Header::with_checksum(icmp.icmp_type.clone(), payload).checksum;
             assert_eq!(icmp.checksum, expected);
-            (v4, u16::from_be_bytes([packet[network + 2], packet[network + 3]]))
+            let length = u16::from_be_bytes([packet[network + 2], packet[network + 3]]);
+            (v4, length, 576 - 20 - 8)
         }
         (NetHeaders::Ipv6(ip, _), Some(TransportHeader::Icmpv6(icmp))) => {
             assert_eq!((ip.source, ip.destination), (VIP6.octets(), CLIENT6.octets()));
@@ -49,16 +51,14 @@ fn assert_error(fate: &Fate, packet: &[u8], verdict: Verdict, [v4, v6]: [(u8, u8
                 .unwrap()
                 .checksum;
             assert_eq!(icmp.checksum, expected);
-            (
-                v6,
-                40 + u16::from_be_bytes([packet[network + 4], packet[network + 5]]),
-            )
+            let length = 40 + u16::from_be_bytes([packet[network + 4], packet[network + 5]]);
+            (v6, length, 1280 - 40 - 8)
         }
         other => panic!("no ICMP error: {other:?}"),
     };
     let message = fate.frame.len() - payload.len() - 8;
     assert_eq!((fate.frame[message], fate.frame[message + 1]), type_and_code);
-    let quoted = usize::from(length).min(548) & !3;
+    let quoted = usize::from(length).min(longest);
     assert_eq!(
         payload,
         &packet[network..network + quoted],
@@ -95,6 +95,27 @@ fn a_service_without_real_servers_says_so() {
         let fate = world.dataplane.send(&frame);
         assert_error(&fate, &frame, Verdict::AnswerUnreachable, PORT_UNREACHABLE);
         assert_eq!(world.dataplane.service_counters(TCP4).connections, 0);
+    }
+}
+
+/// Around the longest quotation, and whatever is left of the last word.
+#[test]
+fn as_much_is_quoted_as_every_path_takes() {
+    let mut world = World::new();
+    world.schedule(UDP4, &[]);
+    world.schedule(UDP6, &[]);
+    let datagram = [
+        Packet::udp(client(4711), datagram_service()),
+        Packet::udp(client6(4711), datagram_service6()).tagged(CUSTOMER_TAG, 7),
+    ];
+    let content: Vec<u8> = (0..=255).cycle().take(1452).collect();
+    for (datagram, headers, longest) in [(&datagram[0], 28, 548), (&datagram[1], 48, 1232)] {
+        let around = longest - headers;
+        for length in (0..=9).chain(around - 9..=around + 9).chain(1440..=1452) {
+            let frame = datagram.clone().payload(&content[..length]).build();
+            let fate = world.dataplane.send(&frame);
+            assert_error(&fate, &frame, Verdict::AnswerUnreachable, PORT_UNREACHABLE);
+        }
     }
 }
 
