@@ -1,14 +1,15 @@
 //! Interfaces as hosts have them: names with dots, programs that others take off, several of them, some of which take
 //! nothing from XDP.
 
-use std::io::Write as _;
-use std::net::{IpAddr, Ipv6Addr, TcpStream};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{IpAddr, Ipv6Addr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use lab::{Configuration, Director, Lab, Link, Node, Session, Topology, VIP, VIP6, run, wait};
+use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
 use toml::Value;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -290,6 +291,15 @@ fn a_link_that_falls_when_the_program_comes_or_goes_settles_with_the_program_on(
     })
 }
 
+/// The problems in a status.
+fn problems(status: &lab::Status) -> &[serde_json::Value] {
+    status.0["problems"].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn message(problem: &serde_json::Value) -> &str {
+    problem["message"].as_str().unwrap_or_default()
+}
+
 #[test]
 fn packets_that_are_lost_on_their_way_out_are_counted_and_told_with_what_helps() -> Result<()> {
     let lab = two_armed()?;
@@ -310,23 +320,40 @@ fn packets_that_are_lost_on_their_way_out_are_counted_and_told_with_what_helps()
 
     lab.client.node.namespace.run(|| -> Result<()> {
         let mut stream = TcpStream::connect_timeout(&(VIP, lab::ECHO).into(), PATIENCE)?;
-        stream.write_all(&vec![b'x'; 256 << 10])?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut line = vec![b'x'; 256 << 10];
+        line.push(b'\n');
+        stream.write_all(&line)?;
+        let is_told = |problem: &&serde_json::Value| {
+            problem["code"] == "packets_lost"
+                && problem["subject"] == "eth1"
+                && message(problem).contains("from eth0")
+        };
         let status = director.wait_for("it is a problem", PATIENCE, |status| {
-            let problems = status.0["problems"].as_array();
-            let is_told = |problem: &serde_json::Value| {
-                let message = problem["message"].as_str().unwrap_or_default();
-                problem["code"] == "packets_lost"
-                    && problem["subject"] == "eth1"
-                    && message.contains("from eth0")
-                    && message.contains("tso off")
-            };
-            problems.is_some_and(|problems| problems.iter().any(is_told))
+            problems(status).iter().any(|problem| is_told(&problem))
         })?;
         ensure!(
             status.0["dataplane"]["packets_lost"].as_u64() > Some(0),
             "{:#}",
             status.0
         );
+        // Whoever does what it says has the upload go on.
+        let problem = problems(&status).iter().find(is_told).map_or("", message);
+        let command = problem.split('`').nth(1).unwrap_or_default();
+        ensure!(command.starts_with("ethtool -K director1 "), "{problem}");
+        run(lab.switch.command("sh").args(["-c", command]))?;
+        let mut answer = Vec::new();
+        BufReader::new(stream).read_until(b'\n', &mut answer)?;
+        ensure!(answer.ends_with(&line), "{} bytes came back", answer.len());
+        // So do datagrams that are sent as one.
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.connect((VIP, lab::ECHO))?;
+        setsockopt(&socket, UdpGsoSegment, &1000)?;
+        socket.send(&[b'x'; 3000])?;
+        for _ in 0..3 {
+            ensure!(socket.recv(&mut [0; 2000])? > 0);
+        }
         Ok(())
     })?;
     let told = complaints_about(&director, &["packets from eth0 are lost", "eth1"])?;

@@ -3,6 +3,7 @@
 mod addresses;
 mod announce;
 mod events;
+mod links;
 mod namespace;
 mod probe;
 mod resolver;

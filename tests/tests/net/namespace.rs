@@ -110,7 +110,7 @@ impl Namespace {
     }
 
     /// Where other programs find this namespace.
-    fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         format!("/proc/{}/fd/{}", process::id(), self.file.as_raw_fd())
     }
 }

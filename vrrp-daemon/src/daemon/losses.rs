@@ -10,9 +10,9 @@ use tracing::warn;
 
 use super::channel::Assignment;
 use crate::api::{Problem, ProblemCode, Timestamp};
-use crate::interfaces::{Loss, Losses};
+use crate::interfaces::{Loss, Losses, Origin, Sender};
 use crate::io::bpf::Lost;
-use crate::io::netlink::Netlink;
+use crate::io::netlink::{Link, Netlink};
 
 /// How often the counts are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ impl LossesNow {
     /// Looks at the counts for ever, and tells the operator of what begins.
     pub(super) async fn watch(self, lost: Lost, assignment: watch::Receiver<Assignment>, netlink: Netlink) {
         let mut losses = Losses::default();
-        let mut names: BTreeMap<u32, String> = BTreeMap::new();
+        let mut origins: BTreeMap<u32, Origin> = BTreeMap::new();
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -66,10 +66,18 @@ impl LossesNow {
             if !begun.is_empty()
                 && let Ok(links) = netlink.links().await
             {
-                names = links.into_iter().map(|link| (link.index, link.name)).collect();
+                origins.clear();
+                for link in &links {
+                    origins.insert(link.index, origin(&netlink, &links, link).await);
+                }
             }
-            let name = |index| names.get(&index).map_or("?", String::as_str);
-            let explain = |loss: Loss| loss.explanation(name(loss.from), name(loss.to));
+            let nobody = Origin {
+                name: "?".to_owned(),
+                sender: None,
+            };
+            let known = |index| origins.get(&index).unwrap_or(&nobody);
+            let name = |index| known(index).name.as_str();
+            let explain = |loss: Loss| loss.explanation(known(loss.from), name(loss.to));
             for loss in begun {
                 warn!("{}", explain(loss));
             }
@@ -85,5 +93,25 @@ impl LossesNow {
             };
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = now;
         }
+    }
+}
+
+/// `link`, one of the interfaces `links`, as people know it.
+async fn origin(netlink: &Netlink, links: &[Link], link: &Link) -> Origin {
+    let mut bottom = link;
+    while let Some(lower) = links.iter().find(|other| Some(other.index) == bottom.build.lower) {
+        bottom = lower;
+    }
+    let sender = match bottom.build.other_end {
+        Some(end) => Some(Sender {
+            veth: bottom.name.clone(),
+            name: netlink.name_of(end).await.ok(),
+            index: end.index,
+        }),
+        None => None,
+    };
+    Origin {
+        name: link.name.clone(),
+        sender,
     }
 }

@@ -115,8 +115,7 @@ impl<'a> Host<'a> {
                     .iter()
                     .any(|upper| receivers.contains(&upper.index) && upper.lower == Some(other.index));
                 let is_port = other.master.is_some_and(|master| receivers.contains(&master));
-                // The lower index of a veth is its other end.
-                (is_lower || is_port) && interface.kind.as_deref() != Some("veth")
+                is_lower || is_port
             });
             let below: BTreeSet<u32> = below.map(|interface| interface.index).collect();
             if below.is_subset(&receivers) {

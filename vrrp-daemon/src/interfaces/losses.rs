@@ -60,10 +60,65 @@ impl Losses {
     }
 }
 
+/// An interface that lost packets came from, as people know it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Its name.
+    pub name: String,
+    /// Where what it receives is sent, if it is a veth or made of one.
+    pub sender: Option<Sender>,
+}
+
+/// The other end of a veth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// The name of this end.
+    pub veth: String,
+    /// Its name, if that can be known: it may be in another network namespace.
+    pub name: Option<String>,
+    /// Its index where it is.
+    pub index: u32,
+}
+
+impl Origin {
+    /// How to have packets come in the size that interfaces send them.
+    fn remedy(&self) -> String {
+        let command = |interface: &str| format!("`ethtool -K {interface} tso off tx-udp-segmentation off`");
+        match &self.sender {
+            Some(Sender {
+                veth,
+                name: Some(name),
+                ..
+            }) => {
+                format!(
+                    "{} mends that, run where {name} is, the other end of the veth {veth}",
+                    command(name)
+                )
+            }
+            Some(Sender {
+                veth,
+                name: None,
+                index,
+            }) => format!(
+                "{} mends that, run where the other end of the veth {veth} is, with the name that `ip link` has for \
+                 number {index} there",
+                command("NAME")
+            ),
+            None => format!(
+                "{} mends that, run where they come from, with the name of the interface there that sends them to {} \
+                 (in a virtual machine or a container, or at its host)",
+                command("NAME"),
+                self.name
+            ),
+        }
+    }
+}
+
 impl Loss {
-    /// What is wrong and what helps, given the interfaces' names.
+    /// What is wrong and what helps, given where the packets came from and the name of the interface that they were to
+    /// leave by.
     #[must_use]
-    pub fn explanation(self, from: &str, to: &str) -> String {
+    pub fn explanation(self, from: &Origin, to: &str) -> String {
         /// `errno` values of `include/uapi/asm-generic/errno*.h`.
         const ENXIO: u32 = 6;
         const EMSGSIZE: u32 = 90;
@@ -72,8 +127,8 @@ impl Loss {
         let why = match self.error {
             0 => "the driver cannot do what the program decides".to_owned(),
             EMSGSIZE => format!(
-                "they are longer than {to} takes: somebody merges them before they come to {from}; switch that off \
-                 where they come from (`ethtool -K INTERFACE tso off gso off gro off`; of a veth, at its other end)"
+                "they are longer than {to} takes, because their sender leaves it to the network interface to cut them; {}",
+                from.remedy()
             ),
             ENXIO => {
                 format!("{to} has no queue for XDP: its driver, or a veth's other end, wants an XDP program")
@@ -84,7 +139,10 @@ impl Loss {
             ENETDOWN => format!("{to} is down"),
             number => format!("error {number} (errno)"),
         };
-        format!("packets from {from} are lost on their way out by {to}: {why}")
+        format!(
+            "packets from {} are lost on their way out by {to}: {why}",
+            from.name
+        )
     }
 }
 
@@ -120,12 +178,39 @@ mod tests {
 
     #[test]
     fn an_explanation_names_the_interfaces_and_what_helps() {
-        let text = LOSS.explanation("eth0", "eth1");
+        let mut from = Origin {
+            name: "eth0.10".to_owned(),
+            sender: None,
+        };
+        let text = LOSS.explanation(&from, "eth1");
         assert!(
-            text.contains("eth0") && text.contains("eth1") && text.contains("tso off"),
+            text.starts_with("packets from eth0.10 are lost on their way out by eth1: "),
             "{text}"
         );
-        let text = Loss { error: 5, ..LOSS }.explanation("eth0", "eth1");
+        assert!(
+            text.contains("`ethtool -K NAME tso off") && text.contains("to eth0.10 "),
+            "{text}"
+        );
+        let mut end = Sender {
+            veth: "eth0".to_owned(),
+            name: None,
+            index: 17,
+        };
+        from.sender = Some(end.clone());
+        let text = LOSS.explanation(&from, "eth1");
+        assert!(
+            text.contains("`ethtool -K NAME tso off") && text.contains("number 17"),
+            "{text}"
+        );
+        end.name = Some("port1".to_owned());
+        from.sender = Some(end);
+        let text = LOSS.explanation(&from, "eth1");
+        assert!(text.contains("`ethtool -K port1 tso off"), "{text}");
+        assert!(
+            text.ends_with("where port1 is, the other end of the veth eth0"),
+            "{text}"
+        );
+        let text = Loss { error: 5, ..LOSS }.explanation(&from, "eth1");
         assert!(text.ends_with("error 5 (errno)"), "{text}");
     }
 }

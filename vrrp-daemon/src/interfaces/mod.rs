@@ -22,7 +22,7 @@ mod steadiness;
 
 pub use answering::{Answerer, own_addresses_only};
 pub use fit::{Fit, Mode, Wish, fit};
-pub use losses::{Loss, Losses};
+pub use losses::{Loss, Losses, Origin, Sender};
 pub use steadiness::Steadiness;
 
 /// A VLAN tag.

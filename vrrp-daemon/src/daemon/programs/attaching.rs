@@ -25,11 +25,7 @@ impl Programs {
         let mut below = Vec::new();
         let mut next = Some(index);
         while let Some(link) = next.and_then(|index| self.link(index)) {
-            // The lower index of a veth is its other end's, in another namespace as a rule.
-            next = link
-                .build
-                .lower
-                .filter(|lower| link.build.tag.is_some() && !below.contains(lower));
+            next = link.build.lower.filter(|lower| !below.contains(lower));
             below.extend(next);
         }
         below

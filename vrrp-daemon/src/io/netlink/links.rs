@@ -32,20 +32,35 @@ pub struct Build {
     pub kind: Option<String>,
     /// It is a device on a bus of the machine.
     pub is_hardware: bool,
-    /// The index of the interface that it is made of (a VLAN device's, a macvlan's), or of its other end (a veth's).
+    /// The index of the interface that it is made of (a VLAN device's, a macvlan's), if that one is in this network
+    /// namespace.
     pub lower: Option<u32>,
+    /// Its other end, if it is a veth.
+    pub other_end: Option<OtherEnd>,
     /// The tag that it adds and removes, if it is a VLAN device.
     pub tag: Option<Tag>,
     /// The index of the interface that it is a port of (a bridge's, a bond's).
     pub master: Option<u32>,
 }
 
+/// The other end of a veth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherEnd {
+    /// Its index.
+    pub index: u32,
+    /// The number that this network namespace has for the one that it is in, if that is another.
+    pub namespace: Option<i32>,
+}
+
 impl Build {
     fn from_message(message: &LinkMessage) -> Self {
         let mut build = Self::default();
+        let mut namespace = None;
+        let mut link = None;
         for attribute in &message.attributes {
             match attribute {
-                LinkAttribute::Link(index) => build.lower = Some(*index),
+                LinkAttribute::Link(index) => link = Some(*index),
+                LinkAttribute::LinkNetNsId(id) => namespace = Some(*id),
                 LinkAttribute::Controller(index) => build.master = Some(*index),
                 // Linux 5.14.
                 LinkAttribute::ParentDevName(_) => build.is_hardware = true,
@@ -60,6 +75,11 @@ impl Build {
                 }
                 _ => {}
             }
+        }
+        if build.kind.as_deref() == Some("veth") {
+            build.other_end = link.map(|index| OtherEnd { index, namespace });
+        } else if namespace.is_none() {
+            build.lower = link;
         }
         build
     }
@@ -124,5 +144,20 @@ impl Netlink {
         }
         links.sort_by_key(|link| link.index);
         Ok(links)
+    }
+
+    /// The name of a veth's other end, wherever that is.
+    ///
+    /// # Errors
+    /// The kernel's refusal (in another network namespace, it asks for `CAP_NET_ADMIN` there), or a closed socket.
+    pub async fn name_of(&self, end: OtherEnd) -> Result<String, Error> {
+        let failed = |error| Error::of("name the other end of a veth", error);
+        let mut request = self.handle.link().get().match_index(end.index);
+        let there = end.namespace.map(LinkAttribute::IfNetnsId);
+        request.message_mut().attributes.extend(there);
+        let message = request.execute().try_next().await.map_err(failed)?;
+        let link = message.as_ref().and_then(Link::from_message);
+        link.map(|link| link.name)
+            .ok_or_else(|| failed(rtnetlink::Error::RequestFailed))
     }
 }

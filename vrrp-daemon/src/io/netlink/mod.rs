@@ -22,7 +22,7 @@ use super::limits::Remedied;
 pub use addresses::InterfaceAddress;
 pub use addresses::OwnAddress;
 pub use events::{Event, Events, Topic};
-pub use links::{Build, Link};
+pub use links::{Build, Link, OtherEnd};
 pub use neighbours::Neighbour;
 pub use netdev::{XdpFeatures, xdp_act};
 pub use resolver::{Observed, Resolution, Resolver, Unreachable};
