@@ -10,6 +10,7 @@ use crate::vrrp::effect::Reason;
 use crate::vrrp::simulation::{instance, origin, virtual_address};
 use crate::vrrp::wire::multicast_group;
 
+mod addresses;
 mod assignment;
 mod datagrams;
 mod interfaces;
