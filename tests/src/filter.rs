@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::Namespace;
+use crate::{Lab, Namespace, Node};
 
 /// Where packets are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,16 @@ impl<'lab> Filter<'lab> {
     /// nft(8) doesn't understand the rule.
     pub fn discard(namespace: &'lab Namespace, hook: Hook, rule: &str) -> Result<Self> {
         Self::load(namespace, hook, &format!("{rule} counter drop"))
+    }
+
+    /// Keeps `node` from everybody else at the switch of its `eth0`, whose link stays up.
+    ///
+    /// # Errors
+    /// nft(8) fails.
+    pub fn isolate(lab: &'lab Lab, node: &Node) -> Result<[Self; 2]> {
+        let port = &node.interface("eth0").port;
+        let cut = |side| Self::discard(&lab.switch, Hook::Bridge, &format!("{side} \"{port}\""));
+        Ok([cut("iifname")?, cut("oifname")?])
     }
 
     /// Only counts what matches `rule`.

@@ -171,6 +171,45 @@ impl Node {
         ]))
     }
 
+    /// Has its kernel keep what a neighbour has confirmed, and ask no more until it is told otherwise.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn trust_neighbours(&self) -> Result<()> {
+        self.namespace
+            .sysctl("net.ipv4.neigh.eth0.base_reachable_time_ms", "86400000")
+    }
+
+    /// Waits until its kernel sends what is for `address` to `other`.
+    ///
+    /// # Errors
+    /// It doesn't within 15 seconds: with what it knows of the address.
+    pub fn learns(&self, address: Ipv4Addr, other: &Self) -> Result<()> {
+        self.knows(address, &other.mac_text())
+    }
+
+    /// Waits until its kernel has asked `other`, and been told that `address` is there: what it has only heard, it asks
+    /// about after some seconds.
+    ///
+    /// # Errors
+    /// As [`Node::learns`].
+    pub fn confirms(&self, address: Ipv4Addr, other: &Self) -> Result<()> {
+        self.knows(address, &format!("{} REACHABLE", other.mac_text()))
+    }
+
+    fn knows(&self, address: Ipv4Addr, expected: &str) -> Result<()> {
+        let known = || {
+            let address = address.to_string();
+            run(Command::new("ip").args(["-n", self.namespace.name(), "neighbour", "show", &address]))
+        };
+        wait::until(
+            &format!("{} has {address} at {expected}", self.name),
+            Duration::from_secs(15),
+            || known().ok()?.contains(expected).then_some(()),
+        )
+        .with_context(|| known().unwrap_or_default())
+    }
+
     /// Gives its interface `from` the name `to`, live.
     ///
     /// # Errors

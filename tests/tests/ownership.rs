@@ -70,6 +70,42 @@ fn clients_of_a_master_whose_advertisements_do_not_leave_lose_nothing() -> Resul
     Ok(())
 }
 
+/// Nobody hears of it but from the one that lets go: it was the better one that spoke first when the two could hear each
+/// other again, and the other one's gratuitous ARP is what clients believe.
+#[test]
+fn clients_beyond_a_healed_partition_learn_the_better_master_again() -> Result<()> {
+    let lab = Lab::new()?;
+    let (better, other) = Director::pair(&lab, |priority| Configuration::classic(&lab, priority))?;
+    lab.client.node.trust_neighbours()?;
+    let probe = Probe::start(&lab.client, echo(), TEN_MILLISECONDS)?;
+    lab.client.node.learns(VIP, better.node)?;
+
+    let partition = Filter::isolate(&lab, better.node)?;
+    other.becomes_master()?;
+    lab.client.node.confirms(VIP, other.node)?;
+    assert!(better.status()?.is_master());
+
+    advertises(&other)?;
+    drop(partition);
+    other.becomes_backup()?;
+    lab.client.node.learns(VIP, better.node)?;
+    assert!(better.status()?.is_master());
+    let healed = Instant::now();
+    wait::until("the client is served", PATIENCE, || {
+        let seen = probe.between(healed, Instant::now());
+        (!seen.answered_by.is_empty()).then_some(())
+    })
+}
+
+/// Waits until `director` has just advertised: from then on, it says nothing for an interval.
+fn advertises(director: &Director<'_>) -> Result<()> {
+    let sent = || Ok::<_, anyhow::Error>(director.status()?.number("vrrp_instances[0].advertisements.sent"));
+    let before = sent()?;
+    wait::until("it advertises", PATIENCE, || {
+        (sent().ok()? > before).then_some(())
+    })
+}
+
 /// What a status says of who has the addresses: this lab has no real servers, and that is a problem as well.
 fn problems(status: &Status) -> Vec<Problem> {
     let mut problems = status.problems();

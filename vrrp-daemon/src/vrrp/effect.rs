@@ -20,10 +20,12 @@ pub(super) enum Effect {
         /// The interval that the lease counts in; `None` for a lease that does not run out.
         interval: Option<Duration>,
     },
-    /// Send this advertisement from the primary address. Whether one of a priority above 0 is out, say with
+    /// Send this advertisement from the primary address. Whether it is out, say with
     /// [`VirtualRouter::sent`](super::router::VirtualRouter::sent) or
     /// [`VirtualRouter::send_failed`](super::router::VirtualRouter::send_failed).
     Send(Advertisement),
+    /// Send this one too; it is the last of a mastership, and nothing follows from whether it left.
+    SendLast(Advertisement),
     /// Send what no router acts on, to know whether anything leaves; say with
     /// [`VirtualRouter::probe_sent`](super::router::VirtualRouter::probe_sent) if it did.
     Probe,

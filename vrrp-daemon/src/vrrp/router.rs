@@ -180,13 +180,12 @@ impl VirtualRouter {
         match &mut self.phase {
             Phase::Backup(_) => self.waited(now),
             Phase::Master(master) => {
-                let repeat = master.announce.take_if(|at| now >= *at).is_some();
+                let repeat = master.announce.is_some_and(|at| now >= at);
                 if now >= master.advertise {
                     self.advertise(now);
                 }
                 if repeat {
-                    self.effects
-                        .push_back(Effect::Announce(self.instance.virtual_addresses.clone()));
+                    self.announce_and_at(now + timers::REFRESH);
                 }
             }
             Phase::Fault => self.probe_if_due(now),
@@ -261,7 +260,7 @@ impl VirtualRouter {
         match self.phase {
             Phase::Master(_) => {
                 self.effects
-                    .push_back(Effect::Send(self.advertisement(Priority::RESIGN)));
+                    .push_back(Effect::SendLast(self.advertisement(Priority::RESIGN)));
                 let followed = timers::skew_bound(self.instance.version, self.instance.advert_int);
                 self.hand_over(now + followed + timers::LINGER, false);
                 self.transition(Phase::Stopped, Reason::Stopping);

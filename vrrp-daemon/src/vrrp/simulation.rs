@@ -5,22 +5,22 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::net::{IpAddr, Ipv4Addr};
-use std::rc::Rc;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use lb_common::lease_state;
 
 use super::effect::State;
 use super::speaker::{Command, Speaker};
-use super::wire::{Datagram, multicast_group};
-use crate::model::{
-    AddressFamily, Interval, Priority, Version, VirtualAddress, VirtualRouterId, VrrpInstance,
-};
+use crate::model::{Interval, Priority, Version, VirtualAddress, VirtualRouterId, VrrpInstance};
 
+mod clients;
+mod network;
 mod node;
 mod scenarios;
 
+use clients::View;
+use network::Packet;
 use node::{Fault, Node};
 
 /// The longest that an advertisement travels.
@@ -76,41 +76,17 @@ pub(super) fn origin() -> Instant {
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    Deliver { to: usize, packet: usize },
+    Deliver {
+        to: usize,
+        packet: usize,
+    },
+    /// `to` hears that `from` has the address of a virtual router.
+    Claim {
+        to: usize,
+        from: usize,
+        router: usize,
+    },
     Wake(usize),
-}
-
-/// An advertisement on its way.
-#[derive(Clone)]
-struct Packet {
-    source: IpAddr,
-    message: Rc<[u8]>,
-}
-
-impl Packet {
-    fn datagram(&self) -> Datagram<'_> {
-        Datagram {
-            source: self.source,
-            destination: multicast_group(AddressFamily::Ipv4),
-            hop_limit: 255,
-            payload: &self.message,
-        }
-    }
-
-    /// The virtual router that it is about.
-    fn router(&self) -> Option<usize> {
-        self.message[1].checked_sub(FIRST_ID).map(usize::from)
-    }
-}
-
-/// How clients fare with one virtual address.
-#[derive(Default)]
-struct View {
-    /// Where they send: who announced the address last.
-    believed: Option<usize>,
-    two_answer_since: Option<Instant>,
-    none_answers_since: Option<Instant>,
-    unserved_since: Option<Instant>,
 }
 
 struct World {
@@ -158,7 +134,10 @@ impl World {
             longest_unserved: Duration::ZERO,
         };
         let routers = world.nodes.iter().map(|node| node.configured.len()).max();
-        world.views.resize_with(routers.unwrap_or(0), View::default);
+        let clients = world.nodes.len();
+        world
+            .views
+            .resize_with(routers.unwrap_or(0), || View::of(clients));
         for node in 0..world.nodes.len() {
             world.happen(Fault::Start(node));
         }
@@ -193,6 +172,7 @@ impl World {
             self.observe();
             match event {
                 Event::Deliver { to, packet } => self.deliver(to, packet),
+                Event::Claim { to, from, router } => self.deliver_claim(to, from, router),
                 Event::Wake(node) => self.wake(node),
             }
             self.observe();
@@ -294,43 +274,6 @@ impl World {
         self.input(node, Speaker::timeout);
     }
 
-    fn deliver(&mut self, to: usize, packet: usize) {
-        let Some((received, pending)) = &mut self.in_flight[packet] else {
-            return;
-        };
-        let received = received.clone();
-        *pending -= 1;
-        if *pending == 0 {
-            self.in_flight[packet] = None;
-            self.free.push(packet);
-        }
-        let nanoseconds = self.nanoseconds();
-        let node = &mut self.nodes[to];
-        if !node.link || node.frozen {
-            return;
-        }
-        // The program: a peer speaks while our own advertisement is overdue.
-        if let Some(router) = received.router()
-            && let lease = &mut node.kernel[router].lease
-            && lease.state == lease_state::HELD
-            && nanoseconds > lease.overdue_at()
-        {
-            lease.successor_at = nanoseconds;
-        }
-        if node.deaf {
-            return;
-        }
-        if node.paused {
-            if node.daemon.is_some() && node.inbox.len() < 64 {
-                node.inbox.push_back(received);
-            }
-            return;
-        }
-        self.input(to, |speaker, now| {
-            speaker.received(node::INTERFACE, &received.datagram(), now);
-        });
-    }
-
     fn wake(&mut self, node: usize) {
         if self.nodes[node].wake != Some(self.now) {
             return;
@@ -376,7 +319,8 @@ impl World {
                 Command::Announce { address, .. } => {
                     let router = self.nodes[node].announce(address);
                     if self.nodes[node].link {
-                        self.views[router].believed = Some(node);
+                        self.announced(node, router);
+                        self.claim(node, router);
                     }
                 }
                 command => self.nodes[node].carry_out(command, nanoseconds),
@@ -400,90 +344,8 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, from: usize, packet: Packet) {
-        if !self.nodes[from].link {
-            return;
-        }
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.in_flight.push(None);
-            self.in_flight.len() - 1
-        });
-        let mut pending = 0;
-        for to in 0..self.nodes.len() {
-            let heard = (from < self.partition) == (to < self.partition);
-            if to == from || !heard || self.random(100) < u64::from(self.loss) {
-                continue;
-            }
-            let delay = Duration::from_nanos(1 + self.random(u64::try_from(DELAY.as_nanos()).unwrap()));
-            pending += 1;
-            self.schedule(self.now + delay, Event::Deliver { to, packet: slot });
-        }
-        if pending == 0 {
-            self.free.push(slot);
-        } else {
-            self.in_flight[slot] = Some((packet, pending));
-        }
-    }
-
     /// The advertisement interval, which is the same everywhere.
     fn interval(&self) -> Duration {
         self.nodes[0].configured[0].advert_int.duration()
-    }
-
-    /// The nodes whose kernel would answer a client's ARP request for the address of the first virtual router.
-    fn answering(&self) -> Vec<usize> {
-        self.answering_for(0)
-    }
-
-    fn answering_for(&self, router: usize) -> Vec<usize> {
-        let nanoseconds = self.nanoseconds();
-        (0..self.nodes.len())
-            .filter(|node| self.nodes[*node].answers(router, nanoseconds))
-            .collect()
-    }
-
-    /// The masters of the first virtual router.
-    fn masters(&self) -> Vec<usize> {
-        self.masters_of(0)
-    }
-
-    fn masters_of(&self, router: usize) -> Vec<usize> {
-        let is_master = |node: &usize| self.nodes[*node].state(router) == Some(State::Master);
-        (0..self.nodes.len()).filter(is_master).collect()
-    }
-
-    fn observe(&mut self) {
-        let (now, nanoseconds) = (self.now, self.nanoseconds());
-        let follow = |holds: bool, since: &mut Option<Instant>, longest: &mut Duration| {
-            if holds {
-                *longest = (*longest).max(now - *since.get_or_insert(now));
-            } else {
-                *since = None;
-            }
-        };
-        for (router, view) in self.views.iter_mut().enumerate() {
-            let answering = self.nodes.iter().filter(|node| node.answers(router, nanoseconds));
-            let count = answering.count();
-            let unserved = view
-                .believed
-                .is_some_and(|node| !self.nodes[node].forwards(router, nanoseconds));
-            follow(count > 1, &mut view.two_answer_since, &mut self.longest_overlap);
-            follow(count == 0, &mut view.none_answers_since, &mut self.longest_gap);
-            follow(unserved, &mut view.unserved_since, &mut self.longest_unserved);
-        }
-    }
-
-    /// Forgets what was observed so far.
-    fn observe_anew(&mut self) {
-        for view in &mut self.views {
-            *view = View {
-                believed: view.believed,
-                ..View::default()
-            };
-        }
-        self.longest_overlap = Duration::ZERO;
-        self.longest_gap = Duration::ZERO;
-        self.longest_unserved = Duration::ZERO;
-        self.observe();
     }
 }

@@ -236,7 +236,7 @@ impl Speaker {
                 self.sends_again(router);
                 self.input(router, |machine| machine.sent(now));
             }
-            Sending::Resignation => this.counters.count_sent(),
+            Sending::Last => this.counters.count_sent(),
             Sending::Probe => {
                 self.sends_again(router);
                 self.input(router, |machine| machine.probe_sent(now));
@@ -262,7 +262,8 @@ impl Speaker {
             return;
         };
         if this.cannot_send.is_none() {
-            this.cannot_send = Some((now, error.to_owned()));
+            // Nothing follows the last one that could tell when it is over.
+            this.cannot_send = (this.sending != Sending::Last).then(|| (now, error.to_owned()));
             self.commands.push_back(Command::Tell {
                 instance: Arc::clone(this.machine.instance()),
                 news: News::NotSent {

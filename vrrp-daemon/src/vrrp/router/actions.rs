@@ -83,7 +83,9 @@ impl VirtualRouter {
         self.transitioned(claim.from, claim.reason);
     }
 
-    /// There is a better master.
+    /// There is a better master. It may have been one all the time, beyond a partition that is over, and does not know
+    /// that hosts there believe us: hearing us once, it announces its addresses again (Keepalived's
+    /// `vrrp_higher_prio_send_advert`).
     pub(super) fn yield_to(
         &mut self,
         source: IpAddr,
@@ -91,6 +93,10 @@ impl VirtualRouter {
         reason: Reason,
         now: Instant,
     ) {
+        if matches!(&self.phase, Phase::Master(master) if master.claim.is_none() && !master.failing) {
+            self.effects
+                .push_back(Effect::SendLast(self.advertisement(self.priority())));
+        }
         self.hand_over(now + timers::LINGER, true);
         self.transition(Phase::Backup(Backup::hearing(source, advertisement, now)), reason);
     }
@@ -143,12 +149,20 @@ impl VirtualRouter {
         }
     }
 
-    /// Gratuitous ARP for all addresses, now and once more.
+    /// Gratuitous ARP for all addresses, now, soon once more, and then now and again.
     pub(super) fn announce(&mut self, now: Instant) {
+        self.announce_and_at(now + timers::ANNOUNCE_AGAIN);
+    }
+
+    /// Gratuitous ARP for all addresses, and again at `next`. Not from whom the others may not hear: the addresses may be
+    /// with a successor.
+    pub(super) fn announce_and_at(&mut self, next: Instant) {
         if let Phase::Master(master) = &mut self.phase {
-            master.announce = Some(now + timers::ANNOUNCE_AGAIN);
-            self.effects
-                .push_back(Effect::Announce(self.instance.virtual_addresses.clone()));
+            master.announce = Some(next);
+            if !master.failing {
+                self.effects
+                    .push_back(Effect::Announce(self.instance.virtual_addresses.clone()));
+            }
         }
     }
 

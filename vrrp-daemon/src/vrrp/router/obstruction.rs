@@ -41,7 +41,7 @@ impl VirtualRouter {
                 }
                 if resigns {
                     self.effects
-                        .push_back(Effect::Send(self.advertisement(Priority::RESIGN)));
+                        .push_back(Effect::SendLast(self.advertisement(Priority::RESIGN)));
                 }
                 self.withdraw();
                 self.transition(Phase::Fault, Reason::Obstructed(obstacle));

@@ -50,7 +50,7 @@ pub(super) struct Master {
     pub(super) lease_interval: Option<Duration>,
     /// When the lease runs out.
     pub(super) lease_end: Option<Instant>,
-    /// When gratuitous ARP is repeated.
+    /// When gratuitous ARP is repeated; not before there was any.
     pub(super) announce: Option<Instant>,
     /// The others know of it: an advertisement has gone out, this daemon's or its predecessor's.
     pub(super) known: bool,

@@ -129,11 +129,15 @@ impl Node {
         Port {
             index: INTERFACE,
             name: "eth0".to_owned(),
-            mac: Some([2, 0, 0, 0, 0, self.source.octets()[3]]),
+            mac: Some(self.mac()),
             up: self.link,
             addresses: std::iter::once(own).chain(held).collect(),
             refuses_program: false,
         }
+    }
+
+    pub(super) fn mac(&self) -> [u8; 6] {
+        [2, 0, 0, 0, 0, self.source.octets()[3]]
     }
 
     pub(super) fn state(&self, router: usize) -> Option<State> {
@@ -220,8 +224,8 @@ impl Node {
                     self.kernel[router].became_master += u32::from(to == State::Master);
                 }
                 News::Worry(Concern::TwoMasters { .. }) => self.two_masters += 1,
-                News::Worry(concern) => panic!("{concern}"),
-                News::Relief(_) | News::SentAgain => {}
+                News::Worry(concern @ Concern::Mismatch(_)) => panic!("{concern}"),
+                News::Worry(Concern::AddressConflict { .. }) | News::Relief(_) | News::SentAgain => {}
                 News::NoDevice { address } => panic!("{address:?}"),
                 News::Obstructed(_) | News::NotSent { .. } => {}
                 News::HoldsBack { .. } | News::HoldsBackNoMore { .. } => panic!("a node is cold"),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::member::{Router, Sending};
 use super::{Command, News, PortAddress, RouterHandle, Speaker};
-use crate::model::{Priority, VirtualAddress};
+use crate::model::VirtualAddress;
 use crate::vrrp::effect::Effect;
 use crate::vrrp::wire;
 
@@ -97,12 +97,13 @@ impl Speaker {
                 self.run_program();
             }
             Effect::Send(advertisement) => {
-                let sending = match advertisement.priority {
-                    Priority::RESIGN => Sending::Resignation,
-                    _ => Sending::Advertisement,
-                };
                 let message = |source| advertisement.emit(source);
-                self.commands.extend(send(handle, router, sending, message));
+                self.commands
+                    .extend(send(handle, router, Sending::Advertisement, message));
+            }
+            Effect::SendLast(advertisement) => {
+                let message = |source| advertisement.emit(source);
+                self.commands.extend(send(handle, router, Sending::Last, message));
             }
             Effect::Probe => {
                 let advertisement = router.machine.own_advertisement();

@@ -146,7 +146,8 @@ pub(super) struct Router {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sending {
     Advertisement,
-    Resignation,
+    /// The last of a mastership.
+    Last,
     Probe,
 }
 

@@ -62,7 +62,7 @@ fn a_master_that_can_forward_no_more_resigns() {
     assert_eq!(
         bench.effects(),
         [
-            Effect::Send(resignation),
+            Effect::SendLast(resignation),
             bench.release(),
             Effect::VacateLease,
             transitioned(

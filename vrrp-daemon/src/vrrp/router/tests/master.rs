@@ -48,6 +48,8 @@ fn a_better_master_gets_the_answers_now_and_the_packets_a_little_later() {
         assert_eq!(
             bench.hear(from, priority),
             [
+                // So that it announces itself again, should it not be new.
+                Effect::SendLast(bench.advertisement(100)),
                 Effect::HandOverLease,
                 bench.release(),
                 transitioned(State::Master, State::Backup, reason)
@@ -80,7 +82,8 @@ fn a_mastership_regained_while_handing_over_is_whole() {
 fn without_a_lease_a_better_master_gets_everything_now() {
     let mut bench = Bench::master(without_lease(100));
     let effects = bench.hear(LOWER, 101);
-    assert_eq!(effects[..2], [bench.release(), Effect::VacateLease]);
+    let last = Effect::SendLast(bench.advertisement(100));
+    assert_eq!(effects[..3], [last, bench.release(), Effect::VacateLease]);
     assert_eq!(bench.remaining(), MASTER_DOWN);
 }
 
@@ -134,7 +137,9 @@ fn a_lease_that_ran_out_is_noticed_first_on_every_input() {
             "{name}"
         );
         assert!(
-            !effects.iter().any(|effect| matches!(effect, Effect::Send(_))),
+            !effects
+                .iter()
+                .any(|effect| matches!(effect, Effect::Send(_) | Effect::SendLast(_))),
             "{name}"
         );
         assert_ne!(bench.router.state(), State::Master, "{name}");
@@ -203,7 +208,7 @@ fn a_stop_resigns_and_forwards_until_the_successor_is_known() {
     assert_eq!(
         bench.effects(),
         [
-            Effect::Send(bench.advertisement(0)),
+            Effect::SendLast(bench.advertisement(0)),
             Effect::HandOverLease,
             bench.release(),
             transitioned(State::Master, State::Init, Reason::Stopping)
@@ -262,7 +267,7 @@ fn without_a_lease_a_stop_is_done_at_once() {
     assert_eq!(
         effects[..3],
         [
-            Effect::Send(bench.advertisement(0)),
+            Effect::SendLast(bench.advertisement(0)),
             bench.release(),
             Effect::VacateLease
         ]

@@ -141,6 +141,24 @@ fn a_mute_master_leaves_the_addresses_to_the_one_that_is_heard() {
 }
 
 #[test]
+fn a_mute_master_gives_way_to_a_better_one_without_another_try() {
+    let mut bench = mute_master(instance(100));
+    bench.router.received(LOWER, &bench.advertisement(101), bench.now);
+    let reason = Reason::HigherPriority {
+        from: LOWER,
+        priority: Priority::new(101),
+    };
+    assert_eq!(
+        bench.effects_of_a_mute(),
+        [
+            Effect::HandOverLease,
+            bench.release(),
+            transitioned(State::Master, State::Backup, reason)
+        ]
+    );
+}
+
+#[test]
 fn a_master_that_can_answer_a_lower_priority_sets_hosts_right_after_its_answer() {
     let mut bench = Bench::master(instance(100));
     bench.router.received(LOWER, &bench.advertisement(99), bench.now);

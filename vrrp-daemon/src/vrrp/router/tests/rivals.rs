@@ -113,6 +113,47 @@ fn the_rightful_master_announces_again_and_not_without_end() {
 }
 
 #[test]
+fn a_master_announces_now_and_again() {
+    let mut bench = Bench::master(instance(100));
+    let start = bench.now;
+    let mut announced = Vec::new();
+    while bench.now < start + 130 * SECOND {
+        if announcements(&bench.next_deadline()) > 0 {
+            announced.push((bench.now - start).as_secs());
+        }
+    }
+    assert_eq!(announced, [5, 65, 125]);
+    // An announcement for another reason is as good.
+    bench.hear(LOWER, 50);
+    assert_eq!(announcements(&bench.after(64 * SECOND)), 1);
+}
+
+/// Its successor has announced the addresses, perhaps.
+#[test]
+fn a_master_whose_advertisements_do_not_leave_announces_nothing() {
+    let mut bench = Bench::master(version_3(100, 200));
+    let start = bench.now;
+    let mut said = Vec::new();
+    while bench.now < start + 6 * SECOND {
+        bench.now = bench.router.deadline().unwrap();
+        bench.router.timeout(bench.now);
+        said.extend(bench.effects_of_a_mute());
+    }
+    assert_eq!(
+        announcements(&said),
+        0,
+        "not even what was due after five seconds"
+    );
+    bench.router.claimed(address(), MAC, bench.now);
+    let defence = bench.effects_of_a_mute();
+    assert_eq!(
+        (told(&defence), announcements(&defence)),
+        (vec![(true, conflict())], 0)
+    );
+    assert_eq!(bench.router.state(), State::Master);
+}
+
+#[test]
 fn what_is_heard_while_taking_over_or_as_a_backup_is_no_conflict() {
     let mut backup = Bench::backup(instance(100));
     let mut fresh = Bench::master(instance(100));

@@ -41,6 +41,59 @@ fn an_advertisement_is_its_virtual_routers_and_touches_no_other() {
 }
 
 #[test]
+fn who_lets_go_is_heard_once_more_and_renews_nothing_by_that() {
+    let configured = router(1, 3);
+    let mut bench = Bench::master(std::slice::from_ref(&configured));
+    let commands = bench.hear(&configured, 200);
+    let said = |command: &Command| matches!(command, Command::Send { message, .. } if message[2] == 100);
+    let gone = |command: &Command| *command == Command::HandOverLease { slot: slot(1) };
+    assert!(position(&commands, said) < position(&commands, gone));
+    assert!(!commands.contains(&Command::RenewLease { slot: slot(1) }));
+    assert_eq!(bench.state(&configured), Some(State::Backup));
+}
+
+#[test]
+fn whether_the_last_one_leaves_changes_nothing() {
+    let configured = router(1, 3);
+    let mut bench = Bench::master(std::slice::from_ref(&configured));
+    let peer = VrrpInstance {
+        priority: crate::model::Priority::new(200),
+        ..configured.clone()
+    };
+    let source = ip("10.0.0.9");
+    let message = VirtualRouter::new(peer).own_advertisement().emit(source);
+    let datagram = Datagram {
+        source,
+        destination: multicast_group(AddressFamily::Ipv4),
+        hop_limit: 255,
+        payload: &message,
+    };
+    bench.speaker.received(ETH0, &datagram, bench.now);
+    let mut told = 0;
+    while let Some(command) = bench.speaker.next_effect() {
+        match command {
+            Command::Send { router, .. } => {
+                bench
+                    .speaker
+                    .send_failed(router, "Operation not permitted", bench.now)
+            }
+            Command::Tell {
+                news: News::NotSent { .. },
+                ..
+            } => told += 1,
+            _ => {}
+        }
+    }
+    assert_eq!(told, 1);
+    assert_eq!(bench.state(&configured), Some(State::Backup));
+    let known = bench.known(&configured).unwrap();
+    assert_eq!(
+        known.cannot_send, None,
+        "a backup would never find out that it is over"
+    );
+}
+
+#[test]
 fn an_unknown_virtual_router_and_a_probe_are_nobodys() {
     let configured = router(1, 3);
     let mut bench = Bench::backup(std::slice::from_ref(&configured));
