@@ -1,5 +1,5 @@
-//! The Internet checksum (RFC 1071), and how it changes with one field (RFC 1624). Pure arithmetic, for the program: here
-//! so that it is tested like everything else.
+//! The Internet checksum (RFC 1071), and how it changes with one field (RFC 1624). Pure arithmetic, for the program
+//! and the daemon: here so that it is tested like everything else.
 
 /// The sum of an even number of bytes as 16-bit numbers in network order, before the carries are folded in.
 #[inline(always)]
@@ -13,6 +13,15 @@ pub const fn sum_of<const N: usize>(bytes: &[u8; N]) -> u32 {
         index += 2;
     }
     sum
+}
+
+/// The same of any number of bytes, an odd one filled up with a zero; for the daemon. At most 128 KiB: more may be more
+/// than a sum holds.
+#[must_use]
+pub fn sum_of_slice(bytes: &[u8]) -> u32 {
+    let (words, rest) = bytes.as_chunks();
+    let words: u32 = words.iter().map(sum_of::<2>).sum();
+    words + rest.first().map_or(0, |last| u32::from(*last) << 8)
 }
 
 /// The sum of a 32-bit number as two 16-bit numbers.
@@ -53,6 +62,14 @@ mod tests {
         assert_eq!(sum, 0x2_ddf0);
         assert_eq!(checksum(sum), !0xddf2);
         assert_eq!(sum_of_word(0x0001_f203) + sum_of_word(0xf4f5_f6f7), sum);
+        assert_eq!(sum_of_slice(&bytes), sum);
+    }
+
+    #[test]
+    fn an_odd_byte_is_the_upper_half_of_a_number() {
+        assert_eq!(sum_of_slice(&[]), 0);
+        assert_eq!(sum_of_slice(&[0x12, 0x34, 0x56]), 0x1234 + 0x5600);
+        assert_eq!(sum_of_slice(&[0xff; 128 << 10]), 0xffff_0000);
     }
 
     #[test]

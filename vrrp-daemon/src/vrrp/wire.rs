@@ -2,12 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use lb_common::checksum::{checksum, sum_of, sum_of_slice};
+use lb_common::protocol;
+
 use crate::model::{AddressFamily, Interval, Password, Priority, Version, VirtualRouterId};
 
 mod datagram;
 
 pub use datagram::Datagram;
-use datagram::{fold, pseudo_header_sum, sum};
 
 /// The group that all routers of a family listen to (RFC 9568, sections 5.1.1.2 and 5.1.2.2).
 #[must_use]
@@ -209,8 +211,9 @@ impl Advertisement {
 }
 
 /// A message that no router acts on, for its virtual router identifier is 0 (RFC 9568, section 5.2.3): whether it
-/// leaves tells whether advertisements do. Keepalived and lbd ignore it without a word. In all else it is an
-/// advertisement, so that what keeps those from leaving keeps this.
+/// leaves tells whether advertisements do. Keepalived and lbd ignore it without a word (but Keepalived says a line for each
+/// unknown identifier where it is told `log_unknown_vrids`). In all else it is an advertisement, so that what keeps those
+/// from leaving keeps this.
 pub(super) fn probe(advertisement: &Advertisement, source: IpAddr) -> Vec<u8> {
     let mut message = advertisement.emit(source);
     message[1] = 0;
@@ -225,10 +228,10 @@ const CHECKSUM: std::ops::Range<usize> = 6..FIXED;
 /// Writes the checksum into a message that has zeros in its place.
 fn seal(message: &mut [u8], version: Version, source: IpAddr) {
     let sum = match version {
-        Version::V2 => sum(message),
-        Version::V3 => sum(message) + pseudo_header(source, message.len()),
+        Version::V2 => sum_of_slice(message),
+        Version::V3 => sum_of_slice(message) + pseudo_header(source, message.len()),
     };
-    message[CHECKSUM].copy_from_slice(&(!fold(sum)).to_be_bytes());
+    message[CHECKSUM].copy_from_slice(&checksum(sum).to_be_bytes());
 }
 
 /// The length of an address.
@@ -277,14 +280,21 @@ fn password(authentication_type: u8, data: &[u8]) -> Result<Option<Password>, Er
 /// message alone (RFC 9568, section 5.2.8) and the message with the pseudo-header (Keepalived); over IPv6 the
 /// pseudo-header belongs to it.
 fn checksum_holds(version: Version, message: &[u8], source: IpAddr) -> bool {
-    let message_sum = sum(message);
-    source.is_ipv4() && fold(message_sum) == u16::MAX
-        || version == Version::V3 && fold(message_sum + pseudo_header(source, message.len())) == u16::MAX
+    let sum = sum_of_slice(message);
+    source.is_ipv4() && checksum(sum) == 0
+        || version == Version::V3 && checksum(sum + pseudo_header(source, message.len())) == 0
 }
 
-/// The sum of the pseudo-header from `source` to the [`multicast_group`] of its family.
-fn pseudo_header(source: IpAddr, length: usize) -> u64 {
-    pseudo_header_sum(source, multicast_group(AddressFamily::of(source)), length)
+/// The sum of the pseudo-header of a message of `length` bytes from `source` to the [`multicast_group`] of its family
+/// (RFC 9293, section 3.1; RFC 8200, section 8.1).
+fn pseudo_header(source: IpAddr, length: usize) -> u32 {
+    let address = |address| match address {
+        IpAddr::V4(address) => sum_of(&address.octets()),
+        IpAddr::V6(address) => sum_of(&address.octets()),
+    };
+    let destination = multicast_group(AddressFamily::of(source));
+    // A message has at most 8 + 255 * 16 bytes.
+    address(source) + address(destination) + u32::from(protocol::VRRP) + length as u32
 }
 
 #[cfg(test)]

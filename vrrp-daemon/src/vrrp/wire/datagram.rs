@@ -1,7 +1,8 @@
-//! Datagrams of the VRRP protocol, as sockets bring them, and the arithmetic of their checksums.
+//! Datagrams of the VRRP protocol, as sockets bring them.
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use lb_common::checksum::{checksum, sum_of};
 use lb_common::protocol;
 
 use super::HOP_LIMIT;
@@ -77,37 +78,8 @@ impl<'a> Datagram<'a> {
             d2,
             d3,
         ];
-        let checksum = !fold(sum(&header));
-        header[10..12].copy_from_slice(&checksum.to_be_bytes());
+        let checksum = checksum(sum_of(&header)).to_be_bytes();
+        header[10..12].copy_from_slice(&checksum);
         header
     }
-}
-
-/// The sum of the pseudo-header of `length` bytes from `source` to `destination` (RFC 9293, section 3.1; RFC 8200,
-/// section 8.1).
-pub(super) fn pseudo_header_sum(source: IpAddr, destination: IpAddr, length: usize) -> u64 {
-    let address = |address| match address {
-        IpAddr::V4(address) => sum(&address.octets()),
-        IpAddr::V6(address) => sum(&address.octets()),
-    };
-    address(source) + address(destination) + u64::from(protocol::VRRP) + length as u64
-}
-
-/// The sum of the big-endian 16-bit words of `bytes`, before the carries are folded in (RFC 1071).
-pub(super) fn sum(bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks();
-    let odd = rest.first().map_or(0, |last| u64::from(*last) << 8);
-    words
-        .iter()
-        .map(|word| u64::from(u16::from_be_bytes(*word)))
-        .sum::<u64>()
-        + odd
-}
-
-/// Folds the carries of `sum` into 16 bits.
-pub(super) fn fold(mut sum: u64) -> u16 {
-    while sum > u64::from(u16::MAX) {
-        sum = (sum & u64::from(u16::MAX)) + (sum >> 16);
-    }
-    sum as u16
 }
