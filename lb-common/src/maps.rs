@@ -83,9 +83,9 @@ pub const ADDRESSES: Map<Address, AddressEntry> = Map::new("ADDRESSES", 16_384);
 /// Array: a bit for each [`Address::filter_bit`] of the entries of [`ADDRESSES`]. What has no bit here is none of our
 /// addresses, and most packets that are not for a service end with this look-up. Mapped into the daemon.
 pub const ADDRESS_FILTER: Map<u32, u64> = Map::new("ADDRESS_FILTER", FILTER_BITS / u64::BITS);
-/// The virtual routers.
+/// The virtual routers. One on a VLAN device is here twice: its advertisements may be seen on the interface below, too.
 pub const VIRTUAL_ROUTERS: Map<VirtualRouterKey, VirtualRouterEntry> =
-    Map::new("VIRTUAL_ROUTERS", LEASES.capacity);
+    Map::new("VIRTUAL_ROUTERS", 2 * LEASES.capacity);
 /// Array by the interface's index: the interfaces of the data plane. Mapped into the daemon.
 ///
 /// (An array, for it is read for every packet; and long, for indices are not given twice while a machine is up.)

@@ -24,6 +24,7 @@ mod signals;
 mod silence;
 mod vrrp_loop;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -251,13 +252,21 @@ fn refuse_without_capabilities() -> anyhow::Result<()> {
 
 /// The interfaces as the director knows them.
 fn by_name(links: Vec<Link>) -> Interfaces {
+    let tagged: BTreeSet<u32> = links
+        .iter()
+        .filter(|link| link.build.tag.is_some())
+        .map(|link| link.index)
+        .collect();
     links
         .into_iter()
         .map(|link| {
+            let build = link.build;
+            let vlan = build.lower.zip(build.tag.map(|tag| tag.id));
             let interface = NetworkInterface {
                 index: link.index,
                 mac: link.mac,
                 up: link.up,
+                vlan: vlan.filter(|(below, _)| !tagged.contains(below)),
             };
             (link.name, interface)
         })

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use lb_common::{Address, ServiceKey, VirtualRouterEntry, VirtualRouterKey, protocol};
 
+use super::NetworkInterface;
 use crate::model::{LeaseSlot, Protocol, ServiceAddress, Version, VrrpInstance};
 
 const TCP: u32 = protocol::TCP as u32;
@@ -54,15 +55,29 @@ pub const fn service_address(key: ServiceKey) -> Option<ServiceAddress> {
     })
 }
 
-/// The key of an instance in [`lb_common::maps::VIRTUAL_ROUTERS`]; `interface` is the index of its interface.
+/// The key of an instance on `interface` in [`lb_common::maps::VIRTUAL_ROUTERS`].
 #[must_use]
-pub fn virtual_router_key(instance: &VrrpInstance, interface: u32) -> VirtualRouterKey {
+pub fn virtual_router_key(instance: &VrrpInstance, interface: &NetworkInterface) -> VirtualRouterKey {
     VirtualRouterKey {
-        interface,
+        interface: interface.index,
         virtual_router_id: instance.virtual_router_id.get(),
         ip_version: instance.family().ip_version(),
         vlan: 0,
     }
+}
+
+/// A second key of an instance on a VLAN device: its peers' advertisements pass the interface below first, where the
+/// program may do the work of both. They have their tag there.
+#[must_use]
+pub fn virtual_router_key_below(
+    instance: &VrrpInstance,
+    interface: &NetworkInterface,
+) -> Option<VirtualRouterKey> {
+    interface.vlan.map(|(below, vlan)| VirtualRouterKey {
+        interface: below,
+        vlan,
+        ..virtual_router_key(instance, interface)
+    })
 }
 
 /// The value of an instance in [`lb_common::maps::VIRTUAL_ROUTERS`]; `lease` is its slot of

@@ -10,7 +10,7 @@ use lb_common::{
 
 use super::{
     Interfaces, LeaseSlots, Neighbour, Neighbours, Plane, Share, Shortage, map_address, service_key,
-    virtual_router_entry, virtual_router_key,
+    virtual_router_entry, virtual_router_key, virtual_router_key_below,
 };
 use crate::health::Health;
 use crate::model::{
@@ -157,9 +157,10 @@ impl Desired {
                 continue;
             };
             if let Some(interface) = inputs.interfaces.get(&instance.interface) {
-                let key = virtual_router_key(instance, interface.index);
+                let below = virtual_router_key_below(instance, interface);
+                let keys = below.into_iter().chain([virtual_router_key(instance, interface)]);
                 let entry = virtual_router_entry(instance, lease);
-                self.virtual_routers.insert(key, entry);
+                self.virtual_routers.extend(keys.map(|key| (key, entry)));
             }
         }
         self.addresses = leases

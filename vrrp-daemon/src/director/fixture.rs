@@ -95,6 +95,7 @@ pub(super) const ETH0: NetworkInterface = NetworkInterface {
     index: 2,
     mac: Some([2, 0, 0, 0, 0, 1]),
     up: true,
+    vlan: None,
 };
 
 pub(super) fn neighbour(last: u8) -> Neighbour {

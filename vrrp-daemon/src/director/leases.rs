@@ -36,7 +36,7 @@ impl LeaseSlots {
         for instance in instances {
             let name = instance.router_name();
             let own = self.slots.get(&name).map(|slot| slot.get()).or_else(|| {
-                let key = virtual_router_key(instance, interfaces.get(&instance.interface)?.index);
+                let key = virtual_router_key(instance, interfaces.get(&instance.interface)?);
                 let pinned = actual.virtual_routers.get(&key)?.lease;
                 (pinned < maps::LEASES.capacity && !held.contains(&pinned)).then_some(pinned)
             });

@@ -39,6 +39,7 @@ mod warming;
 
 pub use abi::{
     ip_address, map_address, service_address, service_key, virtual_router_entry, virtual_router_key,
+    virtual_router_key_below,
 };
 pub use assignment::Assignment;
 pub use changes::Changes;
@@ -81,6 +82,9 @@ pub struct NetworkInterface {
     pub mac: Option<[u8; 6]>,
     /// Whether it has a link.
     pub up: bool,
+    /// The index of the interface below and the number of the VLAN, if it is a VLAN device whose packets have that one tag
+    /// there.
+    pub vlan: Option<(u32, u16)>,
 }
 
 /// The interfaces that exist, by name.

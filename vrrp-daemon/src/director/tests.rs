@@ -1,5 +1,7 @@
 //! From one event to the operations that follow.
 
+use std::collections::BTreeSet;
+
 use lb_common::{NO_LEASE, Service, maps, real_flags};
 
 use super::fixture::*;
@@ -273,11 +275,13 @@ fn the_program_is_told_the_link_layer_addresses_of_its_interfaces() {
         index: 3,
         mac: None,
         up: true,
+        vlan: None,
     };
     let eth1 = NetworkInterface {
         index: 4,
         mac: Some([2, 0, 0, 0, 0, 4]),
         up: true,
+        vlan: None,
     };
     world.interfaces.insert("tun0".to_owned(), tunnel);
     world.interfaces.insert("eth1".to_owned(), eth1);
@@ -306,6 +310,36 @@ fn the_program_is_told_the_link_layer_addresses_of_its_interfaces() {
     world.interfaces.remove("eth0");
     world.settle();
     assert_eq!(known(&world), [(moved.index, moved.mac)]);
+}
+
+/// A program on the interface below sees the advertisements before it does, with their tag.
+#[test]
+fn a_virtual_router_on_a_vlan_device_is_found_by_its_vlan_below_as_well() {
+    let mut world = three_servers();
+    let keys = |world: &World| -> BTreeSet<(u32, u16)> {
+        let routers = world.plane.virtual_routers.keys();
+        routers.map(|key| (key.interface, key.vlan)).collect()
+    };
+    world.settle();
+    assert_eq!(keys(&world), BTreeSet::from([(ETH0.index, 0)]));
+    let leases = |world: &World| -> BTreeSet<u32> {
+        let routers = world.plane.virtual_routers.values();
+        routers.map(|entry| entry.lease).collect()
+    };
+    let before = leases(&world);
+
+    let vlan = NetworkInterface {
+        vlan: Some((7, 10)),
+        ..ETH0
+    };
+    world.interfaces.insert("eth0".to_owned(), vlan);
+    world.settle();
+    assert_eq!(keys(&world), BTreeSet::from([(ETH0.index, 0), (7, 10)]));
+    assert_eq!(leases(&world), before);
+
+    world.interfaces.insert("eth0".to_owned(), ETH0);
+    world.settle();
+    assert_eq!(keys(&world), BTreeSet::from([(ETH0.index, 0)]));
 }
 
 #[test]

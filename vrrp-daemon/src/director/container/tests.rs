@@ -60,6 +60,7 @@ fn interfaces() -> Interfaces {
         index,
         mac: Some([2, 0, 0, 0, 0, index as u8]),
         up: true,
+        vlan: None,
     };
     Interfaces::from([
         ("eth0".to_owned(), interface(2)),
