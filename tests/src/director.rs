@@ -230,6 +230,18 @@ impl<'lab> Director<'lab> {
         self.wait_for("it becomes backup", Duration::from_secs(10), Status::is_backup)
     }
 
+    /// Waits until it, a master, has just advertised: from then on it says nothing for an interval.
+    ///
+    /// # Errors
+    /// It doesn't within ten seconds.
+    pub fn advertises(&self) -> Result<()> {
+        let sent = || Ok::<_, anyhow::Error>(self.status()?.number("vrrp_instances[0].advertisements.sent"));
+        let before = sent()?;
+        wait::until("it advertises", Duration::from_secs(10), || {
+            (sent().ok()? > before).then_some(())
+        })
+    }
+
     /// Sends the daemon `signal`.
     ///
     /// # Errors
