@@ -17,6 +17,7 @@ use lb_common::{Flow, Real, SECOND, flow_state, protocol};
 use crate::{
     family::Family,
     maps::{self, FlowEntry},
+    packet::Packet,
     parsed::{Headers, Segment},
 };
 
@@ -43,16 +44,23 @@ pub(crate) enum Memory {
 
 /// Which table a flow is in.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Established,
-    Nascent,
-    Datagrams,
-    Closing,
+struct Place(u64);
+
+impl Place {
+    const ESTABLISHED: Self = Self(0);
+    const NASCENT: Self = Self(1);
+    const DATAGRAMS: Self = Self(2);
+    const CLOSING: Self = Self(3);
+
+    /// The same, of which the verifier knows nothing.
+    #[inline(always)]
+    fn forgotten(self, packet: &Packet) -> Self {
+        Self(packet.forget(self.0))
+    }
 }
 
-/// What the tables hold of a connection.
+/// What the tables hold of a connection. Not the entry itself: the verifier would follow all that comes for each table.
 pub(crate) struct Known {
-    entry: FlowEntry,
     place: Place,
     flow: Flow,
     /// Its real server, unless that is gone.
@@ -61,16 +69,11 @@ pub(crate) struct Known {
 
 /// Looks a connection up.
 #[inline(always)]
-pub(crate) fn find<F: Family>(key: &F::Key) -> Option<Known> {
+pub(crate) fn find<F: Family>(packet: &Packet, key: &F::Key) -> Option<Known> {
     let (entry, place) = look_up::<F>(key)?;
-    let flow = entry.get();
+    let (flow, place) = (entry.get(), place.forgotten(packet));
     let real = maps::real(flow.real).filter(|real| real.generation == flow.generation && real.is_up());
-    Some(Known {
-        entry,
-        place,
-        flow,
-        real,
-    })
+    Some(Known { place, flow, real })
 }
 
 /// Recalls what is `known` of a connection, and remembers of it what this packet shows.
@@ -80,10 +83,7 @@ pub(crate) fn recall<F: Family>(known: Option<Known>, headers: &Headers<F>, now:
     let Some(known) = known else {
         return Memory::Unknown;
     };
-    let Known {
-        entry, place, flow, ..
-    } = &known;
-    let (place, flow) = (*place, *flow);
+    let Known { place, flow, .. } = known;
     if headers.segment.opens() && !flow.is_alive(F::protocol(key), now) {
         forget::<F>(key, place);
         return Memory::Unknown;
@@ -95,9 +95,9 @@ pub(crate) fn recall<F: Family>(known: Option<Known>, headers: &Headers<F>, now:
     }
     let state = next_state(flow.state, headers.segment);
     let home = match (place, state) {
-        (Place::Nascent | Place::Datagrams, flow_state::ESTABLISHED) => Place::Established,
-        (Place::Nascent, flow_state::CLOSING) if headers.segment == Segment::Finish => Place::Closing,
-        (Place::Established, flow_state::CLOSING) => Place::Closing,
+        (Place::NASCENT | Place::DATAGRAMS, flow_state::ESTABLISHED) => Place::ESTABLISHED,
+        (Place::NASCENT, flow_state::CLOSING) if headers.segment == Segment::Finish => Place::CLOSING,
+        (Place::ESTABLISHED, flow_state::CLOSING) => Place::CLOSING,
         _ => place,
     };
     if home != place {
@@ -113,11 +113,8 @@ pub(crate) fn recall<F: Family>(known: Option<Known>, headers: &Headers<F>, now:
         return memory;
     }
     // A store makes the cache line this CPU's own: not for each packet.
-    if now.saturating_sub(flow.last_seen) >= SECOND {
-        entry.set_last_seen(now);
-    }
-    if state != flow.state {
-        entry.set_state(state);
+    if now.saturating_sub(flow.last_seen) >= SECOND || state != flow.state {
+        note::<F>(key, place, now, state);
     }
     memory
 }
@@ -149,9 +146,9 @@ pub(crate) fn remember<F: Family>(key: &F::Key, target: Target, now: u64) {
         _reserved: 0,
     };
     let place = if is_datagrams::<F>(key) {
-        Place::Datagrams
+        Place::DATAGRAMS
     } else {
-        Place::Nascent
+        Place::NASCENT
     };
     let _entered = enter::<F>(key, flow, place);
 }
@@ -165,25 +162,40 @@ fn is_datagrams<F: Family>(key: &F::Key) -> bool {
 #[inline(always)]
 fn look_up<F: Family>(key: &F::Key) -> Option<(FlowEntry, Place)> {
     if let Some(entry) = FlowEntry::find(F::flows(), key) {
-        return Some((entry, Place::Established));
+        return Some((entry, Place::ESTABLISHED));
     }
     if is_datagrams::<F>(key) {
-        return FlowEntry::find(F::datagrams(), key).map(|entry| (entry, Place::Datagrams));
+        return FlowEntry::find(F::datagrams(), key).map(|entry| (entry, Place::DATAGRAMS));
     }
     if let Some(entry) = FlowEntry::find(F::nascent(), key) {
-        return Some((entry, Place::Nascent));
+        return Some((entry, Place::NASCENT));
     }
-    FlowEntry::find(F::closing(), key).map(|entry| (entry, Place::Closing))
+    FlowEntry::find(F::closing(), key).map(|entry| (entry, Place::CLOSING))
+}
+
+/// Notes in the entry of a flow that a packet has arrived now, and what the flow has shown.
+#[inline(never)]
+fn note<F: Family>(key: &F::Key, place: Place, now: u64, state: u32) {
+    let entry = match place {
+        Place::ESTABLISHED => FlowEntry::find(F::flows(), key),
+        Place::NASCENT => FlowEntry::find(F::nascent(), key),
+        Place::DATAGRAMS => FlowEntry::find(F::datagrams(), key),
+        _ => FlowEntry::find(F::closing(), key),
+    };
+    if let Some(entry) = entry {
+        entry.set_last_seen(now);
+        entry.set_state(state);
+    }
 }
 
 /// Enters a flow into a table. Returns whether that could take it.
 #[inline(always)]
 fn enter<F: Family>(key: &F::Key, flow: Flow, place: Place) -> bool {
     let entered = match place {
-        Place::Established => F::flows().insert(key, flow, 0),
-        Place::Nascent => F::nascent().insert(key, flow, 0),
-        Place::Datagrams => F::datagrams().insert(key, flow, 0),
-        Place::Closing => F::closing().insert(key, flow, 0),
+        Place::ESTABLISHED => F::flows().insert(key, flow, 0),
+        Place::NASCENT => F::nascent().insert(key, flow, 0),
+        Place::DATAGRAMS => F::datagrams().insert(key, flow, 0),
+        _ => F::closing().insert(key, flow, 0),
     };
     entered.is_ok()
 }
@@ -192,10 +204,10 @@ fn enter<F: Family>(key: &F::Key, flow: Flow, place: Place) -> bool {
 #[inline(always)]
 fn forget<F: Family>(key: &F::Key, place: Place) {
     let _absent = match place {
-        Place::Established => F::flows().remove(key),
-        Place::Nascent => F::nascent().remove(key),
-        Place::Datagrams => F::datagrams().remove(key),
-        Place::Closing => F::closing().remove(key),
+        Place::ESTABLISHED => F::flows().remove(key),
+        Place::NASCENT => F::nascent().remove(key),
+        Place::DATAGRAMS => F::datagrams().remove(key),
+        _ => F::closing().remove(key),
     };
 }
 

@@ -135,15 +135,15 @@ fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
     if !maps::may_be_virtual(&F::virtual_address(&headers.key)) {
         return Outcome::pass(Verdict::PassNotOurs);
     }
-    let known = flow::find::<F>(&headers.key);
-    let Some(served) = service::of::<F>(&headers.key, known.as_ref()) else {
+    let known = flow::find::<F>(packet, &headers.key);
+    let Some(lease) = service::lease::<F>(&headers.key, known.as_ref()) else {
         return lease::without_service::<F>(packet, network);
     };
     if !frame::is_ours(packet) {
         return Outcome::pass(Verdict::PassOtherHost);
     }
     let now = clock::now();
-    if let Some(refusal) = lease::refusal(served.lease, now) {
+    if let Some(refusal) = lease::refusal(lease, now) {
         return refusal;
     }
     if headers.segment == Segment::Error {
@@ -168,7 +168,7 @@ fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
             if !headers.segment.opens() {
                 return refuse(&headers, is_lost);
             }
-            let Some(service) = served.service::<F>(&headers.key) else {
+            let Some(service) = service::find::<F>(&headers.key) else {
                 return lease::without_service::<F>(packet, network);
             };
             let target = match schedule::next(&service) {
@@ -194,7 +194,7 @@ fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
         fragment::remember::<F>(
             &headers.key,
             headers.identification,
-            served.lease,
+            lease,
             target.slot,
             target.real.generation,
         );

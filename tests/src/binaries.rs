@@ -14,18 +14,7 @@ pub fn find(name: &str) -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(&variable) {
         return Ok(path.into());
     }
-    let running = std::env::current_exe().context("cannot tell where this program is")?;
-    // target/debug/deps/failover-0123 or target/debug/demo
-    let directory = running
-        .parent()
-        .map(|parent| {
-            if parent.ends_with("deps") {
-                parent.parent().unwrap_or(parent)
-            } else {
-                parent
-            }
-        })
-        .unwrap_or(Path::new("."));
+    let directory = directory()?;
     let path = directory.join(name);
     ensure!(
         path.exists(),
@@ -33,4 +22,17 @@ pub fn find(name: &str) -> Result<PathBuf> {
         path.display()
     );
     Ok(path)
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn directory() -> Result<PathBuf> {
+    let running = std::env::current_exe().context("cannot tell where this program is")?;
+    let parent = running.parent().unwrap_or(Path::new("."));
+    // target/debug/deps/failover-0123 or target/debug/demo
+    let directory = if parent.ends_with("deps") {
+        parent.parent().unwrap_or(parent)
+    } else {
+        parent
+    };
+    Ok(directory.to_owned())
 }

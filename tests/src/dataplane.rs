@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::binaries;
 use anyhow::{Context, Result, ensure};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, ProgramArray, RingBuf};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
@@ -51,7 +52,7 @@ pub struct Dataplane {
 /// # Errors
 /// It isn't built.
 pub fn object(name: &str) -> Result<PathBuf> {
-    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bpf")).join(name);
+    let path = binaries::directory()?.join("../bpf").join(name);
     ensure!(
         path.exists(),
         "{} is not there: build it with `cargo xtask build-ebpf`",

@@ -8,7 +8,7 @@ use super::END;
 use super::image::Image;
 use super::kernel::Kernel;
 use super::packages;
-use crate::install;
+use crate::{build_ebpf, install};
 
 /// What the tests run in the guest.
 const PROGRAMS: [&str; 6] = ["ip", "ethtool", "nginx", "curl", "bpftool", "nsenter"];
@@ -144,6 +144,7 @@ impl Contents<'_> {
         ] {
             image.stripped(&path, &format!("/lbd/{name}"))?;
         }
+        image.copy(&build_ebpf::object_path(), "/bpf/lb-ebpf.o")?;
         Ok(image)
     }
 
