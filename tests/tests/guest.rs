@@ -5,12 +5,12 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, TcpStream};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use lab::dataplane::Dataplane;
-use lab::{Configuration, Director, Lab, Node, Status, Topology, run, wait};
+use lab::{Configuration, Director, Lab, Node, Status, Topology, Wire, run, wait};
 
 /// Software emulation takes its time.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -49,24 +49,26 @@ fn add_vlans(node: &Node, host: u8) -> Result<()> {
     Ok(())
 }
 
+/// The NICs of `driver` in this network namespace.
+fn nics(driver: &str) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir("/sys/class/net")? {
+        let path = entry?.path();
+        if std::fs::read_link(path.join("device/driver")).is_ok_and(|link| link.ends_with(driver)) {
+            let name = path.file_name().context("it has a name")?;
+            names.push(name.to_string_lossy().into_owned());
+        }
+    }
+    Ok(names)
+}
+
 /// Puts the two NICs of `driver` in the place of the veth pair between the director and the switch.
 fn replug(lab: &Lab, driver: &str) -> Result<()> {
     let director = &lab.directors[0];
     director.delete("eth0")?;
-    let nics = || -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir("/sys/class/net")? {
-            let path = entry?.path();
-            if std::fs::read_link(path.join("device/driver")).is_ok_and(|link| link.ends_with(driver)) {
-                let name = path.file_name().context("it has a name")?;
-                names.push(name.to_string_lossy().into_owned());
-            }
-        }
-        Ok(names)
-    };
     // Those of an earlier test come back when its namespaces are gone.
     let both = wait::until(&format!("there are two NICs of {driver}"), PATIENCE, || {
-        nics().ok().filter(|names| names.len() == 2)
+        nics(driver).ok().filter(|names| names.len() == 2)
     })?;
     let [near, far] = both.as_slice() else {
         unreachable!("they were counted");
@@ -337,4 +339,54 @@ fn an_older_kernel_verifies_the_program_in_time() -> Result<()> {
     println!("{verified} instructions");
     ensure!(verified < 500_000, "{verified} instructions");
     Ok(())
+}
+
+#[test]
+#[ignore = "needs the guest's kernel: cargo xtask test guest"]
+fn advertisements_are_on_time_while_the_kernel_is_busy_with_another_interface() -> Result<()> {
+    let lab = Topology::new().directors(1).real_servers(1).build()?;
+    let configuration = Configuration::new(&lab, 150)
+        .with("dataplane.flow_table_size", 1024)
+        .with("vrrp_instance[0].advert_int", "1s");
+    let director = Director::start(&lab, &lab.directors[0], configuration)?;
+    director.wait_for("it is master", PATIENCE, Status::is_master)?;
+    let wire = Wire::open(&lab.client.node, "eth0", libc::ETH_P_IP)?;
+    let advertisement = |frame: &[u8]| (frame.get(23) == Some(&112)).then_some(());
+    wire.find("an advertisement", PATIENCE, advertisement)?;
+
+    // Holds the lock of the interfaces for four seconds, most of them asleep (e1000e, ethtool.c, e1000_diag_test).
+    let nic = wait::until("there is a NIC of e1000e", PATIENCE, || {
+        nics("e1000e").ok()?.pop()
+    })?;
+    let began = Instant::now();
+    let test = Command::new("ethtool")
+        .args(["-t", &nic, "online"])
+        .stdout(Stdio::null())
+        .spawn()?;
+    let mut test = Reaped(test);
+    let mut last = Instant::now();
+    let mut longest = Duration::ZERO;
+    while test.0.try_wait()?.is_none() {
+        wire.find("the next advertisement", PATIENCE, advertisement)?;
+        longest = longest.max(last.elapsed());
+        last = Instant::now();
+    }
+    println!("held for {:?}, longest gap {longest:?}", began.elapsed());
+    ensure!(began.elapsed() > Duration::from_secs(4), "the lock was held");
+    // Three intervals and a skew make a successor.
+    ensure!(
+        longest < Duration::from_secs(2),
+        "{longest:?}: {}",
+        director.log()?
+    );
+    Ok(())
+}
+
+/// A process that is waited for, whatever happens.
+struct Reaped(Child);
+
+impl Drop for Reaped {
+    fn drop(&mut self) {
+        self.0.wait().ok();
+    }
 }

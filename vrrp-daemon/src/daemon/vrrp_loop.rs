@@ -8,6 +8,7 @@ mod ports;
 mod reports;
 
 use std::io;
+use std::mem;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -25,6 +26,7 @@ use crate::io::bpf::Leases;
 use crate::io::clock::{self, boot_now};
 use crate::io::limits;
 use crate::io::netlink::{self, Events, Link, Netlink, Topic};
+use crate::io::rtnl::RtnlLock;
 use crate::io::service_manager::Pulse;
 use crate::vrrp::{Rounds, Speaker, Task};
 use reports::Reports;
@@ -48,10 +50,19 @@ enum Event {
     Claim(io::Result<Claim>),
     /// The kernel tells of a change.
     Kernel(Result<netlink::Event, netlink::Error>),
+    /// The kernel's lock of the interfaces is free: they can be looked at without a wait.
+    Unlocked(io::Result<()>),
     /// The assignment has changed, or the other loop has ended.
     Assignment(Result<(), watch::error::RecvError>),
     /// A deadline has passed.
     Timeout,
+}
+
+/// What is to be looked at as soon as the kernel lets us: advertisements do not wait for that.
+#[derive(Default)]
+struct ToLookAt {
+    ports: bool,
+    programs: bool,
 }
 
 /// What the loop is made of.
@@ -59,6 +70,8 @@ pub(super) struct VrrpLoop {
     speaker: Speaker,
     netlink: Netlink,
     kernel: Events,
+    rtnl: RtnlLock,
+    to_look_at: ToLookAt,
     arp: ArpSocket,
     listeners: Listeners,
     leases: Leases,
@@ -95,6 +108,9 @@ impl VrrpLoop {
                 speaker: Speaker::new(clock::now()),
                 netlink: Netlink::new()?,
                 kernel: Events::subscribe(&[Topic::Links, Topic::Addresses])?,
+                rtnl: RtnlLock::watch()
+                    .context("cannot start the thread that waits for the kernel's lock")?,
+                to_look_at: ToLookAt::default(),
                 arp: ArpSocket::open().context("cannot open a socket for ARP")?,
                 listeners: Listeners::default(),
                 leases,
@@ -161,7 +177,11 @@ impl VrrpLoop {
                     } = claim.context("cannot hear ARP any more")?;
                     self.speaker.claimed(interface, address.into(), mac, clock::now());
                 }
-                Event::Kernel(event) => self.observe(&event.context("the kernel's notices ended")?).await,
+                Event::Kernel(event) => self.observe(&event.context("the kernel's notices ended")?),
+                Event::Unlocked(outcome) => {
+                    outcome.context("nobody waits for the kernel's lock any more")?;
+                    self.look().await;
+                }
                 Event::Assignment(changed) => {
                     changed.context("the director loop ended")?;
                     self.reassign();
@@ -172,15 +192,29 @@ impl VrrpLoop {
                     self.speaker.timeout(now);
                     if look_at <= now {
                         look_at = now + LOOK_AT_PROGRAMS;
-                        self.programs.look_again();
-                        self.speaker.look_at_program();
+                        self.to_look_at.programs = true;
                     }
                     if resync_at <= now {
                         resync_at = now + RESYNC;
-                        self.look_at_ports().await;
+                        self.to_look_at.ports = true;
                     }
                 }
             }
+            if self.to_look_at.ports || self.to_look_at.programs {
+                self.rtnl.ask();
+            }
+        }
+    }
+
+    /// Looks at what is to be looked at.
+    async fn look(&mut self) {
+        let ToLookAt { ports, programs } = mem::take(&mut self.to_look_at);
+        if programs {
+            self.programs.look_again();
+            self.speaker.look_at_program();
+        }
+        if ports {
+            self.look_at_ports().await;
         }
     }
 
@@ -192,6 +226,7 @@ impl VrrpLoop {
             interface = self.listeners.next() => Event::Packets(interface),
             claim = self.arp.next() => Event::Claim(claim),
             event = self.kernel.next() => Event::Kernel(event),
+            free = self.rtnl.free() => Event::Unlocked(free),
             changed = self.assignment.changed() => Event::Assignment(changed),
             () = clock::sleep_until(deadline) => self.listeners.look_early().map_or(Event::Timeout, Event::Packets),
         }

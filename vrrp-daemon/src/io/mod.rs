@@ -16,5 +16,6 @@ pub mod limits;
 mod link_groups;
 pub mod netlink;
 pub mod probe;
+pub mod rtnl;
 pub mod service_manager;
 pub mod vrrp_socket;

@@ -12,18 +12,18 @@ use crate::vrrp::{Port, PortAddress};
 
 impl VrrpLoop {
     /// Takes in what the kernel told.
-    pub(super) async fn observe(&mut self, event: &netlink::Event) {
+    pub(super) fn observe(&mut self, event: &netlink::Event) {
         match event {
             netlink::Event::Link(link) if self.links.contains(link) => {}
             netlink::Event::Link(_) | netlink::Event::LinkRemoved { .. } | netlink::Event::Overrun => {
-                self.look_at_ports().await;
+                self.to_look_at.ports = true;
             }
             netlink::Event::Address {
                 interface,
                 address,
                 present,
             } => match (self.speaker.is_virtual(address.addr()), present) {
-                (false, _) => self.look_at_ports().await,
+                (false, _) => self.to_look_at.ports = true,
                 (true, false) => self.speaker.address_removed(*interface, address.addr()),
                 (true, true) => {}
             },
