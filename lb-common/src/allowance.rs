@@ -9,8 +9,8 @@ pub const ANSWERS_PER_SECOND: u64 = 10_000;
 
 /// A token bucket that holds [`ANSWERS_PER_SECOND`], and is filled up in a second: an entry of a map of the program.
 ///
-/// It is kept as the time up to which everything that was taken is paid for. That is never more than a second ago, which
-/// is a full bucket, and an answer costs what accrues in a ten-thousandth of a second.
+/// It is kept as the time up to which everything that was taken is paid for. That is never more than a second ago,
+/// which is a full bucket, and an answer costs what accrues in a ten-thousandth of a second.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowance {

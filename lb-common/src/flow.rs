@@ -81,8 +81,8 @@ pub mod flow_timeout {
 }
 
 impl Flow {
-    /// Whether the connection, which is one of `protocol`, lives as far as can be told at `now`: not closed by the client,
-    /// and not silent for longer than [`flow_timeout`] says.
+    /// Whether the connection, which is one of `protocol`, lives as far as can be told at `now`: not closed by the
+    /// client, and not silent for longer than [`flow_timeout`] says.
     #[inline(always)]
     #[must_use]
     pub const fn is_alive(&self, protocol: u32, now: u64) -> bool {

@@ -1,7 +1,7 @@
 //! Interfaces of the data plane.
 
-/// An interface that packets for virtual addresses may arrive on: the value of [`crate::maps::INTERFACES`], whose slot is
-/// the interface's index.
+/// An interface that packets for virtual addresses may arrive on: the value of [`crate::maps::INTERFACES`], whose slot
+/// is the interface's index.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interface {

@@ -48,8 +48,8 @@ pub const META: Map<u32, Meta> = Map::new("META", 1);
 pub const SERVICES: Map<ServiceKey, Service> = Map::new("SERVICES", 4_096);
 /// Array by [`Service::index`]: which service that is. For whoever comes by a real server, which knows the index only.
 pub const SERVICE_INDEX: Map<u32, IndexedService> = Map::new("SERVICE_INDEX", SERVICES.capacity);
-/// Array of slots of [`REALS`]: the schedules of all services, each a slice. A change needs room for the old and the new
-/// schedule at once. Mapped into the daemon.
+/// Array of slots of [`REALS`]: the schedules of all services, each a slice. A change needs room for the old and the
+/// new schedule at once. Mapped into the daemon.
 pub const RINGS: Map<u32, u32> = Map::new("RINGS", 1 << 20);
 /// Array by [`Service::index`]: how many connections were scheduled, shared by all CPUs. Where the schedule goes on.
 pub const CURSORS: Map<u32, u64> = Map::new("CURSORS", SERVICES.capacity);

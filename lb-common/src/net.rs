@@ -24,7 +24,8 @@ impl Address {
         }
     }
 
-    /// The number of this address in [`crate::maps::ADDRESS_FILTER`], below [`FILTER_BITS`]. Other addresses have the same.
+    /// The number of this address in [`crate::maps::ADDRESS_FILTER`], below [`FILTER_BITS`]. Other addresses have the
+    /// same.
     #[inline(always)]
     #[must_use]
     pub const fn filter_bit(&self) -> u32 {

@@ -12,8 +12,8 @@ pub struct ServiceKey {
     pub port: u16,
     /// Zero.
     pub _reserved: u16,
-    /// One of [`crate::protocol`]: TCP or UDP. (Four bytes, for 24 in all: the kernel compares keys eight at a time, and
-    /// what is left over costs more.)
+    /// One of [`crate::protocol`]: TCP or UDP. (Four bytes, for 24 in all: the kernel compares keys eight at a time,
+    /// and what is left over costs more.)
     pub protocol: u32,
 }
 

@@ -1,9 +1,9 @@
 //! What the least programs cost, for `cargo xtask bench` to compare with: no part of what lbd loads.
 //!
 //! `transmit` does nothing but `XDP_TX`; `swap` exchanges the link-layer addresses first; `track` does what no
-//! load balancer can do without: parse, one look-up in an LRU table, count, write the link-layer addresses. `rewind` gives
-//! each repetition of a packet back the hop that the last one took, and hands it to the program that is measured; `vary`
-//! makes it another client's as well.
+//! load balancer can do without: parse, one look-up in an LRU table, count, write the link-layer addresses. `rewind`
+//! gives each repetition of a packet back the hop that the last one took, and hands it to the program that is measured;
+//! `vary` makes it another client's as well.
 #![cfg_attr(target_arch = "bpf", no_std)]
 #![cfg_attr(target_arch = "bpf", no_main)]
 #![allow(unsafe_code, reason = "the least that can be done is done by hand")]

@@ -4,7 +4,8 @@
 //! ends our answering for the virtual router's addresses at once. But only one that the daemon would have believed: of
 //! the right version, to the group, from this network (hop limit 255, no foreign VLAN), whole, with the right password
 //! (RFC 9568, section 7.1; RFC 3768), and not an echo of our own. Else anybody could silence a master that has no
-//! successor. (One of more than 136 addresses, or 34 of IPv6, is not looked at: the lease ends answering a little later.)
+//! successor. (One of more than 136 addresses, or 34 of IPv6, is not looked at: the lease ends answering a little
+//! later.)
 
 use lb_common::{Verdict, VirtualRouterEntry, VirtualRouterKey, checksum, lease_state, protocol};
 

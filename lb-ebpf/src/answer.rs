@@ -13,8 +13,8 @@ use crate::{
     unreachable::{self, Unreachable},
 };
 
-/// The end of a packet that is to be answered. (Called where the program begins: the stack that the kernel allows has no
-/// room for more than that and this.)
+/// The end of a packet that is to be answered. (Called where the program begins: the stack that the kernel allows has
+/// no room for more than that and this.)
 #[inline(never)]
 pub(crate) fn send(packet: &mut Packet, outcome: Outcome) -> Outcome {
     let version = packet.read::<u8>(outcome.network()).map(|byte| byte >> 4);
@@ -46,8 +46,8 @@ fn send_to_client<F: Unreachable>(packet: &mut Packet, outcome: Outcome) -> Outc
     }
 }
 
-/// Whether the address can be one host's on another machine: not multicast, broadcast, loopback or unspecified (RFC 1122,
-/// section 3.2.2).
+/// Whether the address can be one host's on another machine: not multicast, broadcast, loopback or unspecified (RFC
+/// 1122, section 3.2.2).
 #[inline(always)]
 fn is_host(address: Address) -> bool {
     match address.bytes {

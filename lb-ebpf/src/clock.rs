@@ -8,8 +8,8 @@ use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns};
 
 use crate::maps::{self, Tick};
 
-/// Nanoseconds of `CLOCK_BOOTTIME`, as of the last timer tick but one at worst (each 1 to 10 ms): exact enough for leases
-/// and timeouts. It goes on while the machine is suspended: a lease runs out in its sleep.
+/// Nanoseconds of `CLOCK_BOOTTIME`, as of the last timer tick but one at worst (each 1 to 10 ms): exact enough for
+/// leases and timeouts. It goes on while the machine is suspended: a lease runs out in its sleep.
 ///
 /// The clock is asked once per tick and CPU, for it reads the hardware. The count of ticks is one load, which the
 /// verifier puts in place of the helper's call (`do_misc_fixups` in `kernel/bpf/verifier.c`).

@@ -1,7 +1,7 @@
 //! What became of packets after the program had sent them off: the kernel's tracepoints tell of those that were lost.
 //!
-//! Not on a packet's road: these programs run when the kernel reports. The offsets are those of the tracepoints' formats
-//! (`/sys/kernel/tracing/events/xdp/*/format`), the same from Linux 5.15 to 6.18.
+//! Not on a packet's road: these programs run when the kernel reports. The offsets are those of the tracepoints'
+//! formats (`/sys/kernel/tracing/events/xdp/*/format`), the same from Linux 5.15 to 6.18.
 #![allow(
     unsafe_code,
     reason = "a tracepoint's record is read at offsets that the kernel names"

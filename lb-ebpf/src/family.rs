@@ -39,8 +39,8 @@ pub(crate) trait Family {
     fn address_at(packet: &Packet, offset: usize) -> Option<Address>;
     /// TCP or UDP.
     fn protocol(key: &Self::Key) -> u32;
-    /// Takes one hop of the IP packet whose header begins at `network`, and returns its length from there on; `None` if it
-    /// has no hop to spare.
+    /// Takes one hop of the IP packet whose header begins at `network`, and returns its length from there on; `None` if
+    /// it has no hop to spare.
     fn hop(packet: &mut Packet, network: usize) -> Option<u64>;
 }
 

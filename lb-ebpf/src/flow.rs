@@ -2,13 +2,13 @@
 //!
 //! A connection that has shown one packet only is *nascent*; its second packet moves it to the established table. When
 //! the client closes it (FIN or RST), it moves to the table of the closing, where the last segments find it. All are
-//! separate LRU tables, and UDP's nascent ones are apart from TCP's, so that each flood evicts its like only: a flood of
-//! first packets no established connection, and ten thousand closed ones no idle one. A reset is no second packet: a
+//! separate LRU tables, and UDP's nascent ones are apart from TCP's, so that each flood evicts its like only: a flood
+//! of first packets no established connection, and ten thousand closed ones no idle one. A reset is no second packet: a
 //! scan that opens and resets stays among the nascent.
 //!
 //! A packet that may open a connection (a TCP SYN, a UDP datagram) begins a new one if the client has closed the
-//! remembered one, or if that has been silent for longer than IPVS remembers it. Any other TCP segment continues what is
-//! remembered, however old: a silent connection is not cut as long as there is room.
+//! remembered one, or if that has been silent for longer than IPVS remembers it. Any other TCP segment continues what
+//! is remembered, however old: a silent connection is not cut as long as there is room.
 //!
 //! A flow whose real server is gone (its slot was given away, or it is not up) is forgotten.
 

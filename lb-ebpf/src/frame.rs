@@ -1,9 +1,9 @@
 //! *frame*: is it for this node?
 //!
-//! The kernel's stack takes what was sent to its interface's own link-layer address, and passes over what is for another
-//! host: a switch floods what it has not learnt, and a bridge carries others' frames on purpose. So do we, and for one
-//! more reason: whoever is answered from a foreign address teaches every switch that it lives here. IPVS looks at no
-//! broadcast or multicast frame either.
+//! The kernel's stack takes what was sent to its interface's own link-layer address, and passes over what is for
+//! another host: a switch floods what it has not learnt, and a bridge carries others' frames on purpose. So do we, and
+//! for one more reason: whoever is answered from a foreign address teaches every switch that it lives here. IPVS looks
+//! at no broadcast or multicast frame either.
 
 use lb_common::{Interface, VirtualRouterKey, interface_flags};
 

@@ -28,7 +28,8 @@ pub(crate) mod ethernet {
     /// Where the EtherType is, or that of a VLAN tag.
     pub(crate) const ETHER_TYPE: usize = 12;
 
-    /// Writes both addresses; `None` if the packet ends before they do. (As three words: bytes would go over the stack.)
+    /// Writes both addresses; `None` if the packet ends before they do. (As three words: bytes would go over the
+    /// stack.)
     #[inline(always)]
     pub(crate) fn write(packet: &mut Packet, destination: [u8; 6], source: [u8; 6]) -> Option<()> {
         let [a, b, c, d, e, f] = destination;
@@ -178,8 +179,8 @@ pub(crate) struct Icmp {
     pub(crate) rest: [u8; 4],
 }
 
-/// What comes before the addresses in a VRRP advertisement of version 2 (RFC 3768, section 5.1) and 3 (RFC 9568, section
-/// 5.1).
+/// What comes before the addresses in a VRRP advertisement of version 2 (RFC 3768, section 5.1) and 3 (RFC 9568,
+/// section 5.1).
 #[repr(C, packed)]
 #[derive(Clone, Copy)]
 pub(crate) struct Vrrp {

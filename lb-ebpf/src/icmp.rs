@@ -100,8 +100,8 @@ pub(crate) fn v6(packet: &Packet, ip: &Ipv6, network: usize, transport: usize, e
     }
 }
 
-/// The connection that an ICMPv6 error is about. A real server that was told of a narrow path may well have sent what is
-/// quoted in fragments (RFC 8200, section 5).
+/// The connection that an ICMPv6 error is about. A real server that was told of a narrow path may well have sent what
+/// is quoted in fragments (RFC 8200, section 5).
 #[inline(always)]
 fn quoted_v6(packet: &Packet, ip: &Ipv6, transport: usize, end: usize) -> Option<FlowKey6> {
     let quoted = transport + size_of::<Icmp>();

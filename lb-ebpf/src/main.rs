@@ -1,12 +1,13 @@
 //! The XDP program of lbd: what happens to a packet, before the kernel's network stack sees it.
 //!
-//! A packet arrives. [`parse`] finds out what it is; what is for none of our addresses ends there. [`flow`] looks up what is
-//! known of the connection, [`service`] the virtual service that it is for, [`frame`] whether it was sent to this node.
-//! The [`lease`] tells whether that is entitled to the virtual address right now. A connection that is known keeps its real
-//! server; for a new one, [`schedule`] names a real server, and the flow is remembered. [`forward`] takes one hop, writes two link-layer addresses, counts, and sends the packet off. Beside the
-//! road: [`reset`] answers segments of connections that nobody remembers, [`mod@unreachable`] what can go nowhere, [`icmp`]
-//! and [`fragment`] find the connection of what carries no ports of its own, and [`advertisement`] hears a successor.
-//! Anything that is not ours passes.
+//! A packet arrives. [`parse`] finds out what it is; what is for none of our addresses ends there. [`flow`] looks up
+//! what is known of the connection, [`service`] the virtual service that it is for, [`frame`] whether it was sent to
+//! this node. The [`lease`] tells whether that is entitled to the virtual address right now. A connection that is known
+//! keeps its real server; for a new one, [`schedule`] names a real server, and the flow is remembered. [`forward`]
+//! takes one hop, writes two link-layer addresses, counts, and sends the packet off. Beside the road: [`reset`] answers
+//! segments of connections that nobody remembers, [`mod@unreachable`] what can go nowhere, [`icmp`] and [`fragment`]
+//! find the connection of what carries no ports of its own, and [`advertisement`] hears a successor. Anything that is
+//! not ours passes.
 //!
 //! # The kernel it needs
 //!

@@ -168,8 +168,8 @@ impl Packet {
         bounds::end(&self.context) - bounds::start(&self.context)
     }
 
-    /// The same number, of which the verifier knows nothing. It follows the program for each number that it knows a variable
-    /// may have; one that has been forgotten it follows once.
+    /// The same number, of which the verifier knows nothing. It follows the program for each number that it knows a
+    /// variable may have; one that has been forgotten it follows once.
     #[inline(always)]
     pub(crate) fn forget(&self, number: u64) -> u64 {
         bounds::add_and_subtract(number, u64::from(self.interface()))
@@ -215,9 +215,9 @@ impl Packet {
     /// The longest stretch that [`Self::sum`] sums, in bytes: an ICMPv6 error without its IP header.
     pub(crate) const SUMMED: usize = 1280 - size_of::<Ipv6>();
 
-    /// The sum of the `length` bytes at `offset` as 16-bit numbers in network order (an odd last byte is the upper half of
-    /// one), before the carries are folded in; 0 if the packet ends before they do. `length` is at least 4 and at most
-    /// [`Self::SUMMED`].
+    /// The sum of the `length` bytes at `offset` as 16-bit numbers in network order (an odd last byte is the upper half
+    /// of one), before the carries are folded in; 0 if the packet ends before they do. `length` is at least 4 and at
+    /// most [`Self::SUMMED`].
     #[inline(always)]
     pub(crate) fn sum(&self, offset: usize, length: usize) -> u32 {
         sum_of_packet(self.context.ctx, offset as u64, length as u64) as u32
@@ -247,8 +247,8 @@ impl Packet {
     }
 }
 
-/// [`Packet::sum`], by a function that others could call: the kernel verifies such a one by itself, once, and follows none
-/// of its turns for each of its callers (`kernel/bpf/verifier.c`, `do_check_subprogs`; Linux 5.6).
+/// [`Packet::sum`], by a function that others could call: the kernel verifies such a one by itself, once, and follows
+/// none of its turns for each of its callers (`kernel/bpf/verifier.c`, `do_check_subprogs`; Linux 5.6).
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn sum_of_packet(context: *mut xdp_md, offset: u64, length: u64) -> u64 {

@@ -46,8 +46,8 @@ pub(crate) fn link(packet: &Packet) -> Option<Link> {
     Some(Link { ether_type, network })
 }
 
-/// The VLAN that a packet arrives in: 0 without a tag, or with one that tells a priority only; no VLAN's number inside two
-/// tags.
+/// The VLAN that a packet arrives in: 0 without a tag, or with one that tells a priority only; no VLAN's number inside
+/// two tags.
 #[inline(always)]
 pub(crate) fn vlan(packet: &Packet) -> u16 {
     const IDENTIFIER: u16 = 0xfff;

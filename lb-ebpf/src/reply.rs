@@ -1,5 +1,5 @@
-//! *reply*: what a [`reset`](crate::reset) and an [`unreachable`](mod@crate::unreachable) have in common: an IP packet from
-//! the virtual address to the client, built in place of the packet that it answers.
+//! *reply*: what a [`reset`](crate::reset) and an [`unreachable`](mod@crate::unreachable) have in common: an IP packet
+//! from the virtual address to the client, built in place of the packet that it answers.
 
 use core::mem::offset_of;
 
@@ -24,8 +24,8 @@ pub(crate) trait Reply: Family {
     /// Where the IP packet whose header begins at `network` ends.
     fn end(packet: &Packet, network: usize) -> Option<usize>;
 
-    /// Writes an IP header at `at`, from the destination to the source of the IP packet at `network`, for `length` bytes of
-    /// `protocol`. Returns the sum of the pseudo-header. The two headers may be one and the same.
+    /// Writes an IP header at `at`, from the destination to the source of the IP packet at `network`, for `length`
+    /// bytes of `protocol`. Returns the sum of the pseudo-header. The two headers may be one and the same.
     fn write_header(
         packet: &mut Packet,
         at: usize,

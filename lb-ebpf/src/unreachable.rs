@@ -2,8 +2,8 @@
 //!
 //! As IPVS has the kernel send them: port unreachable if a service has no real server that could take a new connection,
 //! whatever its protocol; time exceeded for a packet that has no hop left. The packet is quoted as far as the kernel
-//! quotes it: until the error is as long as every path takes whole. The sender is the virtual address: the program knows
-//! no other of this node.
+//! quotes it: until the error is as long as every path takes whole. The sender is the virtual address: the program
+//! knows no other of this node.
 
 use core::mem::offset_of;
 

@@ -67,8 +67,8 @@ impl<'lab> Director<'lab> {
         Ok(director)
     }
 
-    /// Starts the first two directors of `lab`, with priorities 150 and 100, and waits until the first is master, the second
-    /// backup, and all real servers are up for both.
+    /// Starts the first two directors of `lab`, with priorities 150 and 100, and waits until the first is master, the
+    /// second backup, and all real servers are up for both.
     ///
     /// # Errors
     /// They don't come to that.

@@ -10,9 +10,9 @@
 //!   └── VIP 10.0.0.100 ──┘     └──────────── VIP 10.0.0.100 on lo ────────┘
 //! ```
 //!
-//! [`Lab::new`] lays it out, and [`Topology`] what differs from it; [`Director`] runs `lbd`, [`Keepalived`] what it is compared with; [`Client`], [`Probe`],
-//! [`Session`], [`Connections`], [`Load`] and [`ArpWatch`] are how a client sees it all; [`Filter`], [`Claim`] and
-//! [`Wire`] are what gets in the way. `lbd` is driven only as its users drive it: by
+//! [`Lab::new`] lays it out, and [`Topology`] what differs from it; [`Director`] runs `lbd`, [`Keepalived`] what it is
+//! compared with; [`Client`], [`Probe`], [`Session`], [`Connections`], [`Load`] and [`ArpWatch`] are how a client sees
+//! it all; [`Filter`], [`Claim`] and [`Wire`] are what gets in the way. `lbd` is driven only as its users drive it: by
 //! its command line, its configuration file, signals and `lbd status --json`.
 //!
 //! Nothing here waits for a fixed time: [`wait::until`] looks at a condition until a deadline.

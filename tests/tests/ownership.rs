@@ -70,8 +70,8 @@ fn clients_of_a_master_whose_advertisements_do_not_leave_lose_nothing() -> Resul
     Ok(())
 }
 
-/// Nobody hears of it but from the one that lets go: it was the better one that spoke first when the two could hear each
-/// other again, and the other one's gratuitous ARP is what clients believe.
+/// Nobody hears of it but from the one that lets go: it was the better one that spoke first when the two could hear
+/// each other again, and the other one's gratuitous ARP is what clients believe.
 #[test]
 fn clients_beyond_a_healed_partition_learn_the_better_master_again() -> Result<()> {
     let lab = Lab::new()?;

@@ -383,8 +383,8 @@ fn a_quiet_daemon_shows_that_it_lives() -> Result<()> {
     configuration.set("vrrp_instance[0].advert_int", "40s");
     configuration.remove("virtual_server");
     let mut director = Director::prepare(&lab, &lab.directors[0], configuration)?;
-    // By itself, its VRRP loop has something to do each ten seconds. A loop may come late by a quarter of the watchdog's
-    // interval: long enough for a busy machine.
+    // By itself, its VRRP loop has something to do each ten seconds. A loop may come late by a quarter of the
+    // watchdog's interval: long enough for a busy machine.
     let watchdog = Duration::from_secs(12);
     let mut manager = Manager::of(&mut director, &lab, watchdog)?;
     director.restart()?;

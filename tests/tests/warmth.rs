@@ -31,8 +31,8 @@ fn count(director: &Director<'_>, words: &str) -> Result<usize> {
         .count())
 }
 
-/// Lets the client go on until everything that it sent before now has had its time to be answered, and wants no loss since
-/// `start`.
+/// Lets the client go on until everything that it sent before now has had its time to be answered, and wants no loss
+/// since `start`.
 fn nothing_lost(probe: &Probe, start: Instant) -> Result<()> {
     let end = Instant::now() + PERIOD * 100;
     wait::until("every datagram has had its time", PATIENCE, || {

@@ -38,7 +38,8 @@ fn main() -> Result<()> {
     for syn_or_datagram in [&packets.syn4, &packets.syn6, &packets.udp4] {
         dataplane.send(syn_or_datagram);
     }
-    // What it costs to give a packet its hop back, or to make it another client's, and to hand it on, is taken off again.
+    // What it costs to give a packet its hop back, or to make it another client's, and to hand it on, is taken off
+    // again.
     let rewinding =
         median(&mut Dataplane::load_rewinding(&mut alone)?, &packets.tcp4).saturating_sub(nothing);
     let mut rewound = Dataplane::load_rewinding(&mut dataplane)?;

@@ -382,8 +382,8 @@ fn established_reset(tables: (u32, u32), number: u32) -> usize {
     reset
 }
 
-/// What a flow table that remembers every first packet cannot do, with the tables as long as they are by default: no goal,
-/// but what README.md and ARCHITECTURE.md say of it. Whoever mends it turns the assertions round.
+/// What a flow table that remembers every first packet cannot do, with the tables as long as they are by default: no
+/// goal, but what README.md and ARCHITECTURE.md say of it. Whoever mends it turns the assertions round.
 ///
 /// Smaller tables and smaller floods in proportion; `LBD_TEST_FULL_FLOOD=1` for those of the default, and for floods of
 /// several sizes (a minute; `--nocapture` shows the figures).

@@ -159,8 +159,8 @@ fn bpftool_loads_the_object_and_names_every_field() {
     }
 }
 
-/// The kernel follows at most a million instructions, through all paths, and takes its time for them at each start of the
-/// daemon. Older ones find fewer paths alike, and need more.
+/// The kernel follows at most a million instructions, through all paths, and takes its time for them at each start of
+/// the daemon. Older ones find fewer paths alike, and need more.
 #[test]
 fn the_kernel_is_quick_to_verify_the_program() {
     let verified = Dataplane::load(16, 16).unwrap().verified_instructions();

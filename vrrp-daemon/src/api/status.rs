@@ -243,8 +243,8 @@ pub struct RealServerStatus {
     pub weight: u16,
     /// The weight in the schedule now: 0 unless the state is [`RealServerState::Up`].
     pub effective_weight: u16,
-    /// What its turns in the schedule amount to beside the others': the effective weight, unless that is rounded because
-    /// the schedule would be too long.
+    /// What its turns in the schedule amount to beside the others': the effective weight, unless that is rounded
+    /// because the schedule would be too long.
     #[serde(default)]
     pub scheduled_weight: f64,
     /// Whether it takes connections, and if not, why.

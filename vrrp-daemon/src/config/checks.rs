@@ -237,7 +237,8 @@ fn capacity(
     }
 }
 
-/// Reports that weights cannot be kept exactly, at the service that suffers most; each comes with the place of its table.
+/// Reports that weights cannot be kept exactly, at the service that suffers most; each comes with the place of its
+/// table.
 pub(super) fn weights<'a>(
     services: impl Iterator<Item = (&'a VirtualService, &'a Range<usize>)> + Clone,
     problems: &mut Problems,

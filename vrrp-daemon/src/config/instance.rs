@@ -35,7 +35,8 @@ table! {
         state: Field<InitialState> = default(InitialState::Backup),
         /// The highest is elected; 255 is master from the start, and takes the addresses back whatever nopreempt says.
         priority: Field<Priority> = default(Priority::DEFAULT).shown("150"),
-        /// The interval between advertisements. Version 2: "1s" to "255s", whole seconds. Version 3: "10ms" to "40.95s".
+        /// The interval between advertisements. Version 2: "1s" to "255s", whole seconds. Version 3: "10ms" to
+        /// "40.95s".
         advert_int: Field<Duration> = default(Duration::from_secs(1)),
         /// Whether a master with a lower priority is left alone when this node comes back.
         nopreempt: Field<bool> = default(false),

@@ -219,8 +219,8 @@ impl<'a, 'i> Section<'a, 'i> {
         self.problems
     }
 
-    /// What there is to say about the key `name`, which the table does not have; `absent` are those of its keys that are
-    /// not there.
+    /// What there is to say about the key `name`, which the table does not have; `absent` are those of its keys that
+    /// are not there.
     fn unknown_key(&mut self, name: &str, span: Range<usize>, absent: &[&'static str]) -> Diagnostic {
         let message = format!("{} has no key `{}`", self.title(), name.escape_debug());
         let foreign = keepalived::meaning(name);

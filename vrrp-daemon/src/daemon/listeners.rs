@@ -147,7 +147,8 @@ impl Listeners {
         Poll::Pending
     }
 
-    /// Receives from the first resting socket that has something, of those that are to be looked at at times that `are_due`.
+    /// Receives from the first resting socket that has something, of those that are to be looked at at times that
+    /// `are_due`.
     fn look(&mut self, are_due: impl Fn(Instant) -> bool) -> Option<u32> {
         for index in self.in_turns() {
             let listener = self.sockets.get_mut(&index).expect("it is among them");

@@ -1,8 +1,9 @@
 //! What happened, for those who want to be told: a bounded channel from both loops to a task of its own.
 //!
 //! Beside it are the levels of `channel.rs`, which say how things are and lose what happened in between. Today the task
-//! writes the log; whoever else is to be told (notifiers, metrics, an event stream) hangs on to it here. It may be slow: a
-//! loop never waits for it. What finds the channel full is dropped and counted, and the task says so when it gets there.
+//! writes the log; whoever else is to be told (notifiers, metrics, an event stream) hangs on to it here. It may be
+//! slow: a loop never waits for it. What finds the channel full is dropped and counted, and the task says so when it
+//! gets there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -5,8 +5,8 @@ use tracing::warn;
 use crate::io::limits;
 use crate::model::Configuration;
 
-/// What it has open whatever is configured: maps and the program, netlink, ARP and control sockets are 80; clients of the
-/// last, and some to spare.
+/// What it has open whatever is configured: maps and the program, netlink, ARP and control sockets are 80; clients of
+/// the last, and some to spare.
 const STANDING: u64 = 256;
 
 /// For each interface: a socket for advertisements, the link of the program, and a program of help.
@@ -44,8 +44,8 @@ impl Needed {
     }
 }
 
-/// Has the kernel allow what `configuration` may need, as far as it does. Returns how many checks may be under way at once,
-/// and what a person should know.
+/// Has the kernel allow what `configuration` may need, as far as it does. Returns how many checks may be under way at
+/// once, and what a person should know.
 pub(super) fn allow(configuration: &Configuration) -> (usize, Option<String>) {
     let needed = Needed::of(configuration);
     let all = needed.checks + needed.others;

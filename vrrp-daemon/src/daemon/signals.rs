@@ -70,8 +70,8 @@ impl OtherSignals {
         Ok(Self(signals))
     }
 
-    /// Heeds them for ever. SIGUSR1 and SIGUSR2, with which Keepalived writes its data and its statistics to files, have
-    /// the status, which holds both, written to `dump`.
+    /// Heeds them for ever. SIGUSR1 and SIGUSR2, with which Keepalived writes its data and its statistics to files,
+    /// have the status, which holds both, written to `dump`.
     pub(super) async fn attend(mut self, caller: Caller, dump: PathBuf) {
         loop {
             match self.next().await {

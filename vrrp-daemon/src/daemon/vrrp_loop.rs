@@ -1,7 +1,7 @@
 //! The loop that speaks VRRP: what must happen at once, in one order, at a failover, is owned here.
 //!
-//! It decides nothing: the [`Speaker`] does. This file takes in what happens, `commands.rs` carries out what the speaker
-//! makes of it, `ports.rs` looks at the interfaces, and `reports.rs` tells the other loop.
+//! It decides nothing: the [`Speaker`] does. This file takes in what happens, `commands.rs` carries out what the
+//! speaker makes of it, `ports.rs` looks at the interfaces, and `reports.rs` tells the other loop.
 
 mod commands;
 mod ports;

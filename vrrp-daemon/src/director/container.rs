@@ -50,8 +50,8 @@ pub enum Effect {
     /// Find out how these addresses are reached, have the kernel keep their neighbours resolved, and no others; say how
     /// that went with [`Director::resolved`], or with [`Director::not_resolved`].
     Resolve(BTreeSet<IpAddr>),
-    /// Ask these neighbours whether they are still there, and who has their addresses otherwise; whatever comes of that,
-    /// say it with [`Director::found_route`].
+    /// Ask these neighbours whether they are still there, and who has their addresses otherwise; whatever comes of
+    /// that, say it with [`Director::found_route`].
     Confirm(BTreeSet<IpAddr>),
     /// Look whether the maps are pinned, pin again what is not, and say how that went with [`Director::kept_pins`].
     KeepPins,

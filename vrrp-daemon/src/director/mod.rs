@@ -82,8 +82,8 @@ pub struct NetworkInterface {
     pub mac: Option<[u8; 6]>,
     /// Whether it has a link.
     pub up: bool,
-    /// The index of the interface below and the number of the VLAN, if it is a VLAN device whose packets have that one tag
-    /// there.
+    /// The index of the interface below and the number of the VLAN, if it is a VLAN device whose packets have that one
+    /// tag there.
     pub vlan: Option<(u32, u16)>,
 }
 

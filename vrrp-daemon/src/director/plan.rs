@@ -91,11 +91,11 @@ impl Planner {
 
     /// The operations that make `actual` what `desired` was computed to be from it.
     ///
-    /// Their order keeps every state in between consistent: interfaces, virtual routers and addresses first; then real servers
-    /// that are usable; then new schedules, in slices that nobody names; then the services, each of which changes over
-    /// to its new schedule in one update; and only after them the real servers that are not usable any more, the
-    /// addresses, virtual routers and interfaces that go. So no packet meets a schedule that names a server which
-    /// cannot serve it.
+    /// Their order keeps every state in between consistent: interfaces, virtual routers and addresses first; then real
+    /// servers that are usable; then new schedules, in slices that nobody names; then the services, each of which
+    /// changes over to its new schedule in one update; and only after them the real servers that are not usable any
+    /// more, the addresses, virtual routers and interfaces that go. So no packet meets a schedule that names a server
+    /// which cannot serve it.
     pub fn plan(&mut self, actual: &Plane, desired: &Desired) -> Plan {
         let mut plan = Plan {
             operations: Vec::new(),
@@ -331,7 +331,8 @@ impl Plan {
             .extend(gone.map(|key| Operation::RemoveService { key: *key }));
     }
 
-    /// Takes the flags of the slots whose real servers are gone. The generation stays, so that the next owner's differs.
+    /// Takes the flags of the slots whose real servers are gone. The generation stays, so that the next owner's
+    /// differs.
     fn free_reals(&mut self, actual: &Plane, desired: &Desired) {
         for (slot, present) in actual.slots() {
             if present.flags == 0 || desired.reals.contains_key(&slot) {

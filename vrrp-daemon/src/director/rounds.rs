@@ -1,7 +1,7 @@
 //! Which neighbours to ask whether they are still there, and when.
 //!
-//! The kernel alone takes up to 45 s to notice that a neighbour has gone or has got another link-layer address: it trusts
-//! what it has heard for half of `base_reachable_time` to one and a half times that, and asks only then.
+//! The kernel alone takes up to 45 s to notice that a neighbour has gone or has got another link-layer address: it
+//! trusts what it has heard for half of `base_reachable_time` to one and a half times that, and asks only then.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::Route;
 
-/// In what time all neighbours are asked once, if there are not more of them than [`MOST`] allows for. The kernel gives a
-/// neighbour three tries of a second each.
+/// In what time all neighbours are asked once, if there are not more of them than [`MOST`] allows for. The kernel gives
+/// a neighbour three tries of a second each.
 const ROUND: Duration = Duration::from_secs(3);
 
 /// The shortest time between two turns.

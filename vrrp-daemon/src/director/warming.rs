@@ -1,8 +1,9 @@
 //! Whether what this node knows of its real servers is fresh enough to take over from a master that is well.
 //!
-//! A node that starts, or whose link comes back, knows nothing of its real servers yet: who preempts then has no schedule,
-//! or one of servers that have died meanwhile. So it waits until every check has had an outcome and every neighbour was
-//! found, or would have been. When a master is gone, that is another matter: anything is better than nobody.
+//! A node that starts, or whose link comes back, knows nothing of its real servers yet: who preempts then has no
+//! schedule, or one of servers that have died meanwhile. So it waits until every check has had an outcome and every
+//! neighbour was found, or would have been. When a master is gone, that is another matter: anything is better than
+//! nobody.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
@@ -51,8 +52,8 @@ impl Warming {
         self.checks.retain(|check| is_made(*check));
     }
 
-    /// Takes out the neighbours of which there is nothing more to be found out: their checks, if they failed before, may have
-    /// failed for that.
+    /// Takes out the neighbours of which there is nothing more to be found out: their checks, if they failed before,
+    /// may have failed for that.
     pub(super) fn take_settled(&mut self, is_settled: impl Fn(IpAddr) -> bool) -> BTreeSet<IpAddr> {
         let neighbours = std::mem::take(&mut self.neighbours).into_iter();
         let (settled, others) = neighbours.partition(|address| is_settled(*address));
@@ -85,8 +86,8 @@ impl Warming {
         self.lost.remove(name)
     }
 
-    /// Looks what is still to be waited for. `is_there` says whether there is an interface of a name, if without a link;
-    /// `is_written` whether the maps have it all.
+    /// Looks what is still to be waited for. `is_there` says whether there is an interface of a name, if without a
+    /// link; `is_written` whether the maps have it all.
     pub(super) fn awaited(
         &mut self,
         is_there: impl Fn(&str) -> bool,

@@ -1,9 +1,9 @@
 //! Health checks: when to probe a real server next, and what its answers mean.
 //!
-//! A [`Monitor`] makes one check of one real server, of which it knows the timing only. [`Monitors`] has all of them, and
-//! knows what each tries: a real server is up while all its checks pass. Neither knows a socket or a clock: they are told
-//! the time and the outcome of each probe, and say when they want to be called and what they want done. Carrying a probe
-//! out is `io`'s part, drawing the schedule from the result the [`director`](crate::director)'s.
+//! A [`Monitor`] makes one check of one real server, of which it knows the timing only. [`Monitors`] has all of them,
+//! and knows what each tries: a real server is up while all its checks pass. Neither knows a socket or a clock: they
+//! are told the time and the outcome of each probe, and say when they want to be called and what they want done.
+//! Carrying a probe out is `io`'s part, drawing the schedule from the result the [`director`](crate::director)'s.
 #![deny(clippy::disallowed_methods)]
 
 mod monitor;

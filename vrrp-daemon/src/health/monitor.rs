@@ -206,8 +206,8 @@ impl Monitor {
         true
     }
 
-    /// There was no way to the real server, and now there is: what checks have said meanwhile says nothing. The next one is
-    /// made at `probe_at`; if it passes, that is enough, whatever `rise` says.
+    /// There was no way to the real server, and now there is: what checks have said meanwhile says nothing. The next
+    /// one is made at `probe_at`; if it passes, that is enough, whatever `rise` says.
     pub fn begin_again(&mut self, probe_at: Instant) {
         self.failures = 0;
         self.successes = 0;
@@ -278,8 +278,8 @@ impl Monitor {
         self.last_check.as_ref()
     }
 
-    /// The check goes on with this timing. What is known stays, until a check says otherwise; if what is tried is another
-    /// thing from now on (`another_way`), the next one is made at once, and one under way says nothing.
+    /// The check goes on with this timing. What is known stays, until a check says otherwise; if what is tried is
+    /// another thing from now on (`another_way`), the next one is made at once, and one under way says nothing.
     pub fn reconfigure(&mut self, timing: CheckTiming, another_way: bool, now: Instant) {
         let CheckTiming { delay_loop, .. } = timing;
         let other_interval = delay_loop != self.timing.delay_loop;

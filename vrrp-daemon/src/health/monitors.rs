@@ -98,8 +98,8 @@ impl Monitors {
         Self::default()
     }
 
-    /// Watches the real servers of `configuration`: goes on with the checks that were there, begins with new ones (`seed`
-    /// tells what was known of a real server before), forgets the others.
+    /// Watches the real servers of `configuration`: goes on with the checks that were there, begins with new ones
+    /// (`seed` tells what was known of a real server before), forgets the others.
     pub fn watch(
         &mut self,
         configuration: &Configuration,
@@ -223,16 +223,16 @@ impl Monitors {
         }
     }
 
-    /// The probe of `check` has ended: with success, or with what went wrong in words for people. One of a check that was
-    /// removed meanwhile says nothing. Returns whether it says something.
+    /// The probe of `check` has ended: with success, or with what went wrong in words for people. One of a check that
+    /// was removed meanwhile says nothing. Returns whether it says something.
     pub fn probed(&mut self, check: CheckHandle, outcome: Result<(), String>, now: Instant) -> bool {
         self.input(check, |monitor| monitor.probed(outcome, now))
             .unwrap_or(false)
     }
 
-    /// There was no way to the real servers of some checks, and now there is: what these have said meanwhile says nothing.
-    /// Each is made again within a second, evenly, and decides. Returns them: those that are `concerned`, by their real
-    /// server and what they say of it.
+    /// There was no way to the real servers of some checks, and now there is: what these have said meanwhile says
+    /// nothing. Each is made again within a second, evenly, and decides. Returns them: those that are `concerned`, by
+    /// their real server and what they say of it.
     pub fn begin_again(
         &mut self,
         concerned: impl Fn(CheckHandle, &RealServerId, Health) -> bool,

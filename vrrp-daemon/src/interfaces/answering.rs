@@ -1,11 +1,12 @@
 //! Which interfaces would answer for an address that is on another one.
 //!
 //! Linux gives its addresses to the host, not to the interface: by default (`arp_ignore` 0) every interface answers ARP
-//! for all of them. A second interface on the clients' network, or on another network at the same switch, then draws half
-//! of the clients to a link-layer address where no program runs, and goes on when the daemon is dead. What is at the other
-//! end of a wire nobody tells, so every interface that a network may be behind is told to answer for its own addresses
-//! only, while this node has an address elsewhere. (The program there as well would do more harm: drivers drop their link
-//! when it comes, and everything that the interface receives would pass through it.) IPv6 asks the interface only.
+//! for all of them. A second interface on the clients' network, or on another network at the same switch, then draws
+//! half of the clients to a link-layer address where no program runs, and goes on when the daemon is dead. What is at
+//! the other end of a wire nobody tells, so every interface that a network may be behind is told to answer for its own
+//! addresses only, while this node has an address elsewhere. (The program there as well would do more harm: drivers
+//! drop their link when it comes, and everything that the interface receives would pass through it.) IPv6 asks the
+//! interface only.
 
 use std::collections::BTreeSet;
 
@@ -27,8 +28,8 @@ impl Answerer {
     fn is_asked(&self) -> bool {
         /// What a port of these receives is its master's.
         const OWNERS: [&str; 4] = ["bridge", "bond", "team", "openvswitch"];
-        /// These ask and answer nothing; but a tap leads to one virtual machine, which the host may answer for addresses
-        /// that it has elsewhere.
+        /// These ask and answer nothing; but a tap leads to one virtual machine, which the host may answer for
+        /// addresses that it has elsewhere.
         const NO_NETWORK: [&str; 5] = ["dummy", "ifb", "vrf", "tun", "openvswitch"];
         let among =
             |kind: &Option<String>, kinds: &[&str]| kind.as_deref().is_some_and(|kind| kinds.contains(&kind));

@@ -127,8 +127,8 @@ impl<'a> Host<'a> {
     }
 }
 
-/// Why the program cannot be on `trunk`, if it would have to move packets from one VLAN to another: it leaves their tags
-/// as they are.
+/// Why the program cannot be on `trunk`, if it would have to move packets from one VLAN to another: it leaves their
+/// tags as they are.
 fn several_vlans(wish: &Wish<'_>, host: Host<'_>, trunk: &Interface) -> Option<String> {
     let ends = wish.egress.union(wish.homes).filter_map(|index| host.get(*index));
     let ends: BTreeMap<Vec<Tag>, &str> = ends

@@ -11,8 +11,8 @@
 //!   To any other the packet vanishes. A generic program can redirect to all of them.
 //! * A generic program meets packets that the kernel has merged (GRO), which no interface takes in one piece: those are
 //!   dropped when redirected.
-//! * A VLAN tag that the hardware, or the other end of a veth, has put beside the packet instead of into it is invisible
-//!   to the program: native, it is lost; generic, it is added twice.
+//! * A VLAN tag that the hardware, or the other end of a veth, has put beside the packet instead of into it is
+//!   invisible to the program: native, it is lost; generic, it is added twice.
 #![deny(clippy::disallowed_methods)]
 
 mod answering;

@@ -1,7 +1,8 @@
 //! The clock of the leases: `CLOCK_BOOTTIME`, which goes on while the machine is suspended.
 //!
-//! The program measures leases by it. [`Instant`]s are of `CLOCK_MONOTONIC`, which stands still in a suspend: the virtual
-//! routers are told [`now`] instead, or a master that has slept would advertise by a lease that ran out in its sleep.
+//! The program measures leases by it. [`Instant`]s are of `CLOCK_MONOTONIC`, which stands still in a suspend: the
+//! virtual routers are told [`now`] instead, or a master that has slept would advertise by a lease that ran out in its
+//! sleep.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -38,8 +39,8 @@ pub async fn sleep_until(deadline: Instant) {
     tokio::time::sleep_until(awake.into()).await;
 }
 
-/// How long the machine has been suspended since this was asked first, to the tenth of a second: short of that it is the
-/// time between the readings of two clocks. It never falls, so that [`now`] does not either.
+/// How long the machine has been suspended since this was asked first, to the tenth of a second: short of that it is
+/// the time between the readings of two clocks. It never falls, so that [`now`] does not either.
 fn slept() -> Duration {
     const GRAIN: u64 = 100_000_000;
     static BEFORE: OnceLock<u64> = OnceLock::new();
@@ -53,7 +54,8 @@ fn slept() -> Duration {
     Duration::from_nanos(SLEPT.fetch_max(measured, Ordering::Relaxed).max(measured))
 }
 
-/// How far `CLOCK_BOOTTIME` is ahead of `CLOCK_MONOTONIC`, in nanoseconds. Who is interrupted while reading reads again.
+/// How far `CLOCK_BOOTTIME` is ahead of `CLOCK_MONOTONIC`, in nanoseconds. Who is interrupted while reading reads
+/// again.
 fn clocks_apart() -> u64 {
     const AT_ONCE: u64 = 1_000_000;
     loop {

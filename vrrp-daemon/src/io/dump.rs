@@ -10,8 +10,8 @@ use crate::api::Status;
 /// Owner and group may read it, as with the control socket.
 const MODE: u32 = 0o640;
 
-/// Writes `status` as JSON to `path`, whole: whoever reads the file meanwhile sees the one before. Its directory is made
-/// if need be. Must be called within a tokio runtime: another thread waits for the disk.
+/// Writes `status` as JSON to `path`, whole: whoever reads the file meanwhile sees the one before. Its directory is
+/// made if need be. Must be called within a tokio runtime: another thread waits for the disk.
 ///
 /// # Errors
 /// If it cannot be written.

@@ -62,8 +62,8 @@ impl OpenFiles {
     }
 }
 
-/// Raises the number of open files to the most that this process may have; to `needed` where that is more and the kernel
-/// lets it (CAP_SYS_RESOURCE, and up to the sysctl `fs.nr_open`).
+/// Raises the number of open files to the most that this process may have; to `needed` where that is more and the
+/// kernel lets it (CAP_SYS_RESOURCE, and up to the sysctl `fs.nr_open`).
 ///
 /// # Errors
 /// The system call that failed.

@@ -15,8 +15,8 @@ const GROUPS: [[u8; 6]; 2] = [
 
 /// Has the interface with the index `interface` receive advertisements even when no socket has joined their groups (as
 /// ip-maddress(8) does): a daemon that was killed has no socket any more, but a program that must see its successor's
-/// advertisements, and many network interfaces drop what nobody has joined. `socket` may be any in the network namespace
-/// of the interface.
+/// advertisements, and many network interfaces drop what nobody has joined. `socket` may be any in the network
+/// namespace of the interface.
 ///
 /// # Errors
 /// The interface is gone, has no groups, or the caller lacks CAP_NET_ADMIN.

@@ -145,8 +145,8 @@ impl VrrpSocket {
         self.watch = None;
     }
 
-    /// Sends the VRRP message `message` from `source` to the multicast group; the kernel fills in the identification and
-    /// the checksum of the IP header.
+    /// Sends the VRRP message `message` from `source` to the multicast group; the kernel fills in the identification
+    /// and the checksum of the IP header.
     ///
     /// It does not wait: an advertisement that cannot leave now is late, and the caller should rather know. A packet
     /// filter that drops it says so (`EPERM`), and so does a full queue.

@@ -34,9 +34,9 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// The interfaces that the program is attached to: those configured, or those of the VRRP instances; and in any case
-    /// those that virtual addresses are on, where the local stack would reset the clients' connections without it, and
-    /// answer for the addresses of a dead daemon.
+    /// The interfaces that the program is attached to: those configured, or those of the VRRP instances; and in any
+    /// case those that virtual addresses are on, where the local stack would reset the clients' connections without it,
+    /// and answer for the addresses of a dead daemon.
     #[must_use]
     pub fn interfaces(&self) -> Vec<&str> {
         let mut interfaces: Vec<&str> = self.dataplane.interfaces.iter().map(String::as_str).collect();
@@ -124,8 +124,8 @@ pub struct Node {
 /// The table `[dataplane]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataplane {
-    /// The interfaces that packets for the virtual addresses arrive on, beside those that these addresses are on; empty:
-    /// those of the VRRP instances.
+    /// The interfaces that packets for the virtual addresses arrive on, beside those that these addresses are on;
+    /// empty: those of the VRRP instances.
     pub interfaces: Vec<String>,
     /// How the program is attached.
     pub xdp_mode: XdpMode,

@@ -1,9 +1,9 @@
 //! VRRP: the wire format, one virtual router as a pure state machine, and all those of this node.
 //!
 //! This room decides and never touches the world. The [`Speaker`] takes what happened and the time it happened at (a
-//! datagram, a deadline, an interface that went away), and queues what is to be done as [`Command`]s. The daemon carries
-//! them out in order. Everything is multicast: RFC 3768 for version 2, RFC 9568 for version 3; where Keepalived 2.2.7
-//! does otherwise and its users count on it, the code says so beside the section it leaves.
+//! datagram, a deadline, an interface that went away), and queues what is to be done as [`Command`]s. The daemon
+//! carries them out in order. Everything is multicast: RFC 3768 for version 2, RFC 9568 for version 3; where Keepalived
+//! 2.2.7 does otherwise and its users count on it, the code says so beside the section it leaves.
 //!
 //! The loop that drives a speaker:
 //!

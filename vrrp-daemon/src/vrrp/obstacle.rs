@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// What stands in the way of taking part. Each comes and goes by itself; a virtual router takes part while there is none.
+/// What stands in the way of taking part. Each comes and goes by itself; a virtual router takes part while there is
+/// none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Obstacle {
     /// There is no interface of this name.

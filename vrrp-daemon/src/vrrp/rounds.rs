@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// What part of the shortest interval between advertisements one of them may lie in its socket. A backup that is late by
-/// this waits for three intervals and a skew anyway.
+/// What part of the shortest interval between advertisements one of them may lie in its socket. A backup that is late
+/// by this waits for three intervals and a skew anyway.
 const PART_OF_INTERVAL: u32 = 20;
 
 /// No advertisement lies longer, whatever the interval: a master that hears of a better one still answers meanwhile.
@@ -12,11 +12,11 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// Sleeping is not more exact than this.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 
-/// When to look at a socket: at once when the kernel tells of an advertisement, but in rounds while they come closer than
-/// a pause.
+/// When to look at a socket: at once when the kernel tells of an advertisement, but in rounds while they come closer
+/// than a pause.
 ///
-/// To be woken costs more than to receive an advertisement. Hundreds of virtual routers on one interface speak one after
-/// the other, and a wake-up for each is most of what a backup would spend; a single one is never kept waiting.
+/// To be woken costs more than to receive an advertisement. Hundreds of virtual routers on one interface speak one
+/// after the other, and a wake-up for each is most of what a backup would spend; a single one is never kept waiting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rounds {
     /// Zero where the kernel is always asked to tell.

@@ -29,8 +29,8 @@ use member::{Router, Sending};
 
 /// All virtual routers of this node: inputs and the time go in, [`Command`]s come out.
 ///
-/// Only those that something happened to are ever looked at: an advertisement costs the same whether there is one virtual
-/// router or hundreds.
+/// Only those that something happened to are ever looked at: an advertisement costs the same whether there is one
+/// virtual router or hundreds.
 #[derive(Debug)]
 pub struct Speaker {
     routers: BTreeMap<RouterHandle, Router>,
@@ -276,7 +276,8 @@ impl Speaker {
         }
     }
 
-    /// A host with the link-layer address `mac` says, on the interface with the index `interface`, that it has `address`.
+    /// A host with the link-layer address `mac` says, on the interface with the index `interface`, that it has
+    /// `address`.
     pub fn claimed(&mut self, interface: u32, address: IpAddr, mac: [u8; 6], now: Instant) {
         self.latest = now;
         // Another interface of this node on the same network is not another host.
@@ -316,8 +317,8 @@ impl Speaker {
         Some(self.routers.get(self.names.get(name)?)?.state())
     }
 
-    /// The virtual routers whose [`RouterState`] has changed since this was last asked; nothing if none has, and none is
-    /// gone either.
+    /// The virtual routers whose [`RouterState`] has changed since this was last asked; nothing if none has, and none
+    /// is gone either.
     pub fn take_changes(&mut self) -> Option<Vec<VirtualRouterName>> {
         if self.changed.is_empty() {
             return None;

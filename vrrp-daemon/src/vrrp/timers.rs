@@ -24,8 +24,8 @@ pub(super) const LINGER: Duration = Duration::from_millis(500);
 pub(super) const ANNOUNCE_AGAIN: Duration = Duration::from_secs(5);
 
 /// How often a master announces its addresses from then on (Keepalived's `vrrp_garp_master_refresh`, which is off by
-/// default there): whatever made hosts believe another one, and whether this master has heard of it or not, they are set
-/// right within that time.
+/// default there): whatever made hosts believe another one, and whether this master has heard of it or not, they are
+/// set right within that time.
 pub(super) const REFRESH: Duration = Duration::from_secs(60);
 
 /// How long after a takeover an announcement of the other side may still be on its way, or a tardy master may not have

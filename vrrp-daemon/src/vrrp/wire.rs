@@ -211,9 +211,9 @@ impl Advertisement {
 }
 
 /// A message that no router acts on, for its virtual router identifier is 0 (RFC 9568, section 5.2.3): whether it
-/// leaves tells whether advertisements do. Keepalived and lbd ignore it without a word (but Keepalived says a line for each
-/// unknown identifier where it is told `log_unknown_vrids`). In all else it is an advertisement, so that what keeps those
-/// from leaving keeps this.
+/// leaves tells whether advertisements do. Keepalived and lbd ignore it without a word (but Keepalived says a line for
+/// each unknown identifier where it is told `log_unknown_vrids`). In all else it is an advertisement, so that what
+/// keeps those from leaving keeps this.
 pub(super) fn probe(advertisement: &Advertisement, source: IpAddr) -> Vec<u8> {
     let mut message = advertisement.emit(source);
     message[1] = 0;

@@ -1,8 +1,8 @@
 //! What two hundred virtual routers cost a director: `lbd` beside Keepalived, as master and as backup.
 //!
 //! Each program is measured against the same peer, a Keepalived in the other role, with the same configuration, on the
-//! same kernel, one after the other. What the kernel does for a packet that is sent (up to the receiver's socket) counts
-//! as the sender's, so the peer must not differ.
+//! same kernel, one after the other. What the kernel does for a packet that is sent (up to the receiver's socket)
+//! counts as the sender's, so the peer must not differ.
 
 mod usage;
 

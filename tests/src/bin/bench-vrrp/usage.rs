@@ -51,7 +51,8 @@ pub(crate) fn measure(programs: &[&[u32]], period: Duration) -> Result<Vec<Cost>
         .collect()
 }
 
-/// What they have taken so far, in all threads: by their own clocks, as /proc/PID/stat counts in hundredths of a second.
+/// What they have taken so far, in all threads: by their own clocks, as /proc/PID/stat counts in hundredths of a
+/// second.
 fn cpu_time(processes: &[u32]) -> Result<Duration> {
     processes
         .iter()

@@ -1,4 +1,5 @@
-//! How the demo speaks: steps, sentences, lines that move where there is a terminal, and plain ones where there is none.
+//! How the demo speaks: steps, sentences, lines that move where there is a terminal, and plain ones where there is
+//! none.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;

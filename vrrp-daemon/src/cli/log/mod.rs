@@ -1,5 +1,5 @@
-//! The daemon's log, on standard error: for people with times, for the journal with severities. It never keeps the daemon
-//! waiting and never ends it, whatever becomes of who reads it.
+//! The daemon's log, on standard error: for people with times, for the journal with severities. It never keeps the
+//! daemon waiting and never ends it, whatever becomes of who reads it.
 
 mod journal;
 mod queue;

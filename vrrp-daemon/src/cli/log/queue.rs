@@ -1,8 +1,8 @@
-//! Lines on their way to standard error. Whoever logs never waits and never fails: a line that does not fit, or cannot be
-//! written, is counted, and the count is told when there is a way again.
+//! Lines on their way to standard error. Whoever logs never waits and never fails: a line that does not fit, or cannot
+//! be written, is counted, and the count is told when there is a way again.
 //!
-//! (`tracing-appender` would do half of it: what its writer cannot write it forgets uncounted, and when its queue is full
-//! at the end it prints to standard output, which may be the very pipe that nobody reads.)
+//! (`tracing-appender` would do half of it: what its writer cannot write it forgets uncounted, and when its queue is
+//! full at the end it prints to standard output, which may be the very pipe that nobody reads.)
 
 use std::io::{self, Write};
 use std::sync::Arc;

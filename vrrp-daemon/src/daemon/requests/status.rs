@@ -29,7 +29,8 @@ use cold::cold;
 use instances::{forwarding_for, instance};
 
 impl DirectorLoop {
-    /// Counters and flows take as long to read as there are real servers and flows: another thread does it, and answers.
+    /// Counters and flows take as long to read as there are real servers and flows: another thread does it, and
+    /// answers.
     pub(super) fn answer_status(&self, answer: oneshot::Sender<Response>) {
         let snapshot = Snapshot {
             director: &self.director,

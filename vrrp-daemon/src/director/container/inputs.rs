@@ -26,7 +26,8 @@ impl Director {
         }
     }
 
-    /// The probe of `check` could not be made, for want of something on this machine. That is told once, until one is made.
+    /// The probe of `check` could not be made, for want of something on this machine. That is told once, until one is
+    /// made.
     pub fn not_probed(&mut self, check: CheckHandle, reason: String, now: Instant) {
         if let Some(watched) = self.monitors.check(check)
             && self.not_made.insert(check)
@@ -81,7 +82,8 @@ impl Director {
     pub fn found_route(&mut self, address: IpAddr, route: Route) {
         let before = self.routes.routes().get(&address);
         if route.destination_mac.is_none() && before.is_some_and(|before| before.destination_mac.is_some()) {
-            // It does not answer where it was. Somebody else may, and need not wait until the kernel asks again by itself.
+            // It does not answer where it was. Somebody else may, and need not wait until the kernel asks again by
+            // itself.
             self.rounds.suspect(address);
         }
         if self.routes.update(address, route) {
@@ -100,8 +102,8 @@ impl Director {
         self.converging.want();
     }
 
-    /// The maps are pinned: that needed doing again, because somebody had unpinned them, or it did not; or they are not,
-    /// and cannot be.
+    /// The maps are pinned: that needed doing again, because somebody had unpinned them, or it did not; or they are
+    /// not, and cannot be.
     pub fn kept_pins(&mut self, kept: Result<bool, String>, now: Instant) {
         let directory = self.configuration.node.pin_dir.clone();
         match &kept {
@@ -179,8 +181,8 @@ impl Director {
         self.converging.want();
     }
 
-    /// `configuration` takes the place of the one in force; virtual routers that are not in it depart first. Returns what
-    /// that changes.
+    /// `configuration` takes the place of the one in force; virtual routers that are not in it depart first. Returns
+    /// what that changes.
     ///
     /// # Errors
     /// Why it stays as it was.

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use super::open_maps::OpenMaps;
 use super::{Error, bpffs, lock, pins};
 
-/// Keeps the maps pinned for the next daemon, and the directory of the pins this daemon's: the lock on it is let go of by
-/// the kernel when the daemon ends, however it does.
+/// Keeps the maps pinned for the next daemon, and the directory of the pins this daemon's: the lock on it is let go of
+/// by the kernel when the daemon ends, however it does.
 pub struct MapPins {
     directory: PathBuf,
     maps: OpenMaps,

@@ -91,8 +91,8 @@ impl Statistics {
             .map_err(in_map(maps::VERDICTS))
     }
 
-    /// Counts the connections; as active ones, those of `counted` real servers that a packet was seen of in the time that
-    /// is named there, counted from now. Reads every entry, about a microsecond each.
+    /// Counts the connections; as active ones, those of `counted` real servers that a packet was seen of in the time
+    /// that is named there, counted from now. Reads every entry, about a microsecond each.
     #[must_use]
     pub fn flows(&self, counted: &Counts<RealHandle, Duration>) -> Flows {
         let mut flows = Flows::default();

@@ -116,9 +116,9 @@ impl Netlink {
         request.execute().await
     }
 
-    /// Has the kernel ask `address` on `interface` now whether it is still there. One whose link-layer address `is_known`
-    /// is asked there three times, a second apart (`ucast_solicit`, `retrans_time_ms`), and packets go on being sent to
-    /// it meanwhile; one that is not is searched for by broadcast or multicast.
+    /// Has the kernel ask `address` on `interface` now whether it is still there. One whose link-layer address
+    /// `is_known` is asked there three times, a second apart (`ucast_solicit`, `retrans_time_ms`), and packets go on
+    /// being sent to it meanwhile; one that is not is searched for by broadcast or multicast.
     pub(super) async fn confirm_neighbour(
         &self,
         interface: u32,
@@ -127,8 +127,8 @@ impl Netlink {
     ) -> Result<(), Error> {
         let failed = |error| Error::of(format!("ask for the neighbour {address}"), error);
         if is_known {
-            // An update that has it kept leaves the state alone (net/core/neighbour.c, __neigh_update), so that it takes
-            // two: the second has it kept again.
+            // An update that has it kept leaves the state alone (net/core/neighbour.c, __neigh_update), so that it
+            // takes two: the second has it kept again.
             let mut request = self
                 .handle
                 .neighbours()

@@ -154,8 +154,8 @@ impl VirtualRouter {
         self.announce_and_at(now + timers::ANNOUNCE_AGAIN);
     }
 
-    /// Gratuitous ARP for all addresses, and again at `next`. Not from whom the others may not hear: the addresses may be
-    /// with a successor.
+    /// Gratuitous ARP for all addresses, and again at `next`. Not from whom the others may not hear: the addresses may
+    /// be with a successor.
     pub(super) fn announce_and_at(&mut self, next: Instant) {
         if let Phase::Master(master) = &mut self.phase {
             master.announce = Some(next);

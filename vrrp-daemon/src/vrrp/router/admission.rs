@@ -12,8 +12,8 @@ use crate::vrrp::timers;
 use crate::vrrp::wire::Advertisement;
 
 impl VirtualRouter {
-    /// Whether `advertisement` counts. A difference is a concern until the router in question is in order, or silent, or
-    /// until our own configuration changes.
+    /// Whether `advertisement` counts. A difference is a concern until the router in question is in order, or silent,
+    /// or until our own configuration changes.
     pub(super) fn admits(&mut self, source: IpAddr, advertisement: &Advertisement, now: Instant) -> bool {
         if advertisement.virtual_router_id != self.instance.virtual_router_id {
             return false;

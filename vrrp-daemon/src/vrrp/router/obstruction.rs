@@ -11,8 +11,8 @@ use crate::vrrp::obstacle::Obstacle;
 use crate::vrrp::timers;
 
 impl VirtualRouter {
-    /// Advertisements come from `primary_address` from now on. To be told before the last obstacle is cleared, and again
-    /// when that address changes.
+    /// Advertisements come from `primary_address` from now on. To be told before the last obstacle is cleared, and
+    /// again when that address changes.
     pub(in crate::vrrp) fn addressed(&mut self, primary_address: IpAddr, now: Instant) {
         self.lapse(now);
         self.primary_address = Some(primary_address);
@@ -102,9 +102,9 @@ impl VirtualRouter {
         }
     }
 
-    /// An advertisement of a priority above 0 could not be sent at `now`. A claim comes to nothing by that. A master goes
-    /// on, for the next one may leave, until its lease is over or another master has spoken: then the others do not
-    /// believe it any more, and the addresses are to be where they look for them.
+    /// An advertisement of a priority above 0 could not be sent at `now`. A claim comes to nothing by that. A master
+    /// goes on, for the next one may leave, until its lease is over or another master has spoken: then the others do
+    /// not believe it any more, and the addresses are to be where they look for them.
     pub(in crate::vrrp) fn send_failed(&mut self, now: Instant) {
         self.lapse(now);
         let Phase::Master(master) = &mut self.phase else {

@@ -282,8 +282,8 @@ proptest! {
     fn a_flipped_bit_of_the_message_is_noticed(advertisement in any_advertisement(), source: u32, bit: usize) {
         let source = Ipv4Addr::from(source).into();
         let mut packet = packet(&advertisement, source);
-        // Of few sources, the pseudo-header adds as much to the sum as one bit does, and the checksum that a flip breaks
-        // in one of its forms holds in the other.
+        // Of few sources, the pseudo-header adds as much to the sum as one bit does, and the checksum that a flip
+        // breaks in one of its forms holds in the other.
         let added = !checksum(pseudo_header(source, packet.len() - IP_HEADER));
         prop_assume!(!(0..16).any(|place| added == 1 << place || !added == 1 << place));
         let bit = bit % ((packet.len() - IP_HEADER) * 8);
