@@ -27,7 +27,10 @@ mod verdict;
 
 pub use allowance::{ANSWERS_PER_SECOND, Allowance};
 pub use departure::Departure;
-pub use flow::{Flow, FlowKey4, FlowKey6, flow_state, flow_timeout};
+pub use flow::{
+    Connection, FlowBucket, FlowClock, FlowKey4, FlowKey6, FlowName, FlowSecret, FlowTime, FlowWord, Places,
+    WORDS_PER_BUCKET, flow_buckets, flow_state,
+};
 pub use fragment::{Fragment, FragmentKey};
 pub use interface::{Interface, interface_flags};
 pub use lease::{
@@ -42,7 +45,10 @@ pub use verdict::Verdict;
 ///
 /// It is written to the map [`maps::META`]. A daemon that finds pinned maps of another version replaces them.
 /// Raise it with every change to a type, a meaning or a map in this crate.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
+
+/// 2^64 divided by the golden ratio: a product's upper bits depend on all of a factor's (Knuth, volume 3, section 6.4).
+pub(crate) const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// One second in the unit of every time in the maps.
 pub const SECOND: u64 = 1_000_000_000;
@@ -53,4 +59,10 @@ pub const SECOND: u64 = 1_000_000_000;
 pub struct Meta {
     /// [`ABI_VERSION`] of the daemon that created the maps.
     pub abi_version: u32,
+    /// Zero.
+    pub _reserved: u32,
+    /// What connections are hashed with in [`maps::FLOWS`].
+    pub flow_secret: FlowSecret,
 }
+
+const _: () = assert!(size_of::<Meta>() == 48);

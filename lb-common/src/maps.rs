@@ -4,9 +4,9 @@
 use core::{fmt, marker::PhantomData};
 
 use crate::{
-    Address, AddressEntry, Counters, Departure, FILTER_BITS, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey,
-    IndexedService, Interface, Lease, Meta, Real, Service, ServiceKey, Verdict, VirtualRouterEntry,
-    VirtualRouterKey,
+    Address, AddressEntry, Counters, Departure, FILTER_BITS, FlowBucket, FlowClock, FlowName, Fragment,
+    FragmentKey, IndexedService, Interface, Lease, Meta, Real, Service, ServiceKey, Verdict,
+    VirtualRouterEntry, VirtualRouterKey, WORDS_PER_BUCKET, flow_buckets,
 };
 
 /// A map with keys `K` and values `V`. The keys of an array are the slots from 0 on.
@@ -55,25 +55,14 @@ pub const RINGS: Map<u32, u32> = Map::new("RINGS", 1 << 20);
 pub const CURSORS: Map<u32, u64> = Map::new("CURSORS", SERVICES.capacity);
 /// Array: the real servers of all services together.
 pub const REALS: Map<u32, Real> = Map::new("REALS", 16_384);
-/// LRU: connections that have gone beyond their first packet. The daemon sizes it as the configuration wants; the
-/// capacity here is the default.
-pub const FLOWS4: Map<FlowKey4, Flow> = Map::new("FLOWS4", 1 << 20);
-/// As [`FLOWS4`], for IPv6.
-pub const FLOWS6: Map<FlowKey6, Flow> = Map::new("FLOWS6", FLOWS4.capacity);
-/// LRU: TCP connections that have shown one packet only. They have their own table, so that a flood of first packets
-/// evicts no established connection.
-pub const NASCENT4: Map<FlowKey4, Flow> = Map::new("NASCENT4", 1 << 17);
-/// As [`NASCENT4`], for IPv6.
-pub const NASCENT6: Map<FlowKey6, Flow> = Map::new("NASCENT6", NASCENT4.capacity);
-/// LRU: UDP's, apart from TCP's: a flood of datagrams is a TCP client's no business.
-pub const DATAGRAMS4: Map<FlowKey4, Flow> = Map::new("DATAGRAMS4", 1 << 16);
-/// As [`DATAGRAMS4`], for IPv6.
-pub const DATAGRAMS6: Map<FlowKey6, Flow> = Map::new("DATAGRAMS6", DATAGRAMS4.capacity);
-/// LRU: connections that the client has closed. Their last segments find their real server here, and do not keep others
-/// out of the table of the established.
-pub const CLOSING4: Map<FlowKey4, Flow> = Map::new("CLOSING4", 1 << 16);
-/// As [`CLOSING4`], for IPv6.
-pub const CLOSING6: Map<FlowKey6, Flow> = Map::new("CLOSING6", CLOSING4.capacity);
+/// Array of buckets: the connections that are remembered. The daemon sizes it as the configuration wants
+/// ([`crate::flow_buckets`]); the capacity here is the default. Mapped into the daemon.
+pub const FLOWS: Map<u32, FlowBucket> = Map::new("FLOWS", flow_buckets(DEFAULT_FLOW_TABLE_SIZE));
+/// Array: for each word of [`FLOWS`], who that is. The daemon sizes it like that, or makes it as small as it can be. Mapped
+/// into the daemon.
+pub const FLOW_NAMES: Map<u32, FlowName> = Map::new("FLOW_NAMES", FLOWS.capacity * WORDS_PER_BUCKET as u32);
+/// One slot: how long connections are remembered. Mapped into the daemon.
+pub const FLOW_CLOCK: Map<u32, FlowClock> = Map::new("FLOW_CLOCK", 1);
 /// LRU: where the first fragments of packets went whose later fragments are awaited.
 pub const FRAGMENTS: Map<FragmentKey, Fragment> = Map::new("FRAGMENTS", 1 << 14);
 /// Array: the leases of the virtual routers. Mapped into the daemon.
@@ -99,5 +88,14 @@ pub const VERDICTS: Map<u32, u64> = Map::new("VERDICTS", Verdict::COUNT);
 /// LRU: how many packets were lost after the program had sent them off. Not pinned: it counts while its daemon runs.
 pub const LOST: Map<Departure, u64> = Map::new("LOST", 256);
 
+/// For how many connections [`FLOWS`] has room unless the configuration says otherwise.
+pub const DEFAULT_FLOW_TABLE_SIZE: u32 = 1 << 20;
+
+/// Not a map, but a global `u32` of the program that the loader sets: one less than the capacity of [`FLOWS`].
+pub const FLOW_MASK: &str = "FLOW_MASK";
+/// Not a map, but a global [`FlowSecret`](crate::FlowSecret) of the program that the loader sets.
+pub const FLOW_SECRET: &str = "FLOW_SECRET";
+/// Not a map, but a global `u32` of the program that the loader may set to 0: no names are written then.
+pub const WRITE_NAMES: &str = "WRITE_NAMES";
 /// Not a map, but a global `u32` of the program that the loader may set: other than 0, every packet is logged.
 pub const TRACE_PACKETS: &str = "TRACE_PACKETS";

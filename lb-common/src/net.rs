@@ -29,12 +29,10 @@ impl Address {
     #[inline(always)]
     #[must_use]
     pub const fn filter_bit(&self) -> u32 {
-        /// 2^64 divided by the golden ratio: a product's upper bits depend on all of a factor's (Knuth, volume 3, 6.4).
-        const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self.bytes;
         let high = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
         let low = u64::from_ne_bytes([i, j, k, l, m, n, o, p]);
-        ((high ^ low).wrapping_mul(SPREAD) >> (64 - FILTER_BITS.ilog2())) as u32
+        ((high ^ low).wrapping_mul(crate::SPREAD) >> (64 - FILTER_BITS.ilog2())) as u32
     }
 
     /// The IPv6 address `octets`.

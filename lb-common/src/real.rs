@@ -46,6 +46,13 @@ pub mod real_flags {
 }
 
 impl Real {
+    /// Whether the slot belongs to a configured real server.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_configured(&self) -> bool {
+        self.flags & real_flags::CONFIGURED != 0
+    }
+
     /// Whether connections that belong to this slot may go on: a real server is configured here and healthy.
     #[inline(always)]
     #[must_use]

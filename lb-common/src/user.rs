@@ -5,8 +5,9 @@
 )]
 
 use crate::{
-    Address, AddressEntry, Counters, Departure, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey,
-    IndexedService, Interface, Lease, Meta, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
+    Address, AddressEntry, Counters, Departure, FlowBucket, FlowClock, FlowName, FlowSecret, Fragment,
+    FragmentKey, IndexedService, Interface, Lease, Meta, Real, Service, ServiceKey, VirtualRouterEntry,
+    VirtualRouterKey,
 };
 
 macro_rules! pod {
@@ -23,9 +24,10 @@ pod!(
     AddressEntry,
     Counters,
     Departure,
-    Flow,
-    FlowKey4,
-    FlowKey6,
+    FlowBucket,
+    FlowClock,
+    FlowName,
+    FlowSecret,
     Fragment,
     FragmentKey,
     IndexedService,

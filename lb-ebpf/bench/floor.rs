@@ -15,7 +15,10 @@ use aya_ebpf::{
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
-use lb_common::{Counters, Flow, FlowKey4};
+use lb_common::{Counters, FlowKey4};
+
+/// What a table without words of its own remembers of a connection: server and generation, time, state.
+type Flow = [u64; 3];
 
 /// The table of `track`: every connection that is not there is entered.
 #[btf_map]

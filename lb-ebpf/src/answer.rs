@@ -40,7 +40,7 @@ fn send_to_client<F: Unreachable>(packet: &mut Packet, outcome: Outcome) -> Outc
         unreachable::build::<F>(packet, outcome)
     };
     if is_built {
-        outcome.built()
+        outcome.ended()
     } else {
         Outcome::drop(Verdict::DropMalformed)
     }

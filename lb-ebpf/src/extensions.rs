@@ -64,5 +64,11 @@ pub(crate) fn follow(packet: &Packet, next_header: u8, start: usize) -> Option<C
             _ => break,
         }
     }
-    Some(chain)
+    // Else the verifier would follow all that comes for each number and order of headers.
+    Some(Chain {
+        next_header: packet.forget(u64::from(chain.next_header)) as u8,
+        transport: packet.forget_offset(chain.transport),
+        fragment: packet.forget(u64::from(chain.fragment)) as u16,
+        identification: packet.forget(u64::from(chain.identification)) as u32,
+    })
 }

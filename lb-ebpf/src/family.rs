@@ -2,18 +2,19 @@
 
 use core::mem::offset_of;
 
-use lb_common::{Address, FlowKey4, FlowKey6, ServiceKey, checksum};
+use lb_common::{Address, Connection, FlowKey4, FlowKey6, FlowName, ServiceKey, checksum};
 
 use crate::{
-    headers::{Ipv4, Ipv6},
-    maps::{self, Closing, Datagrams, Flows, Key, Nascent},
+    extensions,
+    headers::{Ipv4, Ipv6, Ports},
+    maps::Key,
     packet::Packet,
 };
 
-/// An IP version, with its flow key and its flow tables.
+/// An IP version, with its flow key.
 pub(crate) trait Family {
     /// What identifies a connection.
-    type Key: Copy + 'static;
+    type Key: Connection + Copy + 'static;
     /// 4 or 6.
     const VERSION: u8;
     /// Where the IP header has the source address.
@@ -21,18 +22,14 @@ pub(crate) trait Family {
     /// Where the IP header has the destination address.
     const DESTINATION: usize;
 
-    /// Connections that have gone beyond their first packet.
-    fn flows() -> &'static Flows<Self::Key>;
-    /// TCP connections that have shown one packet.
-    fn nascent() -> &'static Nascent<Self::Key>;
-    /// UDP "connections" that have shown one packet.
-    fn datagrams() -> &'static Datagrams<Self::Key>;
-    /// Connections that the client has closed.
-    fn closing() -> &'static Closing<Self::Key>;
     /// The service that a connection belongs to.
     fn service(key: &Self::Key) -> Key<ServiceKey>;
-    /// The client's address.
-    fn client(key: &Self::Key) -> Address;
+    /// The connection of a packet whose IP header is at `network`, and whose TCP or UDP header is at `transport`.
+    fn key_at(packet: &Packet, network: usize, transport: usize, protocol: u8) -> Option<Self::Key>;
+    /// What the fragments of the packet whose IP header is at `network` have in common.
+    fn identification(packet: &Packet, network: usize) -> Option<u32>;
+    /// What a connection is called.
+    fn name(key: &Self::Key) -> FlowName;
     /// The virtual address.
     fn virtual_address(key: &Self::Key) -> Address;
     /// The address at an offset.
@@ -52,34 +49,14 @@ pub(crate) struct V6;
 
 macro_rules! family {
     (
-        $family:ident, $key:ident, $version:literal, $address:ident, $header:ident, $flows:ident, $nascent:ident,
-        $datagrams:ident, $closing:ident, $hop:ident
+        $family:ident, $key:ident, $version:literal, $address:ident, $header:ident, $hop:ident,
+        $identification:ident
     ) => {
         impl Family for $family {
             type Key = $key;
             const VERSION: u8 = $version;
             const SOURCE: usize = offset_of!($header, source);
             const DESTINATION: usize = offset_of!($header, destination);
-
-            #[inline(always)]
-            fn flows() -> &'static Flows<$key> {
-                &maps::$flows
-            }
-
-            #[inline(always)]
-            fn nascent() -> &'static Nascent<$key> {
-                &maps::$nascent
-            }
-
-            #[inline(always)]
-            fn datagrams() -> &'static Datagrams<$key> {
-                &maps::$datagrams
-            }
-
-            #[inline(always)]
-            fn closing() -> &'static Closing<$key> {
-                &maps::$closing
-            }
 
             #[inline(always)]
             fn service(key: &$key) -> Key<ServiceKey> {
@@ -92,8 +69,31 @@ macro_rules! family {
             }
 
             #[inline(always)]
-            fn client(key: &$key) -> Address {
-                Address::$address(key.client_address)
+            fn key_at(packet: &Packet, network: usize, transport: usize, protocol: u8) -> Option<$key> {
+                let ip: $header = packet.read(network)?;
+                let ports: Ports = packet.read(transport)?;
+                Some($key {
+                    client_address: ip.source,
+                    virtual_address: ip.destination,
+                    client_port: ports.source.get(),
+                    virtual_port: ports.destination.get(),
+                    protocol: u32::from(protocol),
+                })
+            }
+
+            #[inline(always)]
+            fn identification(packet: &Packet, network: usize) -> Option<u32> {
+                $identification(packet, network)
+            }
+
+            #[inline(always)]
+            fn name(key: &$key) -> FlowName {
+                FlowName {
+                    client_address: Address::$address(key.client_address),
+                    client_port: key.client_port,
+                    virtual_port: key.virtual_port,
+                    _reserved: 0,
+                }
             }
 
             #[inline(always)]
@@ -119,12 +119,21 @@ macro_rules! family {
     };
 }
 
-family!(
-    V4, FlowKey4, 4, v4, Ipv4, FLOWS4, NASCENT4, DATAGRAMS4, CLOSING4, hop4
-);
-family!(
-    V6, FlowKey6, 6, v6, Ipv6, FLOWS6, NASCENT6, DATAGRAMS6, CLOSING6, hop6
-);
+family!(V4, FlowKey4, 4, v4, Ipv4, hop4, identification4);
+family!(V6, FlowKey6, 6, v6, Ipv6, hop6, identification6);
+
+#[inline(always)]
+fn identification4(packet: &Packet, network: usize) -> Option<u32> {
+    let ip: Ipv4 = packet.read(network)?;
+    Some(u32::from(ip.identification.get()))
+}
+
+#[inline(always)]
+fn identification6(packet: &Packet, network: usize) -> Option<u32> {
+    let ip: Ipv6 = packet.read(network)?;
+    let chain = extensions::follow(packet, ip.next_header, network + size_of::<Ipv6>())?;
+    Some(chain.identification)
+}
 
 #[inline(always)]
 fn hop4(packet: &mut Packet, network: usize) -> Option<u64> {

@@ -14,19 +14,31 @@ use crate::{
 /// How long the kernel waits for fragments (`net.ipv4.ipfrag_time`).
 const TIMEOUT: u64 = 30 * SECOND;
 
-/// Remembers where a packet's first fragment goes: `slot` and `generation` are the real server's. (Five arguments and
-/// no structure: arguments are registers, a structure would be written to the stack for each packet.)
+/// Remembers that the fragments of the packet whose IP header is at `network` go to the real server in `slot`. (Five arguments
+/// and no structure: arguments are registers, a structure would be written to the stack for each packet.)
 #[inline(never)]
-pub(crate) fn remember<F: Family>(key: &F::Key, identification: u32, lease: u32, slot: u32, generation: u32) {
+pub(crate) fn remember<F: Family>(packet: &Packet, network: usize, protocol: u8, lease: u32, slot: u32) {
+    let Some(identification) = F::identification(packet, network) else {
+        return;
+    };
+    let Some(real) = maps::real(slot) else {
+        return;
+    };
+    let Some(source) = F::address_at(packet, network + F::SOURCE) else {
+        return;
+    };
+    let Some(destination) = F::address_at(packet, network + F::DESTINATION) else {
+        return;
+    };
     let key = FragmentKey {
-        source: F::client(key),
-        destination: F::virtual_address(key),
+        source,
+        destination,
         identification,
-        protocol: F::protocol(key),
+        protocol: u32::from(protocol),
     };
     let value = Fragment {
         real: slot,
-        generation,
+        generation: real.generation,
         seen_at: clock::now(),
         lease,
         _reserved: 0,

@@ -28,12 +28,11 @@ pub(crate) fn v4(packet: &Packet, ip: &Ipv4, network: usize, transport: usize, e
     match quoted_v4(packet, ip, transport, end) {
         Some(key) => Parsed::Connection(Headers {
             key,
-            segment: Segment::Error,
+            segment: Segment::ERROR,
             network,
             transport,
             hop_limit: ip.time_to_live,
             is_first_fragment: false,
-            identification: 0,
         }),
         None => Parsed::Other,
     }
@@ -89,12 +88,11 @@ pub(crate) fn v6(packet: &Packet, ip: &Ipv6, network: usize, transport: usize, e
     match quoted_v6(packet, ip, transport, end) {
         Some(key) => Parsed::Connection(Headers {
             key,
-            segment: Segment::Error,
+            segment: Segment::ERROR,
             network,
             transport,
             hop_limit: ip.hop_limit,
             is_first_fragment: false,
-            identification: 0,
         }),
         None => Parsed::Other,
     }

@@ -36,6 +36,7 @@ extern crate self as aya_log_ebpf;
 
 mod advertisement;
 mod answer;
+mod begin;
 mod clock;
 mod departure;
 mod extensions;
@@ -48,6 +49,7 @@ mod headers;
 mod icmp;
 mod lease;
 mod maps;
+mod opaque;
 mod outcome;
 mod packet;
 mod parse;
@@ -66,13 +68,12 @@ pub(crate) use crate::trace::macro_support;
 use crate::{
     advertisement::Group,
     family::{Family, V4},
-    flow::Memory,
+    flow::{Memory, Target},
     headers::ether_type,
     outcome::Outcome,
     packet::Packet,
     parse::Link,
     parsed::{Headers, Parsed, Segment},
-    schedule::Choice,
 };
 
 /// What the kernel calls for each packet.
@@ -80,13 +81,29 @@ use crate::{
 fn lbd(context: XdpContext) -> u32 {
     let mut packet = Packet::new(context);
     let mut outcome = receive(&mut packet);
-    if outcome.is_answer() {
-        let asked = outcome.forgotten(&packet);
-        outcome = answer::send(&mut packet, asked);
+    if outcome.goes_on() {
+        outcome = go_on(&mut packet, outcome);
     }
     maps::count_outcome(outcome);
     trace::packet(&packet, outcome);
     outcome.action()
+}
+
+/// What could not be done where it was found out that it is wanted ([`Outcome`]).
+#[inline(always)]
+fn go_on(packet: &mut Packet, outcome: Outcome) -> Outcome {
+    let mut outcome = outcome.forgotten(packet);
+    if outcome.is_named() {
+        flow::name(packet, outcome);
+        return outcome.ended();
+    }
+    if outcome.is_begin() {
+        outcome = begin::connection(packet, outcome);
+    }
+    if outcome.is_answer() {
+        outcome = answer::send(packet, outcome.forgotten(packet));
+    }
+    outcome
 }
 
 /// The story of a packet, by what the link layer says it is.
@@ -111,13 +128,13 @@ fn receive(packet: &mut Packet) -> Outcome {
 /// kernel's mitigations slow returns down.
 #[inline(always)]
 fn ipv4(packet: &mut Packet, link: Link) -> Outcome {
-    let parsed = parse::ipv4(packet, link);
+    let parsed = parse::ipv4(packet, link.network);
     balance(packet, link.network, parsed)
 }
 
 #[inline(never)]
 fn ipv6(packet: &mut Packet, link: Link) -> Outcome {
-    let parsed = parse::ipv6(packet, link);
+    let parsed = parse::ipv6(packet, link.network);
     balance(packet, link.network, parsed)
 }
 
@@ -133,11 +150,12 @@ fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
         Parsed::Truncated => return lease::unusable::<F>(packet, network, Verdict::DropMalformed),
         Parsed::Malformed => return Outcome::drop(Verdict::DropMalformed),
     };
+    let network = headers.network;
     if !maps::may_be_virtual(&F::virtual_address(&headers.key)) {
         return Outcome::pass(Verdict::PassNotOurs);
     }
     let known = flow::find::<F>(packet, &headers.key);
-    let Some(lease) = service::lease::<F>(&headers.key, known.as_ref()) else {
+    let Some(lease) = service::lease::<F>(&headers.key, &known) else {
         return lease::without_service::<F>(packet, network);
     };
     if !frame::is_ours(packet) {
@@ -147,73 +165,48 @@ fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
     if let Some(refusal) = lease::refusal(lease, now) {
         return refusal;
     }
-    if headers.segment == Segment::Error {
-        return match known.map(|known| known.memory()) {
-            Some(Memory::Known(target)) => {
-                forward::to::<F>(packet, network, target, Verdict::ForwardIcmpError)
-            }
+    if headers.segment == Segment::ERROR {
+        return match known.memory() {
+            Memory::Known(target) => forward::to::<F>(packet, network, target, Verdict::ForwardIcmpError),
             _ => lease::without_service::<F>(packet, network),
         };
     }
-    if headers.segment == Segment::Stray {
+    if headers.segment == Segment::STRAY {
         return Outcome::drop(Verdict::DropStray);
     }
     if headers.hop_limit <= 1 {
         return Outcome::answer(Verdict::AnswerTimeExceeded, network, headers.transport);
     }
-    let (target, verdict) = match flow::recall(known, &headers, now) {
-        Memory::Known(target) => (target, Verdict::ForwardFlow),
-        Memory::Unresolved => return Outcome::drop(Verdict::DropUnresolved),
-        memory @ (Memory::Unknown | Memory::Lost) => {
-            let is_lost = matches!(memory, Memory::Lost);
-            if !headers.segment.opens() {
-                return refuse(&headers, is_lost);
-            }
-            let Some(service) = service::find::<F>(&headers.key) else {
-                return lease::without_service::<F>(packet, network);
-            };
-            let target = match schedule::next(&service) {
-                Choice::Taken(target) => target,
-                Choice::Later => return Outcome::drop(Verdict::DropNoRealServer),
-                Choice::Nobody => {
-                    return Outcome::answer(Verdict::AnswerUnreachable, network, headers.transport);
-                }
-            };
-            flow::remember::<F>(&headers.key, target, now);
-            maps::count_connection(service.index, target.slot);
-            (
-                target,
-                if is_lost {
-                    Verdict::ForwardRescheduled
-                } else {
-                    Verdict::ForwardNew
-                },
-            )
+    let verdict = match flow::recall(&known, headers.segment, now) {
+        Memory::Known(target) => return go_to::<F>(packet, &headers, lease, target),
+        Memory::Established(target) => {
+            return go_to::<F>(packet, &headers, lease, target).named(&headers);
         }
+        Memory::Unresolved => return Outcome::drop(Verdict::DropUnresolved),
+        Memory::Unknown if headers.segment.opens() => Verdict::ForwardNew,
+        Memory::Lost if headers.segment.opens() => Verdict::ForwardRescheduled,
+        Memory::Unknown => return refuse(&headers, Verdict::ResetUnknownFlow),
+        Memory::Lost => return refuse(&headers, Verdict::ResetRealServerGone),
     };
+    Outcome::begin(verdict, &headers)
+}
+
+/// The end of a packet of a known connection.
+#[inline(always)]
+fn go_to<F: Family>(packet: &mut Packet, headers: &Headers<F>, lease: u32, target: Target) -> Outcome {
     if headers.is_first_fragment {
-        fragment::remember::<F>(
-            &headers.key,
-            headers.identification,
-            lease,
-            target.slot,
-            target.real.generation,
-        );
+        let protocol = F::protocol(&headers.key) as u8;
+        fragment::remember::<F>(packet, headers.network, protocol, lease, target.slot);
     }
-    forward::to::<F>(packet, network, target, verdict)
+    forward::to::<F>(packet, headers.network, target, Verdict::ForwardFlow)
 }
 
 /// The end of a TCP segment that belongs to no connection which could go on.
 #[inline(always)]
-fn refuse<F: Family>(headers: &Headers<F>, is_lost: bool) -> Outcome {
-    if headers.segment == Segment::Reset {
+fn refuse<F: Family>(headers: &Headers<F>, verdict: Verdict) -> Outcome {
+    if headers.segment == Segment::RESET {
         return Outcome::drop(Verdict::DropStray);
     }
-    let verdict = if is_lost {
-        Verdict::ResetRealServerGone
-    } else {
-        Verdict::ResetUnknownFlow
-    };
     Outcome::answer(verdict, headers.network, headers.transport)
 }
 

@@ -7,29 +7,24 @@
     reason = "map entries are memory that the kernel shares with other CPUs and with the daemon"
 )]
 
-use core::{mem::transmute, ptr::addr_of};
+use core::{
+    mem::transmute,
+    ptr::{self, addr_of},
+};
 
 use aya_ebpf::{
+    Global,
     bindings::BPF_F_MMAPABLE,
     btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
     macros::btf_map,
 };
 use lb_common::{
-    Address, AddressEntry, Allowance, Counters, Flow, FlowKey4, FlowKey6, Fragment, FragmentKey,
-    IndexedService, Interface, Lease, Meta, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
-    maps as shared,
+    Address, AddressEntry, Allowance, Counters, FlowBucket, FlowClock, FlowName, FlowSecret, FlowTime,
+    Fragment, FragmentKey, IndexedService, Interface, Lease, Meta, Places, Real, Service, ServiceKey,
+    VirtualRouterEntry, VirtualRouterKey, maps as shared,
 };
 
-use crate::outcome::Outcome;
-
-/// A table of connections that have gone beyond their first packet.
-pub(crate) type Flows<K> = LruHashMap<K, Flow, { shared::FLOWS4.capacity as usize }>;
-/// A table of TCP connections that have shown one packet.
-pub(crate) type Nascent<K> = LruHashMap<K, Flow, { shared::NASCENT4.capacity as usize }>;
-/// A table of UDP "connections" that have shown one packet.
-pub(crate) type Datagrams<K> = LruHashMap<K, Flow, { shared::DATAGRAMS4.capacity as usize }>;
-/// A table of connections that the client has closed.
-pub(crate) type Closing<K> = LruHashMap<K, Flow, { shared::CLOSING4.capacity as usize }>;
+use crate::{opaque::moved, outcome::Outcome};
 
 /// What the clock said at a timer tick: an entry of the map `CLOCK`, one for each CPU.
 #[repr(C)]
@@ -56,21 +51,11 @@ static CURSORS: Array<u64, { shared::CURSORS.capacity as usize }> = Array::new()
 #[btf_map]
 static REALS: Array<Real, { shared::REALS.capacity as usize }> = Array::new();
 #[btf_map]
-pub(crate) static FLOWS4: Flows<FlowKey4> = LruHashMap::new();
+static FLOWS: Array<FlowBucket, { shared::FLOWS.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
-pub(crate) static FLOWS6: Flows<FlowKey6> = LruHashMap::new();
+static FLOW_NAMES: Array<FlowName, { shared::FLOW_NAMES.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
-pub(crate) static NASCENT4: Nascent<FlowKey4> = LruHashMap::new();
-#[btf_map]
-pub(crate) static NASCENT6: Nascent<FlowKey6> = LruHashMap::new();
-#[btf_map]
-pub(crate) static DATAGRAMS4: Datagrams<FlowKey4> = LruHashMap::new();
-#[btf_map]
-pub(crate) static DATAGRAMS6: Datagrams<FlowKey6> = LruHashMap::new();
-#[btf_map]
-pub(crate) static CLOSING4: Closing<FlowKey4> = LruHashMap::new();
-#[btf_map]
-pub(crate) static CLOSING6: Closing<FlowKey6> = LruHashMap::new();
+static FLOW_CLOCK: Array<FlowClock, { shared::FLOW_CLOCK.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
 static FRAGMENTS: LruHashMap<FragmentKey, Fragment, { shared::FRAGMENTS.capacity as usize }> =
     LruHashMap::new();
@@ -100,6 +85,14 @@ static CLOCK: PerCpuArray<Tick, 1> = PerCpuArray::new();
 #[btf_map]
 static ALLOWANCE: PerCpuArray<Allowance, 1> = PerCpuArray::new();
 
+// What the loader says of the table of connections: constants for the verifier, and one load each.
+#[unsafe(no_mangle)]
+static FLOW_MASK: Global<u32> = Global::new(shared::FLOWS.capacity - 1);
+#[unsafe(no_mangle)]
+static FLOW_SECRET: FlowSecret = FlowSecret { words: [0; 10] };
+#[unsafe(no_mangle)]
+static WRITE_NAMES: Global<u32> = Global::new(1);
+
 /// A map that holds `V`s by `K`s.
 trait Holds<K, V> {}
 
@@ -118,14 +111,9 @@ const _: () = {
     agree(&RINGS, shared::RINGS);
     agree(&CURSORS, shared::CURSORS);
     agree(&REALS, shared::REALS);
-    agree(&FLOWS4, shared::FLOWS4);
-    agree(&FLOWS6, shared::FLOWS6);
-    agree(&NASCENT4, shared::NASCENT4);
-    agree(&NASCENT6, shared::NASCENT6);
-    agree(&DATAGRAMS4, shared::DATAGRAMS4);
-    agree(&DATAGRAMS6, shared::DATAGRAMS6);
-    agree(&CLOSING4, shared::CLOSING4);
-    agree(&CLOSING6, shared::CLOSING6);
+    agree(&FLOWS, shared::FLOWS);
+    agree(&FLOW_NAMES, shared::FLOW_NAMES);
+    agree(&FLOW_CLOCK, shared::FLOW_CLOCK);
     agree(&FRAGMENTS, shared::FRAGMENTS);
     agree(&LEASES, shared::LEASES);
     agree(&ADDRESSES, shared::ADDRESSES);
@@ -153,22 +141,17 @@ impl Key<ServiceKey> {
         // SAFETY: as above.
         Self(unsafe { transmute::<[u64; 3], ServiceKey>(words.map(moved)) })
     }
-}
 
-/// The same word, which the compiler knows nothing of.
-#[cfg(target_arch = "bpf")]
-#[inline(always)]
-fn moved(word: u64) -> u64 {
-    let same: u64;
-    // SAFETY: a move from one register to another.
-    unsafe { core::arch::asm!("{0} = {1}", out(reg) same, in(reg) word, options(pure, nomem, nostack)) };
-    same
-}
-
-/// The same word.
-#[cfg(not(target_arch = "bpf"))]
-fn moved(word: u64) -> u64 {
-    word
+    /// Whether the other key is the same.
+    #[inline(always)]
+    pub(crate) fn is(&self, other: &ServiceKey) -> bool {
+        // SAFETY: as in `whole`; entries of maps are aligned for words.
+        let [a, b, c] = unsafe { ptr::from_ref(other).cast::<[u64; 3]>().read() };
+        // SAFETY: as in `whole`.
+        let [d, e, f]: [u64; 3] = unsafe { transmute(self.0) };
+        // Compared as arrays they would be handed to a function.
+        (a ^ d) | (b ^ e) | (c ^ f) == 0
+    }
 }
 
 /// The service that `key` names.
@@ -179,10 +162,10 @@ pub(crate) fn service(Key(key): &Key<ServiceKey>) -> Option<Service> {
     unsafe { SERVICES.get(key) }.copied()
 }
 
-/// The lease slot that guards the service at `index`.
+/// The service at `index`.
 #[inline(always)]
-pub(crate) fn lease_of_service(index: u32) -> Option<u32> {
-    SERVICE_INDEX.get(index).map(|service| service.lease)
+pub(crate) fn indexed_service(index: u32) -> Option<&'static IndexedService> {
+    SERVICE_INDEX.get(index)
 }
 
 /// The slot of the real server at `slot` of the schedules.
@@ -368,37 +351,71 @@ pub(crate) fn count_outcome(outcome: Outcome) {
     }
 }
 
-/// An entry of a flow table. Other CPUs may hold the same entry; each field is a number of its own, and of two
-/// writers either is right.
-pub(crate) struct FlowEntry(*mut Flow);
+/// A bucket of the table of connections.
+#[inline(always)]
+pub(crate) fn flow_bucket(index: u32) -> Option<*mut FlowBucket> {
+    FLOWS.get_ptr_mut(index)
+}
 
-impl FlowEntry {
-    /// The entry of `key` in `table`.
-    #[inline(always)]
-    pub(crate) fn find<K, const N: usize>(table: &LruHashMap<K, Flow, N>, key: &K) -> Option<Self> {
-        table.get_ptr_mut(key).map(Self)
-    }
+/// The places of a connection in the table.
+#[inline(always)]
+pub(crate) fn places_of_flow(hash: u64) -> Places {
+    Places::new(hash, FLOW_MASK.load())
+}
 
-    /// What the entry says.
-    #[inline(always)]
-    pub(crate) fn get(&self) -> Flow {
-        // SAFETY: the pointer came from the map; the kernel keeps the memory an entry of the same map until the
-        // program ends. Should it have become another connection's meanwhile, then `real` names that one's server:
-        // the price of any LRU map, and harmless for the one packet.
-        unsafe { *self.0 }
-    }
+/// What connections are hashed with.
+#[inline(always)]
+pub(crate) fn flow_secret() -> FlowSecret {
+    // SAFETY: a constant of the program, which the loader has set: not what the compiler takes it for.
+    unsafe { ptr::read_volatile(&raw const FLOW_SECRET) }
+}
 
-    /// Notes that a packet arrived now.
-    #[inline(always)]
-    pub(crate) fn set_last_seen(&self, now: u64) {
-        // SAFETY: as in `get`.
-        unsafe { (*self.0).last_seen = now };
-    }
+/// The clocks of the connections.
+#[inline(always)]
+pub(crate) fn flow_clock() -> Option<&'static FlowClock> {
+    FLOW_CLOCK.get(0)
+}
 
-    /// Notes what the connection has shown of itself.
-    #[inline(always)]
-    pub(crate) fn set_state(&self, state: u32) {
-        // SAFETY: as in `get`.
-        unsafe { (*self.0).state = state };
+/// The clock of the connections in a state.
+#[inline(always)]
+pub(crate) fn flow_time(state: u64) -> FlowTime {
+    flow_clock().map_or_else(FlowTime::default, |clock| clock.of(state))
+}
+
+/// Whether names of connections are wanted.
+#[inline(always)]
+pub(crate) fn are_flows_named() -> bool {
+    WRITE_NAMES.load() != 0
+}
+
+/// Writes the name of a connection.
+#[inline(always)]
+pub(crate) fn name_flow(slot: u32, name: FlowName) {
+    if let Some(place) = FLOW_NAMES.get_ptr_mut(slot) {
+        // SAFETY: `place` points to an entry of the map. Who reads it meanwhile finds that it does not fit its word.
+        unsafe { place.write(name) };
     }
+}
+
+/// Replaces a number that other CPUs may change too, if it is still `present`. Returns whether it was.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+pub(crate) unsafe fn compare_and_swap(number: *mut u64, present: u64, value: u64) -> bool {
+    use core::intrinsics::{AtomicOrdering, atomic_cxchg};
+    // SAFETY: the caller's.
+    let (found, _) = unsafe {
+        atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(number, present, value)
+    };
+    found == present
+}
+
+/// Replaces a number that other CPUs may change too, if it is still `present`. Returns whether it was.
+#[cfg(not(target_arch = "bpf"))]
+pub(crate) unsafe fn compare_and_swap(number: *mut u64, present: u64, value: u64) -> bool {
+    use core::sync::atomic::{AtomicU64, Ordering};
+    // SAFETY: the caller's.
+    let number = unsafe { AtomicU64::from_ptr(number) };
+    number
+        .compare_exchange(present, value, Ordering::Relaxed, Ordering::Relaxed)
+        .is_ok()
 }

@@ -1,12 +1,15 @@
 //! How a packet's story ends: a verdict for the books, an action for the kernel.
 
 use aya_ebpf::bindings::xdp_action;
-use lb_common::Verdict;
+use lb_common::{Verdict, protocol};
 
-use crate::packet::Packet;
+use crate::{family::Family, packet::Packet, parsed::Headers};
 
-/// A [`Verdict`], the XDP action that carries it out, and for a packet that is to be answered first, where its headers
-/// are: all in one register.
+/// A [`Verdict`], the XDP action that carries it out, and for a packet whose story is not at its end, where its headers are:
+/// all in one register.
+///
+/// A new connection and an answer are begun where the program begins, not where it is found out that they are wanted: the
+/// stack that the kernel allows has no room for all of it.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
 #[must_use]
@@ -14,6 +17,17 @@ pub(crate) struct Outcome(u64);
 
 impl Outcome {
     const VERDICT_SHIFT: u32 = 8;
+    const FLAGS_SHIFT: u32 = 16;
+    /// A connection is to begin.
+    const BEGINS: u64 = 1 << 16;
+    /// A reply is to be built.
+    const ANSWERS: u64 = 1 << 17;
+    /// A connection is to be named.
+    const NAMES: u64 = 1 << 18;
+    /// The packet is a UDP datagram.
+    const IS_UDP: u64 = 1 << 19;
+    /// The packet is the first one of fragments.
+    const IS_FIRST_FRAGMENT: u64 = 1 << 20;
     const NETWORK_SHIFT: u32 = 32;
     const TRANSPORT_SHIFT: u32 = 48;
 
@@ -50,8 +64,36 @@ impl Outcome {
     /// `transport`, and leaves by the interface that the packet came in by.
     #[inline(always)]
     pub(crate) const fn answer(verdict: Verdict, network: usize, transport: usize) -> Self {
-        let Self(outcome) = Self::transmit(verdict);
-        Self(outcome | (network as u64) << Self::NETWORK_SHIFT | (transport as u64) << Self::TRANSPORT_SHIFT)
+        Self::transmit(verdict).about(network, transport, Self::ANSWERS)
+    }
+
+    /// The packet opens a connection, and leaves with it.
+    #[inline(always)]
+    pub(crate) fn begin<F: Family>(verdict: Verdict, headers: &Headers<F>) -> Self {
+        let fragment = u64::from(headers.is_first_fragment) * Self::IS_FIRST_FRAGMENT;
+        Self::drop(verdict).about(
+            headers.network,
+            headers.transport,
+            Self::BEGINS | Self::protocol_of(headers) | fragment,
+        )
+    }
+
+    /// The same; and the connection of the packet has shown that it goes on.
+    #[inline(always)]
+    pub(crate) fn named<F: Family>(self, headers: &Headers<F>) -> Self {
+        let flags = Self::NAMES | Self::protocol_of(headers);
+        self.about(headers.network, headers.transport, flags)
+    }
+
+    #[inline(always)]
+    const fn about(self, network: usize, transport: usize, flags: u64) -> Self {
+        let headers = (network as u64) << Self::NETWORK_SHIFT | (transport as u64) << Self::TRANSPORT_SHIFT;
+        Self(self.0 | headers | flags)
+    }
+
+    #[inline(always)]
+    fn protocol_of<F: Family>(headers: &Headers<F>) -> u64 {
+        u64::from(F::protocol(&headers.key) == u32::from(protocol::UDP)) * Self::IS_UDP
     }
 
     /// The same, of which the verifier knows nothing.
@@ -60,34 +102,68 @@ impl Outcome {
         Self(packet.forget(self.0))
     }
 
-    /// Whether a reply is to be built.
+    /// Whether the story goes on.
     #[inline(always)]
-    pub(crate) const fn is_answer(self) -> bool {
+    pub(crate) const fn goes_on(self) -> bool {
         self.network() != 0
     }
 
-    /// The same, once the reply is there.
+    /// Whether a connection is to begin.
     #[inline(always)]
-    pub(crate) const fn built(self) -> Self {
-        Self(self.0 & ((1 << Self::NETWORK_SHIFT) - 1))
+    pub(crate) const fn is_begin(self) -> bool {
+        self.0 & Self::BEGINS != 0
     }
 
-    /// Where the IP header is of a packet that is to be answered; else 0.
+    /// Whether a connection is to be named.
+    #[inline(always)]
+    pub(crate) const fn is_named(self) -> bool {
+        self.0 & Self::NAMES != 0
+    }
+
+    /// Whether a reply is to be built.
+    #[inline(always)]
+    pub(crate) const fn is_answer(self) -> bool {
+        self.0 & Self::ANSWERS != 0
+    }
+
+    /// The protocol of a packet whose connection is to begin or to be named.
+    #[inline(always)]
+    pub(crate) const fn protocol(self) -> u8 {
+        if self.0 & Self::IS_UDP != 0 {
+            protocol::UDP
+        } else {
+            protocol::TCP
+        }
+    }
+
+    /// Whether fragments follow a packet whose connection is to begin.
+    #[inline(always)]
+    pub(crate) const fn is_first_fragment(self) -> bool {
+        self.0 & Self::IS_FIRST_FRAGMENT != 0
+    }
+
+    /// The same, at its end.
+    #[inline(always)]
+    pub(crate) const fn ended(self) -> Self {
+        Self(self.0 & ((1 << Self::FLAGS_SHIFT) - 1))
+    }
+
+    /// Where the IP header is of a packet whose story goes on; else 0.
     #[inline(always)]
     pub(crate) const fn network(self) -> usize {
-        (self.0 >> Self::NETWORK_SHIFT & 0xffff) as usize
+        (self.0 >> Self::NETWORK_SHIFT & 0x7fff) as usize
     }
 
-    /// Where the TCP or UDP header is of a packet that is to be answered.
+    /// Where the TCP or UDP header is of a packet whose story goes on.
     #[inline(always)]
     pub(crate) const fn transport(self) -> usize {
-        (self.0 >> Self::TRANSPORT_SHIFT) as usize
+        (self.0 >> Self::TRANSPORT_SHIFT & 0x7fff) as usize
     }
 
     /// The verdict's number.
     #[inline(always)]
     pub(crate) const fn verdict(self) -> u32 {
-        (self.0 as u32) >> Self::VERDICT_SHIFT
+        (self.0 as u32) >> Self::VERDICT_SHIFT & 0xff
     }
 
     /// Whether the verdict is `verdict`.

@@ -76,10 +76,9 @@ pub(crate) fn arp(packet: &Packet, link: Link) -> Option<usize> {
     asks.then_some(link.network + offset_of!(Arp, target_protocol))
 }
 
-/// An IPv4 packet.
+/// An IPv4 packet whose header begins at `network`.
 #[inline(always)]
-pub(crate) fn ipv4(packet: &Packet, link: Link) -> Parsed<V4> {
-    let network = link.network;
+pub(crate) fn ipv4(packet: &Packet, network: usize) -> Parsed<V4> {
     let Some(ip) = packet.read::<Ipv4>(network) else {
         return Parsed::Malformed;
     };
@@ -125,14 +124,12 @@ pub(crate) fn ipv4(packet: &Packet, link: Link) -> Parsed<V4> {
         transport,
         hop_limit: ip.time_to_live,
         is_first_fragment: flags_and_offset & Ipv4::MORE_FRAGMENTS != 0,
-        identification: u32::from(ip.identification.get()),
     })
 }
 
-/// An IPv6 packet.
+/// An IPv6 packet whose header begins at `network`.
 #[inline(always)]
-pub(crate) fn ipv6(packet: &Packet, link: Link) -> Parsed<V6> {
-    let network = link.network;
+pub(crate) fn ipv6(packet: &Packet, network: usize) -> Parsed<V6> {
     let Some(ip) = packet.read::<Ipv6>(network) else {
         return Parsed::Malformed;
     };
@@ -164,7 +161,7 @@ pub(crate) fn ipv6(packet: &Packet, link: Link) -> Parsed<V6> {
     let Some((ports, segment)) = ports_and_segment(packet, next_header, transport, end) else {
         return Parsed::Truncated;
     };
-    Parsed::Connection(Headers {
+    let headers = Headers {
         key: FlowKey6 {
             client_address: ip.source,
             virtual_address: ip.destination,
@@ -177,8 +174,8 @@ pub(crate) fn ipv6(packet: &Packet, link: Link) -> Parsed<V6> {
         transport,
         hop_limit: ip.hop_limit,
         is_first_fragment: chain.is_first_fragment(),
-        identification: chain.identification,
-    })
+    };
+    Parsed::Connection(headers.forgotten(packet))
 }
 
 /// The ports of a TCP or UDP header, and what the packet does; `None` if the IP packet ends in the header.
@@ -195,7 +192,7 @@ fn ports_and_segment(
             source: udp.source_port,
             destination: udp.destination_port,
         };
-        return (transport + size_of::<Udp>() <= end).then_some((ports, Segment::Datagram));
+        return (transport + size_of::<Udp>() <= end).then_some((ports, Segment::DATAGRAM));
     }
     let tcp: Tcp = packet.read(transport)?;
     let header_length = usize::from(tcp.data_offset >> 4) * 4;

@@ -1,6 +1,10 @@
 //! What *parse* finds a packet to be.
 
-use crate::{family::Family, headers::tcp_flags};
+use crate::{
+    family::{Family, V6},
+    headers::tcp_flags,
+    packet::Packet,
+};
 
 /// What a packet of one IP version is.
 pub(crate) enum Parsed<F: Family> {
@@ -34,52 +38,62 @@ pub(crate) struct Headers<F: Family> {
     pub(crate) hop_limit: u8,
     /// Whether other fragments of the packet follow.
     pub(crate) is_first_fragment: bool,
-    /// What identifies them; else 0. (No `Option`: the compiler would leave the number unset, and the verifier
-    /// refuses to copy whatever the register holds instead.)
-    pub(crate) identification: u32,
 }
 
-/// What a packet does in its connection.
+/// What a packet does in its connection. (A number, for [`Headers::forgotten`].)
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Segment {
-    /// A TCP segment that opens a connection: SYN alone.
-    Open,
-    /// A TCP segment of an open connection.
-    Data,
-    /// A TCP segment with FIN.
-    Finish,
-    /// A TCP segment with RST.
-    Reset,
-    /// A TCP segment that no client of a service sends: SYN with ACK or FIN.
-    Stray,
-    /// A UDP datagram.
-    Datagram,
-    /// An ICMP error about the connection.
-    Error,
-}
+pub(crate) struct Segment(u64);
 
 impl Segment {
+    /// A TCP segment that opens a connection: SYN alone.
+    pub(crate) const OPEN: Self = Self(0);
+    /// A UDP datagram.
+    pub(crate) const DATAGRAM: Self = Self(1);
+    /// A TCP segment of an open connection.
+    pub(crate) const DATA: Self = Self(2);
+    /// A TCP segment with FIN.
+    pub(crate) const FINISH: Self = Self(3);
+    /// A TCP segment with RST.
+    pub(crate) const RESET: Self = Self(4);
+    /// A TCP segment that no client of a service sends: SYN with ACK or FIN.
+    pub(crate) const STRAY: Self = Self(5);
+    /// An ICMP error about the connection.
+    pub(crate) const ERROR: Self = Self(6);
+
     /// What a TCP segment with these flags does.
     #[inline(always)]
     pub(crate) const fn of(flags: u8) -> Self {
         if flags & tcp_flags::RST != 0 {
-            Self::Reset
+            Self::RESET
         } else if flags & tcp_flags::SYN != 0 {
             if flags & (tcp_flags::ACK | tcp_flags::FIN) == 0 {
-                Self::Open
+                Self::OPEN
             } else {
-                Self::Stray
+                Self::STRAY
             }
         } else if flags & tcp_flags::FIN != 0 {
-            Self::Finish
+            Self::FINISH
         } else {
-            Self::Data
+            Self::DATA
         }
     }
 
     /// Whether a connection may begin with it.
     #[inline(always)]
-    pub(crate) fn opens(self) -> bool {
-        matches!(self, Self::Open | Self::Datagram)
+    pub(crate) const fn opens(self) -> bool {
+        self.0 <= Self::DATAGRAM.0
+    }
+}
+
+impl Headers<V6> {
+    /// The same, of which the verifier does not know what was found on which way: it would follow the rest of the story for
+    /// each number of VLAN tags and of extension headers, and for each kind of segment.
+    #[inline(always)]
+    pub(crate) fn forgotten(self, packet: &Packet) -> Self {
+        Self {
+            segment: Segment(packet.forget(self.segment.0)),
+            network: packet.forget_offset(self.network),
+            ..self
+        }
     }
 }

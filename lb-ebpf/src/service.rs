@@ -6,9 +6,9 @@ use crate::{family::Family, flow::Known, maps};
 
 /// The slot of the lease that guards the service of a connection: by its real server, if the connection is `known`.
 #[inline(always)]
-pub(crate) fn lease<F: Family>(key: &F::Key, known: Option<&Known>) -> Option<u32> {
-    match known.and_then(|known| known.real) {
-        Some(real) => maps::lease_of_service(real.service),
+pub(crate) fn lease<F: Family>(key: &F::Key, known: &Known) -> Option<u32> {
+    match known.service {
+        Some(service) => Some(service.lease),
         None => find::<F>(key).map(|service| service.lease),
     }
 }

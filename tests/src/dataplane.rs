@@ -9,8 +9,9 @@ use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, ProgramArray
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::{
-    Address, AddressEntry, Counters, Flow, IndexedService, Interface, Lease, Real, Service, ServiceKey,
-    Verdict, VirtualRouterEntry, VirtualRouterKey,
+    Address, AddressEntry, Connection, Counters, FlowBucket, FlowClock, FlowName, FlowSecret, FlowWord,
+    IndexedService, Interface, Lease, Places, Real, Service, ServiceKey, Verdict, VirtualRouterEntry,
+    VirtualRouterKey, WORDS_PER_BUCKET, flow_buckets,
     maps::{self, Map},
 };
 
@@ -62,22 +63,20 @@ pub fn object(name: &str) -> Result<PathBuf> {
 }
 
 impl Dataplane {
-    /// Loads the program, with tables of this many entries for established connections, and for all others.
+    /// Loads the program, with a table for this many connections.
     ///
     /// # Errors
     /// It isn't built, or the kernel refuses it.
-    pub fn load(flows: u32, nascent: u32) -> Result<Self> {
-        Self::load_with(&mut EbpfLoader::new(), flows, nascent)
+    pub fn load(connections: u32) -> Result<Self> {
+        Self::load_with(connections, 0)
     }
 
     /// The same, with a log line for each packet.
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn load_traced(flows: u32, nascent: u32) -> Result<Self> {
-        let mut loader = EbpfLoader::new();
-        loader.override_global("TRACE_PACKETS", &1_u32, true);
-        Self::load_with(&mut loader, flows, nascent)
+    pub fn load_traced(connections: u32) -> Result<Self> {
+        Self::load_with(connections, 1)
     }
 
     /// The log lines since the last call, as `aya-log` encodes them.
@@ -94,24 +93,23 @@ impl Dataplane {
         read
     }
 
-    fn load_with(loader: &mut EbpfLoader<'_>, flows: u32, nascent: u32) -> Result<Self> {
-        for table in [maps::FLOWS4.name, maps::FLOWS6.name] {
-            loader.map_max_entries(table, flows);
-        }
-        for table in [
-            maps::NASCENT4.name,
-            maps::NASCENT6.name,
-            maps::DATAGRAMS4.name,
-            maps::DATAGRAMS6.name,
-            maps::CLOSING4.name,
-            maps::CLOSING6.name,
-        ] {
-            loader.map_max_entries(table, nascent);
-        }
-        let ebpf = loader
+    fn load_with(connections: u32, trace: u32) -> Result<Self> {
+        let buckets = flow_buckets(connections);
+        let mask = buckets - 1;
+        let ebpf = EbpfLoader::new()
+            .map_max_entries(maps::FLOWS.name, buckets)
+            .map_max_entries(maps::FLOW_NAMES.name, buckets * WORDS_PER_BUCKET as u32)
+            .override_global(maps::FLOW_MASK, &mask, true)
+            .override_global(maps::FLOW_SECRET, &FLOW_SECRET, true)
+            .override_global(maps::TRACE_PACKETS, &trace, true)
             .load_file(object("lb-ebpf.o")?)
             .context("cannot load lb-ebpf.o")?;
-        Self::start(ebpf, "lbd")
+        let mut dataplane = Self::start(ebpf, "lbd")?;
+        dataplane
+            .array(maps::FLOW_CLOCK)
+            .set(0, FlowClock::default(), 0)
+            .context("FLOW_CLOCK")?;
+        Ok(dataplane)
     }
 
     /// Loads one of the programs that `lbd` is compared with.
@@ -359,16 +357,80 @@ impl Dataplane {
             .expect("INTERFACES");
     }
 
-    /// The entry of a flow table.
-    pub fn flow<K: Pod>(&mut self, table: Map<K, Flow>, key: K) -> Option<Flow> {
-        self.table(table).get(&key, 0).ok()
+    fn buckets(&mut self) -> Array<&mut MapData, FlowBucket> {
+        self.array(maps::FLOWS)
     }
 
-    /// Changes the entry of a flow table.
-    pub fn put_flow<K: Pod>(&mut self, table: Map<K, Flow>, key: K, flow: Flow) {
-        self.table(table).insert(key, flow, 0).expect("a flow table");
+    /// The places of a connection in the table.
+    pub fn places(&mut self, key: &impl Connection) -> Places {
+        let mask = self.buckets().len() - 1;
+        Places::new(key.hash(&FLOW_SECRET), mask)
+    }
+
+    /// What is remembered of a connection: the bucket, the way in it, and the word.
+    pub fn find_flow(&mut self, key: &impl Connection) -> Option<(u32, usize, FlowWord)> {
+        let places = self.places(key);
+        let buckets = self.buckets();
+        [
+            (places.first, places.first_tag),
+            (places.second, places.second_tag),
+        ]
+        .into_iter()
+        .find_map(|(bucket, tag)| {
+            let words = buckets.get(&bucket, 0).expect("FLOWS").words;
+            let way = words.iter().position(|word| word.tag() == tag)?;
+            Some((bucket, way, words[way]))
+        })
+    }
+
+    /// What is remembered of a connection.
+    pub fn flow(&mut self, key: &impl Connection) -> Option<FlowWord> {
+        self.find_flow(key).map(|(_, _, word)| word)
+    }
+
+    /// Remembers a connection as `state`, with the real server in `slot`, as if a packet had come at `seen_at` (nanoseconds
+    /// of `CLOCK_BOOTTIME`); in the place that it has, or in the first free one of its first bucket.
+    pub fn put_flow(&mut self, key: &impl Connection, state: u64, slot: u32, seen_at: u64) {
+        let places = self.places(key);
+        let seen = FlowClock::default().of(state).at(seen_at);
+        let found = self.find_flow(key);
+        let mut buckets = self.buckets();
+        let (index, way, tag) = found.map_or_else(
+            || {
+                let words = buckets.get(&places.first, 0).expect("FLOWS").words;
+                let free = words.iter().position(|word| *word == FlowWord::EMPTY);
+                (places.first, free.expect("a free word"), places.first_tag)
+            },
+            |(index, way, word)| (index, way, word.tag()),
+        );
+        let mut bucket = buckets.get(&index, 0).expect("FLOWS");
+        bucket.words[way] = FlowWord::new(tag, state, seen, slot);
+        buckets.set(index, bucket, 0).expect("FLOWS");
+    }
+
+    /// The name that was written for a connection.
+    pub fn flow_name(&mut self, key: &impl Connection) -> Option<FlowName> {
+        let (bucket, way, _) = self.find_flow(key)?;
+        let slot = bucket * WORDS_PER_BUCKET as u32 + way as u32;
+        Some(self.array(maps::FLOW_NAMES).get(&slot, 0).expect("FLOW_NAMES"))
     }
 }
+
+/// What connections are hashed with here.
+pub const FLOW_SECRET: FlowSecret = FlowSecret {
+    words: [
+        0x243f_6a88,
+        0x85a3_08d3,
+        0x1319_8a2e,
+        0x0370_7344,
+        0xa409_3822,
+        0x299f_31d0,
+        0x082e_fa98,
+        0xec4e_6c89,
+        0x4528_21e6,
+        0x38d0_1377,
+    ],
+};
 
 /// Nanoseconds of `CLOCK_BOOTTIME`: the clock of the maps.
 #[must_use]

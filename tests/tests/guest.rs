@@ -335,7 +335,7 @@ fn vlans_on_a_driver_that_puts_tags_beside_the_packets() -> Result<()> {
 #[test]
 #[ignore = "needs the guest's kernel: cargo xtask test guest"]
 fn an_older_kernel_verifies_the_program_in_time() -> Result<()> {
-    let verified = Dataplane::load(16, 16)?.verified_instructions();
+    let verified = Dataplane::load(16)?.verified_instructions();
     println!("{verified} instructions");
     ensure!(verified < 500_000, "{verified} instructions");
     Ok(())

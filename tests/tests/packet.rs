@@ -8,6 +8,8 @@
 mod advertisements;
 #[path = "packet/answers.rs"]
 mod answers;
+#[path = "packet/floods.rs"]
+mod floods;
 #[path = "packet/flows.rs"]
 mod flows;
 #[path = "packet/fragments.rs"]

@@ -116,7 +116,7 @@ impl Packets {
 
 /// A master's data plane: a TCP service in IPv4 and in IPv6, a UDP service, three real servers each.
 fn dataplane() -> Result<Dataplane> {
-    let mut dataplane = Dataplane::load(1 << 20, 1 << 17)?;
+    let mut dataplane = Dataplane::load(1 << 20)?;
     // It lasts for hours: nobody renews it here.
     let lease = Lease {
         renewed_at: boot_now(),

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use lab::packet::{ACK, Packet, SYN, icmp};
-use lb_common::{Verdict, maps, real_flags};
+use lb_common::{Verdict, real_flags};
 
 use crate::world::{
     REALS, TCP6, UDP4, VIP, VIP6, World, client, client6, datagram_service, key4, service, service6,
@@ -40,7 +40,7 @@ fn too_big6(quoted: &[u8]) -> Packet {
 fn an_error_about_a_connection_goes_to_its_real_server() {
     let mut world = World::new();
     world.send(&Packet::tcp(client(1), service(), SYN));
-    let nascent = world.dataplane.flow(maps::NASCENT4, key4(1));
+    let nascent = world.dataplane.flow(&key4(1));
     // Nascent, and then established; the whole packet quoted, and eight bytes of its payload.
     for flags in [SYN, ACK] {
         world.send(&Packet::tcp(client(1), service(), flags));
@@ -48,7 +48,7 @@ fn an_error_about_a_connection_goes_to_its_real_server() {
             world.expect_forwarded(&too_big(quoted).build(), Verdict::ForwardIcmpError, REALS[0]);
         }
         if flags == SYN {
-            assert_eq!(world.dataplane.flow(maps::NASCENT4, key4(1)), nascent);
+            assert_eq!(world.dataplane.flow(&key4(1)), nascent);
         }
     }
     let with_options = Packet::tcp(service(), client(1), ACK).options(&[1; 12]).build();

@@ -156,12 +156,13 @@ pub(crate) struct World {
 impl World {
     /// A master with a fresh lease; each service has one real server, the first.
     pub(crate) fn new() -> Self {
-        Self::with_tables(256, 256)
+        Self::with_room(256)
     }
 
-    pub(crate) fn with_tables(flows: u32, nascent: u32) -> Self {
+    /// The same, with a table for this many connections.
+    pub(crate) fn with_room(connections: u32) -> Self {
         let mut world = Self {
-            dataplane: Dataplane::load(flows, nascent).expect("the XDP program loads (as root)"),
+            dataplane: Dataplane::load(connections).expect("the XDP program loads (as root)"),
         };
         world.lease(lease(lease_state::HELD, 0));
         let interface = Interface {

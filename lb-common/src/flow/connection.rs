@@ -1,0 +1,217 @@
+//! What identifies a connection, and its keyed hash.
+#![allow(
+    unsafe_code,
+    reason = "a connection is hashed as the words that it is in memory"
+)]
+
+use core::mem::transmute;
+
+/// The key of [`Connection::hash`], drawn at random when the table is made: who does not know it cannot aim at a bucket.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowSecret {
+    /// Random numbers: two for each pair of words of the longest connection.
+    pub words: [u32; 2 * PAIRS],
+}
+
+/// How many pairs of 32-bit words an IPv6 connection has.
+const PAIRS: usize = 5;
+
+const _: () = assert!(size_of::<FlowSecret>() == 40);
+
+/// A connection over IPv4.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FlowKey4 {
+    /// The client's address, in network order.
+    pub client_address: [u8; 4],
+    /// The virtual IP address, in network order.
+    pub virtual_address: [u8; 4],
+    /// The client's port, in host order.
+    pub client_port: u16,
+    /// The virtual service's port, in host order.
+    pub virtual_port: u16,
+    /// One of [`crate::protocol`]: TCP or UDP.
+    pub protocol: u32,
+}
+
+const _: () = assert!(size_of::<FlowKey4>() == 16);
+
+/// A connection over IPv6.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FlowKey6 {
+    /// The client's address, in network order.
+    pub client_address: [u8; 16],
+    /// The virtual IP address, in network order.
+    pub virtual_address: [u8; 16],
+    /// The client's port, in host order.
+    pub client_port: u16,
+    /// The virtual service's port, in host order.
+    pub virtual_port: u16,
+    /// One of [`crate::protocol`]: TCP or UDP.
+    pub protocol: u32,
+}
+
+const _: () = assert!(size_of::<FlowKey6>() == 40);
+
+/// What the table of flows knows a connection by.
+pub trait Connection {
+    /// The hash of the connection under `secret`, all of whose bits depend on all of both.
+    ///
+    /// It is the universal hash NH (Black, Halevi, Krawczyk, Krovetz and Rogaway, "UMAC: fast and secure message
+    /// authentication", 1999), followed by a permutation that spreads what it yields: of any two connections that somebody
+    /// names who does not know the secret, the chance that NH yields the same for both is 2^-32. It is no cryptographic hash:
+    /// who could see many of its values could learn the secret, but nobody is shown one. SipHash, which is, takes three times
+    /// as long in a program of the kernel, whose instructions do not rotate.
+    fn hash(&self, secret: &FlowSecret) -> u64;
+}
+
+impl Connection for FlowKey4 {
+    #[inline(always)]
+    fn hash(&self, secret: &FlowSecret) -> u64 {
+        // SAFETY: sixteen bytes without padding, of which any are valid numbers.
+        let [client, address, ports, protocol]: [u32; 4] = unsafe { transmute(*self) };
+        let key = &secret.words;
+        let sum = product(client, key[0], address, key[1]);
+        spread(sum.wrapping_add(product(ports, key[2], protocol, key[3])))
+    }
+}
+
+impl Connection for FlowKey6 {
+    #[inline(always)]
+    fn hash(&self, secret: &FlowSecret) -> u64 {
+        // SAFETY: forty bytes without padding, of which any are valid numbers.
+        let words: [u32; 2 * PAIRS] = unsafe { transmute(*self) };
+        let key = &secret.words;
+        let mut sum = product(words[0], key[0], words[1], key[1]);
+        sum = sum.wrapping_add(product(words[2], key[2], words[3], key[3]));
+        sum = sum.wrapping_add(product(words[4], key[4], words[5], key[5]));
+        sum = sum.wrapping_add(product(words[6], key[6], words[7], key[7]));
+        spread(sum.wrapping_add(product(words[8], key[8], words[9], key[9])))
+    }
+}
+
+/// NH of one pair of words.
+#[inline(always)]
+const fn product(a: u32, key_a: u32, b: u32, key_b: u32) -> u64 {
+    a.wrapping_add(key_a) as u64 * b.wrapping_add(key_b) as u64
+}
+
+/// A permutation in which all bits depend on all: MurmurHash3's finalizer (Appleby, 2011) with the constants of Stafford,
+/// "Better bit mixing", 2011, mix 13.
+#[inline(always)]
+const fn spread(mut number: u64) -> u64 {
+    number ^= number >> 30;
+    number = number.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    number ^= number >> 27;
+    number = number.wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ number >> 31
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: FlowSecret = FlowSecret {
+        words: [
+            0x243f_6a88,
+            0x85a3_08d3,
+            0x1319_8a2e,
+            0x0370_7344,
+            0xa409_3822,
+            0x299f_31d0,
+            0x082e_fa98,
+            0xec4e_6c89,
+            0x4528_21e6,
+            0x38d0_1377,
+        ],
+    };
+
+    fn key4() -> FlowKey4 {
+        FlowKey4 {
+            client_address: [198, 51, 100, 7],
+            virtual_address: [10, 0, 0, 100],
+            client_port: 40_000,
+            virtual_port: 80,
+            protocol: 6,
+        }
+    }
+
+    fn key6() -> FlowKey6 {
+        FlowKey6 {
+            client_address: [1; 16],
+            virtual_address: [2; 16],
+            client_port: 3,
+            virtual_port: 4,
+            protocol: 6,
+        }
+    }
+
+    /// How many of the 64 bits change, on average over all changes of one bit.
+    fn avalanche(hashes: impl Iterator<Item = u64>, hash: u64) {
+        let changed: [u32; 2] = hashes
+            .map(|other| (other ^ hash).count_ones())
+            .inspect(|bits| assert!((10..=54).contains(bits), "{bits} bits changed"))
+            .fold([0, 0], |[sum, count], bits| [sum + bits, count + 1]);
+        let mean = f64::from(changed[0]) / f64::from(changed[1]);
+        assert!((30.0..34.0).contains(&mean), "{mean} bits");
+    }
+
+    #[test]
+    fn each_bit_of_a_connection_and_of_the_secret_changes_half_of_the_hash() {
+        let hash = key4().hash(&SECRET);
+        let clients = (0..32).map(|bit| {
+            let client_address = (u32::from_ne_bytes(key4().client_address) ^ 1 << bit).to_ne_bytes();
+            FlowKey4 {
+                client_address,
+                ..key4()
+            }
+            .hash(&SECRET)
+        });
+        let ports = (0..16).map(|bit| {
+            FlowKey4 {
+                client_port: 40_000 ^ 1 << bit,
+                ..key4()
+            }
+            .hash(&SECRET)
+        });
+        avalanche(clients.chain(ports), hash);
+        let hash = key6().hash(&SECRET);
+        let clients = (0..128).map(|bit| {
+            let mut key = key6();
+            key.client_address[bit / 8] ^= 1 << (bit % 8);
+            key.hash(&SECRET)
+        });
+        let secrets = (0..320).map(|bit| {
+            let mut secret = SECRET;
+            secret.words[bit / 32] ^= 1 << (bit % 32);
+            key6().hash(&secret)
+        });
+        avalanche(clients.chain(secrets), hash);
+    }
+
+    /// Sixteen thousand clients that follow each other, in as many buckets: as many as chance would leave empty.
+    #[test]
+    fn connections_that_are_alike_are_spread() {
+        const BUCKETS: usize = 1 << 14;
+        let mut used = [false; BUCKETS];
+        for number in 0..BUCKETS as u32 {
+            let key = FlowKey4 {
+                client_address: [10, 9, (number >> 14) as u8, 1],
+                client_port: number as u16 & 0x3fff,
+                ..key4()
+            };
+            used[key.hash(&SECRET) as usize % BUCKETS] = true;
+        }
+        let share = used.iter().filter(|used| **used).count() as f64 / BUCKETS as f64;
+        assert!((0.61..0.65).contains(&share), "{share}");
+    }
+
+    /// A daemon finds the flows of its predecessor.
+    #[test]
+    fn the_hash_stays_the_same_from_release_to_release() {
+        assert_eq!(key4().hash(&SECRET), 0x329d3e06c2e777d);
+        assert_eq!(key6().hash(&SECRET), 0xd26ed36bc0afb7d1);
+    }
+}

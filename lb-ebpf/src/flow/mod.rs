@@ -1,0 +1,207 @@
+//! *flow*: which real server a connection belongs to.
+//!
+//! A connection that has shown one packet only is *nascent*; its second packet establishes it, and FIN or RST of the client
+//! make it a *closing* one, whose last segments still find their real server. The [`table`] gives a place to a new connection
+//! that is empty, or whose owner has timed out, has shown one packet only, or is closing; never an established one's. A flood
+//! of first packets evicts first packets.
+//!
+//! A packet that may open a connection (a TCP SYN, a UDP datagram) begins a new one if the client has closed the
+//! remembered one, or if that has been silent for longer than its timeout. Any other TCP segment continues what is
+//! remembered, until the daemon forgets what has timed out.
+//!
+//! A flow whose real server is gone (its slot was given up, or it is not up) is forgotten.
+//!
+//! Of two connections in four thousand million, the tables tells not one from the other. A connection that finds another
+//! one's word, of another service, is not remembered; one of the same service has that one's real server.
+
+mod table;
+
+use lb_common::{Connection as _, FlowWord, IndexedService, Real, flow_state, protocol};
+
+use self::table::Found;
+use crate::{
+    family::{Family, V4, V6},
+    maps,
+    outcome::Outcome,
+    packet::Packet,
+    parsed::Segment,
+};
+
+/// A real server and its slot.
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    /// The slot in the map of real servers.
+    pub(crate) slot: u32,
+    /// What is there.
+    pub(crate) real: &'static Real,
+}
+
+/// What is remembered of a connection.
+#[derive(Clone, Copy)]
+pub(crate) enum Memory {
+    /// Nothing, or nothing that concerns this packet.
+    Unknown,
+    /// Its real server.
+    Known(Target),
+    /// Its real server; and with this packet it is established.
+    Established(Target),
+    /// Its real server, whose link-layer address is not known.
+    Unresolved,
+    /// A real server that is gone.
+    Lost,
+}
+
+/// What the table holds of a connection.
+pub(crate) struct Known {
+    hash: u64,
+    found: Option<Found>,
+    /// Its real server, unless that is gone.
+    real: Option<&'static Real>,
+    /// Its virtual service, as long as its real server is configured.
+    pub(crate) service: Option<&'static IndexedService>,
+    /// Whether the word is another connection's, to another service.
+    is_foreign: bool,
+}
+
+/// Looks a connection up.
+#[inline(always)]
+pub(crate) fn find<F: Family>(packet: &Packet, key: &F::Key) -> Known {
+    let hash = key.hash(&maps::flow_secret());
+    let mut known = Known {
+        hash,
+        found: table::find(packet, maps::places_of_flow(hash)),
+        real: None,
+        service: None,
+        is_foreign: false,
+    };
+    let Some(found) = known.found else {
+        return known;
+    };
+    let Some(real) = maps::real(found.word.slot()).filter(|real| real.is_configured()) else {
+        return known;
+    };
+    let Some(service) = maps::indexed_service(real.service) else {
+        return known;
+    };
+    if F::service(key).is(&service.key) {
+        known.service = Some(service);
+        known.real = Some(real).filter(|real| real.is_up());
+    } else {
+        known.is_foreign = true;
+    }
+    known
+}
+
+/// Recalls what is `known` of a connection, and remembers of it what this packet shows.
+#[inline(always)]
+pub(crate) fn recall(known: &Known, segment: Segment, now: u64) -> Memory {
+    let Some(found) = known.found.filter(|_| !known.is_foreign) else {
+        return Memory::Unknown;
+    };
+    let word = found.word;
+    if segment.opens() {
+        let is_over = maps::flow_time(word.state()).is_over(word.seen(), now);
+        if word.state() == flow_state::CLOSING || is_over {
+            return Memory::Unknown;
+        }
+    }
+    let memory = known.memory();
+    if matches!(memory, Memory::Lost) {
+        if !segment.opens() {
+            found.change(FlowWord::EMPTY);
+        }
+        return memory;
+    }
+    let state = next_state(word.state(), segment);
+    let noted = word.noted(state, maps::flow_time(state).at(now));
+    // A change makes the cache line this CPU's own: the clocks are coarse, so that not each packet is one.
+    if noted != word {
+        found.change(noted);
+    }
+    match memory {
+        Memory::Known(target) if is_going_on(state) && state != word.state() && maps::are_flows_named() => {
+            Memory::Established(target)
+        }
+        memory => memory,
+    }
+}
+
+impl Known {
+    /// The real server: up, not yet resolved, or gone. Nothing is noted.
+    #[inline(always)]
+    pub(crate) fn memory(&self) -> Memory {
+        let Some(found) = self.found.filter(|_| !self.is_foreign) else {
+            return Memory::Unknown;
+        };
+        match self.real {
+            Some(real) if real.is_usable() => Memory::Known(Target {
+                slot: found.word.slot(),
+                real,
+            }),
+            Some(_) => Memory::Unresolved,
+            None => Memory::Lost,
+        }
+    }
+}
+
+/// Remembers a new connection. If the table has no place for it, the packet is forwarded all the same, and the client's
+/// next one is that of an unknown connection.
+#[inline(always)]
+pub(crate) fn remember<F: Family>(packet: &Packet, key: &F::Key, slot: u32, now: u64) {
+    let known = find::<F>(packet, key);
+    if known.is_foreign {
+        return;
+    }
+    let state = if F::protocol(key) == u32::from(protocol::UDP) {
+        flow_state::DATAGRAM
+    } else {
+        flow_state::NASCENT
+    };
+    let seen = maps::flow_time(state).at(now);
+    if let Some(found) = known.found {
+        found.change(FlowWord::new(found.word.tag(), state, seen, slot));
+        return;
+    }
+    let places = maps::places_of_flow(known.hash);
+    let word = FlowWord::new(places.first_tag, state, seen, slot);
+    table::enter(places, word, now);
+}
+
+/// Names the connection of a packet that has shown that it goes on.
+#[inline(never)]
+pub(crate) fn name(packet: &Packet, outcome: Outcome) {
+    match packet.read::<u8>(outcome.network()).map(|byte| byte >> 4) {
+        Some(4) => name_of::<V4>(packet, outcome),
+        Some(6) => name_of::<V6>(packet, outcome),
+        _ => {}
+    }
+}
+
+#[inline(always)]
+fn name_of<F: Family>(packet: &Packet, outcome: Outcome) {
+    let Some(key) = F::key_at(packet, outcome.network(), outcome.transport(), outcome.protocol()) else {
+        return;
+    };
+    let places = maps::places_of_flow(key.hash(&maps::flow_secret()));
+    if let Some(found) = table::find(packet, places) {
+        let slot = table::slot(places, found.word.tag(), found.way);
+        maps::name_flow(slot, F::name(&key));
+    }
+}
+
+/// Whether a flow in `state` has shown a second packet.
+#[inline(always)]
+const fn is_going_on(state: u64) -> bool {
+    matches!(state, flow_state::ESTABLISHED | flow_state::DATAGRAMS)
+}
+
+/// What a flow in `state` is after `segment`.
+#[inline(always)]
+fn next_state(state: u64, segment: Segment) -> u64 {
+    match segment {
+        Segment::FINISH | Segment::RESET => flow_state::CLOSING,
+        Segment::DATA if state == flow_state::NASCENT => flow_state::ESTABLISHED,
+        Segment::DATAGRAM => flow_state::DATAGRAMS,
+        _ => state,
+    }
+}
