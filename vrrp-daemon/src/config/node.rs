@@ -1,5 +1,6 @@
 //! The tables `[node]` and `[dataplane]`.
 
+use lb_common::maps::DEFAULT_FLOW_TABLE_SIZE;
 use toml::Spanned;
 
 use crate::model::{Attach, Dataplane, Node, XdpMode};
@@ -52,7 +53,7 @@ table! {
         /// attached. (At the start it is attached to each interface in any case, to know that it can be.)
         attach: Field<Attach> = default(Attach::OnMaster),
         /// How many connections each of the two flow tables, IPv4 and IPv6, remembers.
-        flow_table_size: Field<FlowTableSize> = default(FlowTableSize(lb_common::maps::FLOWS4.capacity)),
+        flow_table_size: Field<FlowTableSize> = default(FlowTableSize(DEFAULT_FLOW_TABLE_SIZE)),
     }
 }
 

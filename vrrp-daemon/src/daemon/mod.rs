@@ -129,11 +129,14 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         trace,
         replaced,
         pins_private,
+        flows: _,
         map_pins,
         lost,
     } = Dataplane::open(OpenOptions {
         pin_dir: &configuration.node.pin_dir,
         flow_table_size: configuration.dataplane.flow_table_size,
+        flow_names: true,
+        flow_clock: lb_common::FlowClock::default(),
         trace_packets,
     })?;
     if let Some(reason) = replaced {

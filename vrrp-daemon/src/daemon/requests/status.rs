@@ -22,7 +22,7 @@ use crate::health::{self, Watched};
 use crate::io::bpf::{Error, Statistics};
 use crate::model::shares::ScheduleLimit;
 use crate::model::{
-    Attach, CheckKind, RealHandle, RealServer, RealServerId, VirtualRouterName, VirtualService, VrrpInstance,
+    Attach, CheckKind, RealServer, RealServerId, RealSlot, VirtualRouterName, VirtualService, VrrpInstance,
     XdpMode,
 };
 use cold::cold;
@@ -84,7 +84,7 @@ struct Draft {
 /// Where a service and its real servers are counted.
 struct Counted {
     index: Option<u32>,
-    real_servers: Vec<Option<RealHandle>>,
+    real_servers: Vec<Option<RealSlot>>,
     /// For how long this node has forwarded its packets, if it does: connections that were silent for longer are
     /// another node's, or over.
     forwarding_for: Option<Duration>,
@@ -94,8 +94,8 @@ impl Draft {
     /// The status with what the program counts.
     fn complete(mut self, statistics: &Statistics) -> Result<Status, Error> {
         let counted = self.services.iter().flat_map(|service| {
-            let handles = service.real_servers.iter().flatten();
-            handles.filter_map(|handle| Some((*handle, service.forwarding_for?)))
+            let slots = service.real_servers.iter().flatten();
+            slots.filter_map(|slot| Some((*slot, service.forwarding_for?)))
         });
         let flows = statistics.flows(&counted.collect());
         self.status.dataplane.flows = flows.total;
@@ -111,13 +111,15 @@ impl Draft {
                 service.packets = counters.packets;
                 service.bytes = counters.bytes;
             }
-            for (real_server, handle) in service.real_servers.iter_mut().zip(&counted.real_servers) {
-                let Some(handle) = handle else { continue };
-                let counters = statistics.real_server(handle.slot)?;
+            for (real_server, slot) in service.real_servers.iter_mut().zip(&counted.real_servers) {
+                let Some(slot) = slot else { continue };
+                let counters = statistics.real_server(*slot)?;
                 real_server.connections = counters.connections;
                 real_server.packets = counters.packets;
                 real_server.bytes = counters.bytes;
-                real_server.active_connections = flows.active.get(handle).copied().unwrap_or(0);
+                let connections = flows.real_servers.get(slot).copied().unwrap_or_default();
+                real_server.active_connections = connections.active;
+                real_server.inactive_connections = connections.inactive;
             }
         }
         Ok(self.status)
@@ -152,7 +154,7 @@ impl Snapshot<'_> {
                     service: service.address,
                     address: real_server.address,
                 };
-                handles.get(&id).copied()
+                handles.get(&id).map(|handle| handle.slot)
             });
             Counted {
                 index: entry.map(|entry| entry.index),
@@ -258,6 +260,7 @@ impl Snapshot<'_> {
             },
             mac: view.neighbour.map(|neighbour| mac(neighbour.destination_mac)),
             active_connections: 0,
+            inactive_connections: 0,
             connections: 0,
             packets: 0,
             bytes: 0,

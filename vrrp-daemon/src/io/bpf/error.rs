@@ -60,6 +60,12 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The kernel has no random numbers.
+    #[error("cannot draw the key that connections are hashed with")]
+    Secret(#[source] io::Error),
+    /// The kernel does not say when all programs that are running have ended.
+    #[error("cannot wait until the XDP program goes by other timeouts")]
+    Grace(#[source] io::Error),
     /// The object has no such map or program: it was built from other sources than this daemon.
     #[error("the eBPF object has no {0}: build it again with `cargo xtask build-ebpf`, then lbd")]
     Missing(&'static str),
@@ -153,6 +159,8 @@ mod tests {
                 source: refused(),
             },
             Error::Processors(refused()),
+            Error::Secret(refused()),
+            Error::Grace(refused()),
         ];
         for error in errors {
             let said = format!("{:#}", anyhow::Error::from(error));

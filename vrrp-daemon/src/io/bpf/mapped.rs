@@ -23,6 +23,9 @@ pub(super) struct MappedArray<T> {
 // SAFETY: the memory belongs to this value until it is dropped; no thread-local state is involved.
 unsafe impl<T: Send> Send for MappedArray<T> {}
 
+// SAFETY: whoever has it shared can only read, and be told where elements are; to write there takes `unsafe` of its own.
+unsafe impl<T: Sync> Sync for MappedArray<T> {}
+
 impl<T: Pod> MappedArray<T> {
     /// Maps the array behind `map`, which has `length` elements of type `T`.
     pub(super) fn new(map: BorrowedFd<'_>, length: u32) -> io::Result<Self> {

@@ -7,6 +7,8 @@ mod address_filter;
 mod attachments;
 mod bpffs;
 mod error;
+mod flow_clock;
+mod flows;
 mod leases;
 mod link;
 mod lost;
@@ -21,14 +23,16 @@ mod trace;
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::sync::Arc;
 
 use aya::maps::Map;
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
-use lb_common::maps;
+use lb_common::{FlowClock, maps};
 
 pub use attachments::Attachments;
 pub use error::Error;
+pub use flows::FlowTable;
 pub use leases::Leases;
 pub use lost::Lost;
 pub use map_pins::MapPins;
@@ -38,6 +42,7 @@ pub use statistics::{Flows, Statistics};
 pub use tables::Tables;
 pub use trace::PacketTrace;
 
+use flows::FlowSizes;
 use open_maps::OpenMaps;
 
 include!(concat!(env!("OUT_DIR"), "/ebpf_object.rs"));
@@ -61,6 +66,8 @@ pub struct Dataplane {
     pub replaced: Option<Replaced>,
     /// Why the pins do not outlive this daemon, if they do not.
     pub pins_private: Option<PinsPrivate>,
+    /// The connections that are remembered.
+    pub flows: Arc<FlowTable>,
     /// What keeps the maps pinned, and the pins this daemon's.
     pub map_pins: MapPins,
     /// Counts packets that are lost after the program has sent them off, or why that cannot be.
@@ -72,8 +79,12 @@ pub struct Dataplane {
 pub struct OpenOptions<'a> {
     /// Where maps and links are pinned. A bpffs is mounted there if it is on none.
     pub pin_dir: &'a Path,
-    /// How many entries each flow table has.
+    /// How many connections are to be remembered.
     pub flow_table_size: u32,
+    /// Whether their addresses and ports are, too.
+    pub flow_names: bool,
+    /// For how long.
+    pub flow_clock: FlowClock,
     /// Whether the program logs every packet.
     pub trace_packets: bool,
 }
@@ -91,6 +102,8 @@ impl Dataplane {
         let OpenOptions {
             pin_dir,
             flow_table_size,
+            flow_names,
+            flow_clock,
             trace_packets,
         } = options;
         let unusable = |source| Error::PinDirectory {
@@ -100,14 +113,20 @@ impl Dataplane {
         let mounted = bpffs::ensure(pin_dir)?;
         let lock = lock(pin_dir)?;
         let pins_private = outlook::of(pin_dir, mounted);
-        let layout = pins::layout(flow_table_size);
+        let sizes = FlowSizes::of(flow_table_size, flow_names);
+        let layout = pins::layout(sizes);
         let replaced = pins::remove_foreign(pin_dir, &layout).map_err(unusable)?;
+        let flow_secret = pins::flow_secret(pin_dir).map_err(Error::Secret)?;
 
+        let (flow_mask, write_names) = (sizes.buckets - 1, u32::from(flow_names));
         let trace = u32::from(trace_packets);
         let mut loader = EbpfLoader::new();
         loader
-            .map_max_entries(maps::FLOWS4.name, flow_table_size)
-            .map_max_entries(maps::FLOWS6.name, flow_table_size)
+            .map_max_entries(maps::FLOWS.name, sizes.buckets)
+            .map_max_entries(maps::FLOW_NAMES.name, sizes.names)
+            .override_global(maps::FLOW_MASK, &flow_mask, true)
+            .override_global(maps::FLOW_SECRET, &flow_secret, true)
+            .override_global(maps::WRITE_NAMES, &write_names, true)
             .override_global(maps::TRACE_PACKETS, &trace, true);
         for map in &layout {
             loader.map_pin_path(map.name, pins::map_path(pin_dir, map.name));
@@ -122,8 +141,10 @@ impl Dataplane {
         program.load()?;
         let identifier = program.info()?.id();
         let open = OpenMaps::of(&ebpf, &layout)?;
-        let statistics = Statistics::open(&open, flow_table_size)?;
-        pins::mark(take(&mut ebpf, maps::META)?)?;
+        pins::mark(take(&mut ebpf, maps::META)?, flow_secret)?;
+        let flows = Arc::new(FlowTable::open(&open, sizes)?);
+        flows.set_clock(flow_clock).map_err(Error::Grace)?;
+        let statistics = Statistics::open(&open, Arc::clone(&flows))?;
 
         let trace = if trace_packets {
             Some(PacketTrace::open(&mut ebpf)?)
@@ -142,6 +163,7 @@ impl Dataplane {
             trace,
             replaced,
             pins_private,
+            flows,
             map_pins: MapPins::new(pin_dir.to_owned(), open, lock),
             lost,
         })

@@ -5,9 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use aya::maps::{Array, Map, MapData, MapInfo};
-use lb_common::{ABI_VERSION, Meta, maps};
+use lb_common::{ABI_VERSION, FlowSecret, Meta, maps};
 
 use super::error::{Error, in_map};
+use super::flows::FlowSizes;
+use crate::io::random;
 
 /// Why pinned maps of an earlier daemon were removed rather than taken over: their connections are forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,7 +56,7 @@ impl Layout {
 }
 
 /// All maps that are pinned.
-pub(super) fn layout(flow_table_size: u32) -> Vec<Layout> {
+pub(super) fn layout(flows: FlowSizes) -> Vec<Layout> {
     vec![
         Layout::of(maps::META),
         Layout::of(maps::SERVICES),
@@ -62,14 +64,9 @@ pub(super) fn layout(flow_table_size: u32) -> Vec<Layout> {
         Layout::of(maps::RINGS),
         Layout::of(maps::CURSORS),
         Layout::of(maps::REALS),
-        Layout::of(maps::FLOWS4).sized(flow_table_size),
-        Layout::of(maps::FLOWS6).sized(flow_table_size),
-        Layout::of(maps::NASCENT4),
-        Layout::of(maps::NASCENT6),
-        Layout::of(maps::DATAGRAMS4),
-        Layout::of(maps::DATAGRAMS6),
-        Layout::of(maps::CLOSING4),
-        Layout::of(maps::CLOSING6),
+        Layout::of(maps::FLOWS).sized(flows.buckets),
+        Layout::of(maps::FLOW_NAMES).sized(flows.names),
+        Layout::of(maps::FLOW_CLOCK),
         Layout::of(maps::FRAGMENTS),
         Layout::of(maps::LEASES),
         Layout::of(maps::ADDRESSES),
@@ -93,8 +90,14 @@ pub(super) fn links_directory(pin_dir: &Path) -> PathBuf {
 }
 
 /// Removes all pins if one of the maps is not as `layout` wants it, because the loader would take it over unchecked.
-/// Links go with the maps: their program reads the maps that go.
+/// Links go with the maps: their program reads the maps that go. Names of connections go alone: they are written anew.
 pub(super) fn remove_foreign(pin_dir: &Path, layout: &[Layout]) -> io::Result<Option<Replaced>> {
+    let is_names = |map: &&Layout| map.name == maps::FLOW_NAMES.name;
+    if let Some(names) = layout.iter().find(is_names)
+        && mismatch(pin_dir, names).is_some()
+    {
+        fs::remove_file(map_path(pin_dir, names.name))?;
+    }
     let Some(reason) = foreign(pin_dir, layout) else {
         return Ok(None);
     };
@@ -107,45 +110,57 @@ pub(super) fn remove_foreign(pin_dir: &Path, layout: &[Layout]) -> io::Result<Op
 }
 
 fn foreign(pin_dir: &Path, layout: &[Layout]) -> Option<Replaced> {
-    for map in layout {
-        // A map that is not there will be created.
-        let Ok(found) = MapInfo::from_pin(map_path(pin_dir, map.name)) else {
-            continue;
-        };
-        let found = describe(found.key_size(), found.value_size(), found.max_entries());
-        let wanted = describe(map.key as u32, map.value as u32, map.entries);
-        if found != wanted {
-            return Some(Replaced::Layout {
-                map: map.name,
-                found,
-                wanted,
-            });
-        }
+    if let Some(mismatch) = layout.iter().find_map(|map| mismatch(pin_dir, map)) {
+        return Some(mismatch);
     }
     // The loader made META and died before it wrote the version: nothing was forwarded by those maps.
-    let found = version(pin_dir)?;
+    let found = meta(pin_dir)?.abi_version;
     (found != ABI_VERSION).then_some(Replaced::Version { found })
+}
+
+/// How the pinned map differs from what is wanted. One that is not there does not: it will be made.
+fn mismatch(pin_dir: &Path, map: &Layout) -> Option<Replaced> {
+    let found = MapInfo::from_pin(map_path(pin_dir, map.name)).ok()?;
+    let found = describe(found.key_size(), found.value_size(), found.max_entries());
+    let wanted = describe(map.key as u32, map.value as u32, map.entries);
+    (found != wanted).then_some(Replaced::Layout {
+        map: map.name,
+        found,
+        wanted,
+    })
 }
 
 fn describe(key: u32, value: u32, entries: u32) -> String {
     format!("{entries} entries of {key} + {value} bytes")
 }
 
-fn version(pin_dir: &Path) -> Option<u32> {
+fn meta(pin_dir: &Path) -> Option<Meta> {
     let data = MapData::from_pin(map_path(pin_dir, maps::META.name)).ok()?;
     let meta = Array::<_, Meta>::try_from(Map::Array(data)).ok()?;
-    meta.get(&0, 0).ok().map(|meta| meta.abi_version)
+    meta.get(&0, 0).ok()
 }
 
-/// Writes our ABI version into the map `META`.
-pub(super) fn mark(meta: Map) -> Result<(), Error> {
+/// What the connections in the pinned maps were hashed with; without such maps, something that nobody can foresee.
+pub(super) fn flow_secret(pin_dir: &Path) -> io::Result<FlowSecret> {
+    if let Some(meta) = meta(pin_dir) {
+        return Ok(meta.flow_secret);
+    }
+    let mut secret = FlowSecret::default();
+    for word in &mut secret.words {
+        let mut bytes = [0; 4];
+        random::fill(&mut bytes)?;
+        *word = u32::from_ne_bytes(bytes);
+    }
+    Ok(secret)
+}
+
+/// Writes into the map `META` what the next daemon must know of these maps.
+pub(super) fn mark(meta: Map, flow_secret: FlowSecret) -> Result<(), Error> {
     let mut meta = Array::<_, Meta>::try_from(meta).map_err(in_map(maps::META))?;
-    meta.set(
-        0,
-        Meta {
-            abi_version: ABI_VERSION,
-        },
-        0,
-    )
-    .map_err(in_map(maps::META))
+    let contents = Meta {
+        abi_version: ABI_VERSION,
+        _reserved: 0,
+        flow_secret,
+    };
+    meta.set(0, contents, 0).map_err(in_map(maps::META))
 }
