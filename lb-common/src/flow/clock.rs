@@ -9,7 +9,7 @@ use crate::SECOND;
 pub struct FlowTime {
     /// The unit of [`FlowWord::seen`] is 2 to this power, in nanoseconds.
     pub shift: u32,
-    /// A connection that has been silent for more of these units has timed out.
+    /// A connection whose [age](Self::age) is more of these units has timed out.
     pub timeout: u32,
 }
 
@@ -32,11 +32,16 @@ impl FlowTime {
     const COARSE: u32 = 29;
     /// Of those that have shown one packet only, the oldest make room for others: their clock is finer (17 ms).
     const FINE: u32 = 24;
+    /// How far the clock of who looks may be behind that of who has seen a packet (a second, in nanoseconds as a power of
+    /// two): CPUs read theirs at timer ticks, which may come late. What was seen in the future would seem to be as old as can
+    /// be.
+    const BEHIND: u32 = 30;
 
     /// The clock for a timeout in nanoseconds, with a unit no finer than 2 to the power of `finest`. The longest timeout that
     /// Keepalived has is 31 days, in units of 22 minutes.
     #[must_use]
     pub const fn new(timeout: u64, finest: u32) -> Self {
+        let timeout = timeout + (1 << Self::BEHIND);
         let mut shift = finest;
         while timeout.div_ceil(1 << shift) > Self::LONGEST {
             shift += 1;
@@ -54,11 +59,12 @@ impl FlowTime {
         now >> (self.shift & 63) & FlowWord::SEEN_MASK
     }
 
-    /// How many units ago `seen` was, at `now`.
+    /// How many units ago `seen` was, at a second after `now`: it may be in the future by as much, and by no more.
     #[inline(always)]
     #[must_use]
     pub const fn age(self, seen: u64, now: u64) -> u64 {
-        self.at(now).wrapping_sub(seen) & FlowWord::SEEN_MASK
+        let later = self.at(now + (1 << Self::BEHIND));
+        later.wrapping_sub(seen) & FlowWord::SEEN_MASK
     }
 
     /// Whether a connection that was last `seen` then has timed out.
@@ -136,7 +142,23 @@ mod tests {
                 );
                 assert!(clock.is_over(word, then + seconds * SECOND + 2 * unit));
                 // For as long again as the clock has left, it stays so.
-                assert!(clock.is_over(word, then + (FlowWord::SEEN_MASK - 1) * unit));
+                assert!(clock.is_over(word, then + (FlowWord::SEEN_MASK - 1) * unit - SECOND * 11 / 10));
+            }
+        }
+    }
+
+    /// It is noted by a CPU whose clock is a tick ahead of the one that looks, just after a unit has begun.
+    #[test]
+    fn a_connection_that_was_seen_a_moment_from_now_has_not_timed_out() {
+        const TICK: u64 = 10_000_000;
+        let clock = FlowClock::default();
+        for state in flow_state::NASCENT..=flow_state::DATAGRAMS {
+            let time = clock.of(state);
+            for unit in 1_000_000..1_000_100 {
+                let then = unit << time.shift;
+                let word = FlowWord::new(1, state, time.at(then), 1);
+                assert!(!clock.is_over(word, then - TICK), "state {state}");
+                assert!(!clock.is_over(word, then - SECOND), "state {state}");
             }
         }
     }
