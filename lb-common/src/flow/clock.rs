@@ -37,6 +37,10 @@ impl FlowTime {
     /// be.
     const BEHIND: u32 = 30;
 
+    /// For this long after it has timed out, in nanoseconds, a connection is known to have: then the clock may have come round,
+    /// and it would seem to be new. The daemon has forgotten it by then.
+    pub const UNMISTAKABLE: u64 = (FlowWord::SEEN_MASK - Self::LONGEST) << Self::FINE;
+
     /// The clock for a timeout in nanoseconds, with a unit no finer than 2 to the power of `finest`. The longest timeout that
     /// Keepalived has is 31 days, in units of 22 minutes.
     #[must_use]
@@ -159,6 +163,26 @@ mod tests {
                 let word = FlowWord::new(1, state, time.at(then), 1);
                 assert!(!clock.is_over(word, then - TICK), "state {state}");
                 assert!(!clock.is_over(word, then - SECOND), "state {state}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_timed_out_is_known_to_have_for_a_while() {
+        for timeout in (1..4_000).chain([100_000, 1_000_000]) {
+            let clock = FlowClock::new(timeout * SECOND, timeout * SECOND, timeout * SECOND);
+            for state in flow_state::NASCENT..=flow_state::DATAGRAMS {
+                let time = clock.of(state);
+                let then = 5_000_000 * SECOND + timeout;
+                let word = FlowWord::new(1, state, time.at(then), 1);
+                let units = (then >> time.shift) + u64::from(time.timeout) + 1;
+                let over = (units << time.shift) - (1 << FlowTime::BEHIND);
+                assert!(!clock.is_over(word, over - 1), "{timeout} s, state {state}");
+                for now in
+                    [0, FlowTime::UNMISTAKABLE / 2, FlowTime::UNMISTAKABLE - 1].map(|later| over + later)
+                {
+                    assert!(clock.is_over(word, now), "{timeout} s, state {state}");
+                }
             }
         }
     }
