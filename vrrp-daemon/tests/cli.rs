@@ -343,7 +343,7 @@ fn the_status_is_for_people_by_default() {
     assert_eq!(outcome.status, 0);
     assert_eq!(
         outcome.stdout,
-        "lb1: lbd 0.1.0, up 5s\n\n7 known connections; each flow table has room for 1024\n"
+        "lb1: lbd 0.1.0, up 5s\n\n7 known connections; the flow table has room for 1024\n"
     );
     daemon.stop();
 }

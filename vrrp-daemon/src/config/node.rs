@@ -3,11 +3,11 @@
 use lb_common::maps::DEFAULT_FLOW_TABLE_SIZE;
 use toml::Spanned;
 
-use crate::model::{Attach, Dataplane, Node, XdpMode};
+use crate::model::{Attach, Dataplane, FlowTimeouts, Node, XdpMode};
 
 use super::section::{Field, Reported};
 use super::table::{Optional, TableCheck, default, optional, table};
-use super::value::{AbsolutePath, FlowTableSize, InterfaceName, List, Name, SocketPath};
+use super::value::{AbsolutePath, ConnectionTimeout, FlowTableSize, InterfaceName, List, Name, SocketPath};
 
 /// Where the daemon listens unless configured otherwise.
 pub(super) const CONTROL_SOCKET: &str = "/run/lbd/lbd.sock";
@@ -52,8 +52,39 @@ table! {
         /// When it is attached: "on_master", or "always", idle on backups, for NICs whose link flaps when it is
         /// attached. (At the start it is attached to each interface in any case, to know that it can be.)
         attach: Field<Attach> = default(Attach::OnMaster),
-        /// How many connections each of the two flow tables, IPv4 and IPv6, remembers.
+        /// How many connections are remembered, IPv4 and IPv6 together. The table has room to spare, so that none of these
+        /// is refused.
         flow_table_size: Field<FlowTableSize> = default(FlowTableSize(DEFAULT_FLOW_TABLE_SIZE)),
+        /// Whether their addresses and ports are remembered as well, for lists of them and for other directors: costs
+        /// memory (24 bytes for each place), and a little time for each new connection.
+        flow_names: Field<bool> = default(true),
+        /// For how long silent connections are remembered. Without it, as IPVS does.
+        lvs_timeouts: Optional<RawTimeouts> = optional(r#"{ tcp = "15m", tcpfin = "2m", udp = "5m" }"#),
+    }
+}
+
+table! {
+    /// For how long silent connections are remembered.
+    struct RawTimeouts in "lvs_timeouts = {}" {
+        /// TCP connections that are established.
+        tcp: Field<ConnectionTimeout> = default(ConnectionTimeout(FlowTimeouts::IPVS.tcp)),
+        /// TCP connections that the client has closed.
+        tcpfin: Field<ConnectionTimeout> = default(ConnectionTimeout(FlowTimeouts::IPVS.tcpfin)),
+        /// UDP: who sends datagrams from one port to another.
+        udp: Field<ConnectionTimeout> = default(ConnectionTimeout(FlowTimeouts::IPVS.udp)),
+    }
+}
+
+impl TableCheck for RawTimeouts {}
+
+impl RawTimeouts {
+    /// What it means.
+    fn model(self) -> Result<FlowTimeouts, Reported> {
+        Ok(FlowTimeouts {
+            tcp: self.tcp?.into_inner().0,
+            tcpfin: self.tcpfin?.into_inner().0,
+            udp: self.udp?.into_inner().0,
+        })
     }
 }
 
@@ -80,6 +111,11 @@ impl RawDataplane {
             xdp_mode: self.xdp_mode?.into_inner(),
             attach: self.attach?.into_inner(),
             flow_table_size: self.flow_table_size?.into_inner().0,
+            flow_names: self.flow_names?.into_inner(),
+            flow_timeouts: match self.lvs_timeouts? {
+                Some(timeouts) => timeouts.into_inner().model()?,
+                None => FlowTimeouts::IPVS,
+            },
         })
     }
 }

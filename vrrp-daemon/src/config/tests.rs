@@ -8,7 +8,9 @@ use proptest::prelude::*;
 
 use super::table::Table;
 use super::*;
-use crate::model::{Attach, Check, CheckKind, CheckTiming, Protocol, Scheduler, Version, XdpMode};
+use crate::model::{
+    Attach, Check, CheckKind, CheckTiming, FlowTimeouts, Protocol, Scheduler, Version, XdpMode,
+};
 
 /// The example of the design, and of the README.
 const EXAMPLE: &str = r#"
@@ -61,6 +63,22 @@ fn extended(more: &str) -> String {
 }
 
 #[test]
+fn a_timeout_that_is_not_configured_is_ipvss() {
+    let text = edited(&[(
+        "flow_table_size = 1048576",
+        "flow_names = false\nlvs_timeouts = { tcp = \"31d\", udp = \"1s\" }",
+    )]);
+    let dataplane = parse(&text).expect("it is right").configuration.dataplane;
+    assert!(!dataplane.flow_names);
+    let expected = FlowTimeouts {
+        tcp: Duration::from_hours(31 * 24),
+        udp: Duration::from_secs(1),
+        ..FlowTimeouts::IPVS
+    };
+    assert_eq!(dataplane.flow_timeouts, expected);
+}
+
+#[test]
 fn the_example_means_what_it_says() {
     let loaded = parse(EXAMPLE).expect("the example is right");
     assert_eq!(loaded.warnings, []);
@@ -70,6 +88,8 @@ fn the_example_means_what_it_says() {
     assert_eq!(configuration.dataplane.xdp_mode, XdpMode::Auto);
     assert_eq!(configuration.dataplane.attach, Attach::OnMaster);
     assert_eq!(configuration.dataplane.flow_table_size, 1_048_576);
+    assert!(configuration.dataplane.flow_names);
+    assert_eq!(configuration.dataplane.flow_timeouts, FlowTimeouts::IPVS);
 
     let [instance] = &configuration.vrrp_instances[..] else {
         panic!("one instance");

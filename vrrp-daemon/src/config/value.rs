@@ -17,7 +17,7 @@ use super::key::Key;
 use super::section::{Problems, Reported, Value, kind};
 
 pub(super) use address::NetworkAddress;
-pub(super) use duration::Timeout;
+pub(super) use duration::{ConnectionTimeout, Timeout};
 pub(super) use number::{FlowTableSize, Port, Retries, Rise};
 pub(super) use text::{AbsolutePath, InterfaceName, Label, Name, SocketPath};
 pub(super) use word::{AuthType, Forwarding, InitialState, Switch};

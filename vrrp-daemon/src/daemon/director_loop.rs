@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Context as _, bail};
@@ -20,7 +21,7 @@ use super::probes::{Ended, Probes};
 use super::signals::Signals;
 use crate::api::{Problem, RefusedReload, Request, Response};
 use crate::director::{Director, Effect, Operation, Route};
-use crate::io::bpf::{MapPins, Statistics, Tables};
+use crate::io::bpf::{FlowTable, MapPins, Statistics, Tables};
 use crate::io::control::ControlSocket;
 use crate::io::netlink::{self, Events, Netlink, Observed, Resolution, Resolver};
 use crate::io::probe::ProbeError;
@@ -58,6 +59,7 @@ pub(super) struct DirectorLoop {
     pub(super) resolver: Resolver,
     pub(super) tables: Tables,
     pub(super) map_pins: MapPins,
+    pub(super) flows: Arc<FlowTable>,
     pub(super) statistics: Statistics,
     pub(super) probes: Probes,
     pub(super) assignment: watch::Sender<Assignment>,

@@ -37,7 +37,7 @@ use tracing::{info, warn};
 
 use crate::api::{Problem, ProblemCode};
 use crate::config::Loaded;
-use crate::director::{Director, Interfaces, NetworkInterface};
+use crate::director::{Director, Interfaces, NetworkInterface, flow_clock};
 use crate::io::bpf::{Dataplane, OpenOptions};
 use crate::io::clock;
 use crate::io::control::ControlSocket;
@@ -129,14 +129,14 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         trace,
         replaced,
         pins_private,
-        flows: _,
+        flows,
         map_pins,
         lost,
     } = Dataplane::open(OpenOptions {
         pin_dir: &configuration.node.pin_dir,
         flow_table_size: configuration.dataplane.flow_table_size,
-        flow_names: true,
-        flow_clock: lb_common::FlowClock::default(),
+        flow_names: configuration.dataplane.flow_names,
+        flow_clock: flow_clock(configuration.dataplane.flow_timeouts),
         trace_packets,
     })?;
     if let Some(reason) = replaced {
@@ -203,6 +203,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         kernel,
         tables,
         map_pins,
+        flows,
         statistics,
         probes: Probes::new(checks_at_once),
         assignment,

@@ -1,11 +1,12 @@
 //! Between the words of the domain and the keys of the maps.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
-use lb_common::{Address, ServiceKey, VirtualRouterEntry, VirtualRouterKey, protocol};
+use lb_common::{Address, FlowClock, ServiceKey, VirtualRouterEntry, VirtualRouterKey, protocol};
 
 use super::NetworkInterface;
-use crate::model::{LeaseSlot, Protocol, ServiceAddress, Version, VrrpInstance};
+use crate::model::{FlowTimeouts, LeaseSlot, Protocol, ServiceAddress, Version, VrrpInstance};
 
 const TCP: u32 = protocol::TCP as u32;
 const UDP: u32 = protocol::UDP as u32;
@@ -23,6 +24,14 @@ pub const fn map_address(address: IpAddr) -> Address {
 #[must_use]
 pub const fn ip_address(address: Address) -> IpAddr {
     IpAddr::V6(Ipv6Addr::from_octets(address.bytes)).to_canonical()
+}
+
+/// What [`lb_common::maps::FLOW_CLOCK`] says for these timeouts.
+#[must_use]
+pub fn flow_clock(timeouts: FlowTimeouts) -> FlowClock {
+    let nanoseconds = |timeout: Duration| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+    let FlowTimeouts { tcp, tcpfin, udp } = timeouts;
+    FlowClock::new(nanoseconds(tcp), nanoseconds(tcpfin), nanoseconds(udp))
 }
 
 /// The key of a virtual service in [`lb_common::maps::SERVICES`].

@@ -10,9 +10,9 @@ use lb_common::{NO_LEASE, real_flags};
 use super::*;
 use crate::health::Health;
 use crate::model::{
-    Attach, Check, CheckKind, CheckTiming, Configuration, Dataplane, Interval, Node, Priority, Protocol,
-    RealHandle, RealServer, RealServerId, RealSlot, Scheduler, ServiceAddress, Version, VirtualAddress,
-    VirtualRouterId, VirtualService, VrrpInstance, Weight, XdpMode,
+    Attach, Check, CheckKind, CheckTiming, Configuration, Dataplane, FlowTimeouts, Interval, Node, Priority,
+    Protocol, RealHandle, RealServer, RealServerId, RealSlot, Scheduler, ServiceAddress, Version,
+    VirtualAddress, VirtualRouterId, VirtualService, VrrpInstance, Weight, XdpMode,
 };
 
 /// The address of the service number `number`; odd ones are served under UDP.
@@ -135,6 +135,8 @@ impl World {
                     xdp_mode: XdpMode::Auto,
                     attach: Attach::OnMaster,
                     flow_table_size: 1024,
+                    flow_names: true,
+                    flow_timeouts: FlowTimeouts::IPVS,
                 },
                 vrrp_instances: vec![instance(51, 3)],
                 virtual_services,

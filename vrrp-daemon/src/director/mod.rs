@@ -38,8 +38,8 @@ mod slices;
 mod warming;
 
 pub use abi::{
-    ip_address, map_address, service_address, service_key, virtual_router_entry, virtual_router_key,
-    virtual_router_key_below,
+    flow_clock, ip_address, map_address, service_address, service_key, virtual_router_entry,
+    virtual_router_key, virtual_router_key_below,
 };
 pub use assignment::Assignment;
 pub use changes::Changes;

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use handle::{LeaseSlot, RealHandle, RealSlot};
 pub use service::{
@@ -131,8 +132,32 @@ pub struct Dataplane {
     pub xdp_mode: XdpMode,
     /// When the program is attached.
     pub attach: Attach,
-    /// How many connections each of the IPv4 and the IPv6 flow table remembers.
+    /// How many connections the flow table is made for.
     pub flow_table_size: u32,
+    /// Whether it has their addresses and ports.
+    pub flow_names: bool,
+    /// For how long it remembers them.
+    pub flow_timeouts: FlowTimeouts,
+}
+
+/// For how long silent connections are remembered: Keepalived's `lvs_timeouts`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowTimeouts {
+    /// TCP, established.
+    pub tcp: Duration,
+    /// TCP, closed by the client.
+    pub tcpfin: Duration,
+    /// UDP.
+    pub udp: Duration,
+}
+
+impl FlowTimeouts {
+    /// Those of IPVS (`net/netfilter/ipvs/ip_vs_proto_tcp.c`, `ip_vs_proto_udp.c`).
+    pub const IPVS: Self = Self {
+        tcp: Duration::from_mins(15),
+        tcpfin: Duration::from_mins(2),
+        udp: Duration::from_mins(5),
+    };
 }
 
 /// Where in the receive path the XDP program runs.

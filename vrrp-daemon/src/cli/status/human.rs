@@ -185,7 +185,7 @@ fn dataplane(dataplane: &DataplaneStatus, colour: bool) -> String {
         table.render(colour)
     };
     text += &format!(
-        "{} known connections; each flow table has room for {}\n",
+        "{} known connections; the flow table has room for {}\n",
         dataplane.flows, dataplane.flow_table_size
     );
     let verdicts = dataplane.verdicts.iter();

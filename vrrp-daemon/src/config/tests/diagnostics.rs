@@ -103,6 +103,9 @@ diagnostics! {
 
     duration_without_unit: edited(&[("\"1s\"", "1"), ("\"6s\"", "\"6\""), ("\"3s\"", "2.5")]);
     duration_that_is_none: edited(&[("\"6s\"", "\"6 lightyears\"")]);
+    connection_timeouts_out_of_range:
+        edited(&[("flow_table_size = 1048576", "lvs_timeouts = { tcp = \"0s\", tcpfin = 120, udp = \"32d\" }")]);
+    flow_table_out_of_range: edited(&[("1048576", "134217728")]);
     duration_too_long: edited(&[("\"6s\"", "\"1000000h\"")]);
     zero_timeouts: edited(&[("connect_timeout = \"3s\"", "connect_timeout = \"0s\""), ("\"6s\"", "\"1us\"")]);
 

@@ -15,7 +15,7 @@ use super::{Asked, ConfigValue, WriteToml, wrong_type};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::config) struct Port(pub(in crate::config) u16);
 
-/// How many connections a flow table has room for.
+/// How many connections the flow table is made for.
 #[derive(Clone, Copy)]
 pub(in crate::config) struct FlowTableSize(pub(in crate::config) u32);
 
@@ -62,9 +62,10 @@ integers! {
         "weights are relative to each other; 0 drains: known connections go on, no new ones come";
     Port: u16 = 1..=u16::MAX, |number| Some(Self(number)), |port| port.0,
         "ports are 1 to 65535; a service of all ports is not supported";
-    // A bucket for each of a few CPUs at the least, and what the kernel can allocate at the most.
-    FlowTableSize: u32 = 1_024..=1 << 27, |number| Some(Self(number)), |size| size.0,
-        "the kernel reserves about 100 bytes for each flow, when the daemon starts";
+    // At the most, the names of the connections take 3 GB: Linux 5.15 reckons places in an array in 32 bits
+    // (`array_map_lookup_elem`, `kernel/bpf/arraymap.c`).
+    FlowTableSize: u32 = 1_024..=1 << 26, |number| Some(Self(number)), |size| size.0,
+        "the kernel reserves 14 to 27 bytes for each, and 40 to 80 more with their names, when the daemon starts";
     Retries: u32 = 0..=u32::MAX, |number| Some(Self(number)), |retries| retries.0,
         "how many more attempts follow a failed one";
     Rise: u32 = 1..=u32::MAX, |number| Some(Self(number)), |rise| rise.0,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::super::by_name;
@@ -11,6 +12,7 @@ use super::super::news::News;
 use super::super::open_files;
 use crate::api::{RefusedReload, Response};
 use crate::config::{self, Diagnostic};
+use crate::director::flow_clock;
 use crate::model::Configuration;
 
 impl DirectorLoop {
@@ -54,12 +56,28 @@ impl DirectorLoop {
             .map_err(|refusal| refusal.to_string())?;
         let (checks_at_once, complaint) = open_files::allow(self.director.configuration());
         self.probes.allow(checks_at_once);
+        let timeouts = self.set_timeouts().await;
         Ok([reloaded.name + " is in force", changes.to_string()]
             .into_iter()
             .chain(reloaded.remarks)
             .chain(complaint)
+            .chain(timeouts.err())
             .collect::<Vec<_>>()
             .join("\n"))
+    }
+}
+
+impl DirectorLoop {
+    /// Has connections be remembered for as long as is configured now.
+    async fn set_timeouts(&self) -> Result<(), String> {
+        let clock = flow_clock(self.director.configuration().dataplane.flow_timeouts);
+        let flows = Arc::clone(&self.flows);
+        let set = tokio::task::spawn_blocking(move || flows.set_clock(clock));
+        let set = set.await.map_err(|error| error.to_string());
+        set.and_then(|set| set.map_err(|error| error.to_string()))
+            .map_err(|error| {
+                format!("dataplane.lvs_timeouts could not be set, a reload tries again: {error}")
+            })
     }
 }
 
@@ -132,6 +150,12 @@ fn keep_fixed(configuration: &mut Configuration, present: &Configuration) -> Vec
         &mut dataplane.flow_table_size,
         &present.dataplane.flow_table_size,
         "dataplane.flow_table_size",
+        &mut kept,
+    );
+    keep(
+        &mut dataplane.flow_names,
+        &present.dataplane.flow_names,
+        "dataplane.flow_names",
         &mut kept,
     );
     kept

@@ -4,6 +4,7 @@
     reason = "words of the table are shared with the program, and changed by compare-and-swap"
 )]
 
+use std::array;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,7 +86,8 @@ impl FlowTable {
     /// The word at `way` of `bucket`, as it is at this moment.
     #[must_use]
     pub fn word(&self, bucket: u32, way: usize) -> FlowWord {
-        FlowWord(self.at(bucket, way).load(Ordering::Relaxed))
+        // Before a clock that is read afterwards.
+        FlowWord(self.at(bucket, way).load(Ordering::Acquire))
     }
 
     /// All words, each with its bucket and its way there, and each as it is when the iterator comes to it.
@@ -109,16 +111,24 @@ impl FlowTable {
         self.names.as_ref().map(|names| names.get(slot))
     }
 
-    /// How the words are to be read, and how long they are remembered.
+    /// How the words are to be read, and how long they are remembered, at this moment.
     #[must_use]
     pub fn clock(&self) -> FlowClock {
-        let mut times = [FlowTime::default(); flow_state::COUNT];
-        for (state, time) in times.iter_mut().enumerate() {
-            let number = self.time_at(state).load(Ordering::Relaxed);
-            let [shift, timeout] = halves(number);
-            *time = FlowTime { shift, timeout };
+        FlowClock {
+            times: array::from_fn(|state| self.time(state)),
         }
-        FlowClock { times }
+    }
+
+    /// Whether the connection of a `word` that was read before has timed out at `now`. Who gives its place away then does it
+    /// by [`Self::replace`]: another clock may come into force meanwhile, and that changes the words before it says so.
+    #[must_use]
+    pub fn is_over(&self, word: FlowWord, now: u64) -> bool {
+        self.time(word.state() as usize).is_over(word.seen(), now)
+    }
+
+    fn time(&self, state: usize) -> FlowTime {
+        let [shift, timeout] = halves(self.time_at(state).load(Ordering::Relaxed));
+        FlowTime { shift, timeout }
     }
 
     /// Puts another clock in force. Where the unit of a state changes, its words count as seen just now. Takes two grace
