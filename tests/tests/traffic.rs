@@ -410,9 +410,11 @@ fn bpftool_shows_the_maps_with_named_fields() -> Result<()> {
         ("LEASES", &["renewed_at", "interval", "virtual_router_id"]),
         ("ADDRESSES", &["lease"]),
         ("VIRTUAL_ROUTERS", &["virtual_router_id"]),
-        ("FLOWS4", &["client_address", "virtual_port", "real", "last_seen"]),
+        ("FLOWS", &["words"]),
+        ("FLOW_NAMES", &["client_address", "client_port"]),
+        ("FLOW_CLOCK", &["shift", "timeout"]),
         ("SERVICE_STATS", &["connections", "packets", "bytes"]),
-        ("META", &["abi_version"]),
+        ("META", &["abi_version", "flow_secret"]),
     ];
     for (name, fields) in maps {
         let dump = run(Command::new("bpftool")

@@ -30,7 +30,7 @@ pub(crate) fn print(screen: &mut Screen, lab: &Lab, directors: &[Director<'_>; 2
         ),
         (
             "read the maps",
-            ["SERVICES", "REALS", "LEASES", "FLOWS4"]
+            ["SERVICES", "REALS", "LEASES", "FLOW_NAMES"]
                 .map(|map| format!("bpftool map dump pinned {}", first.pinned_map(map).display()))
                 .into(),
         ),

@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(periods, 2);
         assert_eq!(table.clock(), wanted);
         for (state, timeout) in moved.into_iter().zip([24, 2, 24, 24]) {
-            assert_eq!(wanted.of(state).age(table.word(state as u32, 0).seen(), NOW), 0);
+            assert_eq!(table.word(state as u32, 0).seen(), wanted.of(state).at(NOW));
             assert!(!is_over(&table, state, NOW + (timeout - 1) * HOUR));
             assert!(is_over(&table, state, NOW + (timeout + 1) * HOUR));
         }

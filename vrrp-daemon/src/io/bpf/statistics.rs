@@ -124,8 +124,10 @@ impl Flows {
                 continue;
             };
             let time = clock.of(word.state());
-            // The unit of the clock in which that time began counts as a whole: no connection is missed.
-            if time.age(word.seen(), now) > (now >> time.shift) - (*since >> time.shift) {
+            // A time that is longer than the timeout leaves nobody out. The unit of the clock in which it began counts as a
+            // whole: no connection is missed.
+            let is_long = now.saturating_sub(*since) >> time.shift >= u64::from(time.timeout);
+            if !is_long && time.age(word.seen(), now) > time.age(time.at(*since), now) {
                 continue;
             }
             if is_established {
@@ -223,6 +225,9 @@ mod tests {
             }
         );
         assert_eq!(flows.total, 3);
+        // A daemon that has forwarded for an instant only, and a packet that has arrived since.
+        let flows = count(&words, &[(1, 0)]);
+        assert_eq!(flows.real_servers[&RealSlot::new(1)].active, 1);
         let always = Flows::count(
             words.into_iter(),
             &FlowClock::default(),
