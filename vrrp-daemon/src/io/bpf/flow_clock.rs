@@ -9,15 +9,16 @@ use super::flows::FlowTable;
 /// The timeout of a word that is never over.
 const NEVER: u32 = FlowWord::SEEN_MASK as u32;
 
-/// Puts the clock `wanted` in force. `grace` waits until no program goes by what it has read before; `now` tells the time, in
-/// nanoseconds of `CLOCK_BOOTTIME`.
+/// Puts the clock `wanted` in force. `grace` waits until no program goes by what it has read before; `now` tells the
+/// time, in nanoseconds of `CLOCK_BOOTTIME`.
 ///
-/// The longer a timeout, the longer the unit of [`FlowWord::seen`]. Where that changes, words of both units are in the table
-/// for a while, and nothing tells them apart: until all are noted as seen just now, in the new unit, none is over. Who was
-/// silent before begins anew.
+/// The longer a timeout, the longer the unit of [`FlowWord::seen`]. Where that changes, words of both units are in the
+/// table for a while, and nothing tells them apart: until all are noted as seen just now, in the new unit, none is over.
+/// Who was silent before begins anew.
 ///
 /// # Errors
-/// Why no grace period could be waited for. Then the words whose unit was to change are never over, until this is done again.
+/// Why no grace period could be waited for. Then the words whose unit was to change are never over, until this is done
+/// again.
 pub(super) fn set(
     table: &FlowTable,
     wanted: FlowClock,

@@ -119,8 +119,8 @@ impl FlowTable {
         }
     }
 
-    /// Whether the connection of a `word` that was read before has timed out at `now`. Who gives its place away then does it
-    /// by [`Self::replace`]: another clock may come into force meanwhile, and that changes the words before it says so.
+    /// Whether the connection of a `word` that was read before has timed out at `now`. Who gives its place away then does
+    /// it by [`Self::replace`]: another clock may come into force meanwhile, and that changes the words before it says so.
     #[must_use]
     pub fn is_over(&self, word: FlowWord, now: u64) -> bool {
         self.time(word.state() as usize).is_over(word.seen(), now)
@@ -131,8 +131,8 @@ impl FlowTable {
         FlowTime { shift, timeout }
     }
 
-    /// Puts another clock in force. Where the unit of a state changes, its words count as seen just now. Takes two grace
-    /// periods then, some hundredths of a second each: not for a loop that others wait for.
+    /// Puts another clock in force. Where the unit of a state changes, its words count as seen just now, and it takes two
+    /// [grace periods](grace::wait): not for a loop that others wait for.
     ///
     /// # Errors
     /// Why no grace period could be waited for. Then some words are never over, until this is done again.
