@@ -19,6 +19,7 @@ use super::losses::LossesNow;
 use super::news::NewsSender;
 use super::probes::{Ended, Probes};
 use super::signals::Signals;
+use super::sweeper::{Sweeper, Swept};
 use crate::api::{Problem, RefusedReload, Request, Response};
 use crate::director::{Director, Effect, Operation, Route};
 use crate::io::bpf::{FlowTable, MapPins, Statistics, Tables};
@@ -31,6 +32,8 @@ use crate::io::service_manager::{Pulse, ServiceManager};
 enum Event {
     /// A probe has ended.
     Probed(Ended),
+    /// A sweep has ended, or the thread that sweeps.
+    Swept(Option<Swept>),
     /// The kernel tells of a change.
     Kernel(Result<netlink::Event, netlink::Error>),
     /// A command asks something of us.
@@ -62,6 +65,7 @@ pub(super) struct DirectorLoop {
     pub(super) flows: Arc<FlowTable>,
     pub(super) statistics: Statistics,
     pub(super) probes: Probes,
+    pub(super) sweeper: Sweeper,
     pub(super) assignment: watch::Sender<Assignment>,
     pub(super) report: watch::Receiver<Report>,
     pub(super) control: ControlSocket,
@@ -97,6 +101,8 @@ impl DirectorLoop {
             self.take_turn().await?;
             match self.next_event(&mut signals).await {
                 Event::Probed(ended) => self.probed(ended),
+                Event::Swept(Some(swept)) => self.director.swept(swept, Instant::now()),
+                Event::Swept(None) => bail!("the thread that sweeps ended"),
                 Event::Kernel(event) => self.observe(&event.context("the kernel's notices ended")?).await,
                 Event::Request(request, answer) => self.answer(request, answer).await,
                 Event::Report(Ok(())) => {
@@ -149,6 +155,7 @@ impl DirectorLoop {
                     Err(error) => warn!(error = %Chain(&error), "cannot read the maps"),
                 },
                 Effect::Write(operations) => self.write(&operations),
+                Effect::Sweep(sweep) => self.sweeper.begin(sweep),
                 Effect::Assign(assignment) => drop(self.assignment.send_replace(assignment)),
                 Effect::Tell(notice) => self.news.tell(notice),
                 Effect::GiveUp => {
@@ -169,6 +176,7 @@ impl DirectorLoop {
             _ = signals.hangup.recv() => Event::Hangup,
             changed = self.report.changed() => Event::Report(changed),
             ended = self.probes.ended() => Event::Probed(ended),
+            swept = self.sweeper.ended() => Event::Swept(swept),
             event = self.kernel.next() => Event::Kernel(event),
             (request, answer) = self.control.next_call() => Event::Request(request, answer),
             () = sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => Event::Timeout,

@@ -22,10 +22,12 @@ mod programs;
 mod requests;
 mod signals;
 mod silence;
+mod sweeper;
 mod vrrp_loop;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -50,6 +52,7 @@ use probes::Probes;
 use programs::Programs;
 use signals::{OtherSignals, Signals};
 use silence::Silence;
+use sweeper::Sweeper;
 use vrrp_loop::VrrpLoop;
 
 /// The file of `state_dir` that SIGUSR1 has the status written to.
@@ -192,6 +195,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
             "packets that are lost on their way out are not counted: the kernel does not tell"
         ),
     }
+    let sweeper = Sweeper::start(Arc::clone(&flows)).context("cannot start the thread that sweeps")?;
     let mut director = DirectorLoop {
         director,
         config_path,
@@ -206,6 +210,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         flows,
         statistics,
         probes: Probes::new(checks_at_once),
+        sweeper,
         assignment,
         report,
         control,

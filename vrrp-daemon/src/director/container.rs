@@ -2,6 +2,7 @@
 
 mod inputs;
 mod outputs;
+mod sweeps;
 mod warmth;
 
 pub use warmth::Cold;
@@ -20,11 +21,12 @@ use super::routes::Routes;
 use super::warming::Warming;
 use super::{
     Inputs, Interfaces, LeaseSlots, Notice, Operation, Plane, Planner, Problem, ServiceState, Shortage,
-    service_key,
+    Sweep, service_key,
 };
 use crate::health::{CheckHandle, Monitors};
 use crate::model::shares::ScheduleLimit;
 use crate::model::{CheckKind, Configuration, RealServerId, ServiceAddress, VirtualService};
+use sweeps::Sweeps;
 
 /// How often everything is read again that events may have missed: maps, routes, neighbours.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -59,6 +61,9 @@ pub enum Effect {
     ReadMaps,
     /// Carry these out in order, up to the first that fails, and say with [`Director::wrote`] how far that went.
     Write(Vec<Operation>),
+    /// Walk through the table of connections, beside everything else, and say with [`Director::swept`] when that is
+    /// done.
+    Sweep(Sweep),
     /// Have the VRRP loop do this from now on.
     Assign(Assignment),
     /// Tell people.
@@ -116,6 +121,7 @@ pub struct Director {
     resolving: Pace,
     rounds: Rounds,
     warming: Warming,
+    sweeps: Sweeps,
     resync_at: Instant,
     look_at_pins: Instant,
     assignment: Assignment,
@@ -157,6 +163,7 @@ impl Director {
             resolving: Pace::new(now),
             rounds: Rounds::new(now),
             warming: Warming::default(),
+            sweeps: Sweeps::new(now),
             resync_at: now + RESYNC,
             look_at_pins: now + LOOK_AT_PINS,
             assignment,
@@ -165,6 +172,7 @@ impl Director {
         };
         director.watch(now);
         director.begin_to_warm(now);
+        director.look_at_quarantine();
         director.resolving.want();
         director.converging.want();
         Ok(director)
@@ -224,6 +232,7 @@ impl Director {
             neighbours: self.routes.neighbours(),
             interfaces: &self.interfaces,
             leases: &self.lease_slots,
+            quarantine: self.sweeps.quarantine(),
         }
     }
 

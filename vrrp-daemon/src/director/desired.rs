@@ -9,8 +9,8 @@ use lb_common::{
 };
 
 use super::{
-    Interfaces, LeaseSlots, Neighbour, Neighbours, Plane, Share, Shortage, map_address, service_key,
-    virtual_router_entry, virtual_router_key, virtual_router_key_below,
+    Interfaces, LeaseSlots, Neighbour, Neighbours, Plane, Quarantine, Share, Shortage, map_address,
+    service_key, virtual_router_entry, virtual_router_key, virtual_router_key_below,
 };
 use crate::health::Health;
 use crate::model::{
@@ -30,6 +30,8 @@ pub struct Inputs<'a> {
     pub interfaces: &'a Interfaces,
     /// The lease slots that were assigned for this configuration.
     pub leases: &'a LeaseSlots,
+    /// Which free slots may be given away.
+    pub quarantine: &'a Quarantine,
 }
 
 /// All that is known of a real server: what the status shows and what the maps follow.
@@ -99,13 +101,14 @@ impl Desired {
     /// moves nothing that did not change, even if the plan is another daemon's.
     ///
     /// A real server that takes a free slot raises its generation. A slot is free only after it has been seen without
-    /// [`real_flags::CONFIGURED`] in `actual`; no schedule names it any more then.
+    /// [`real_flags::CONFIGURED`] in `actual` (no schedule names it any more then) and has left the [`Quarantine`] (no
+    /// connection does).
     #[must_use]
     pub fn new(inputs: &Inputs<'_>, actual: &Plane) -> Self {
         let mut desired = Self::default();
         desired.add_interfaces(inputs);
         let leases = desired.add_virtual_routers(inputs);
-        let mut slots = Slots::new(actual);
+        let mut slots = Slots::new(actual, inputs.quarantine);
         for service in &inputs.configuration.virtual_services {
             // A service whose virtual router has no lease is not ours to serve; the shortage has been told.
             let lease = match leases.get(&service.address.ip) {
@@ -211,9 +214,11 @@ impl Desired {
             members.push((slot, view.share.effective_weight.get()));
         }
         if left_out > 0 {
-            self.shortages.push(Shortage::RealServers {
-                service: service.address,
-                count: left_out,
+            let (service, count) = (service.address, left_out);
+            self.shortages.push(if slots.are_held {
+                Shortage::ClearedSlots { service, count }
+            } else {
+                Shortage::RealServers { service, count }
             });
         }
         self.services.insert(
@@ -246,6 +251,7 @@ fn with_state(identity: Real, health: Health, neighbour: Option<&Neighbour>) -> 
 /// Who has which slot, and which are free.
 struct Slots<'a> {
     actual: &'a Plane,
+    quarantine: &'a Quarantine,
     /// Indices of services that are taken: by services, and by real servers whose service is gone and who would be
     /// adopted by the wrong one.
     taken_indices: HashSet<u32>,
@@ -255,27 +261,34 @@ struct Slots<'a> {
     /// Slots of configured real servers by service index, address and port.
     reals: HashMap<(u32, Address, u16), RealSlot>,
     next_real: u32,
+    /// Whether slots are free that may not be given away yet.
+    are_held: bool,
 }
 
 impl<'a> Slots<'a> {
-    fn new(actual: &'a Plane) -> Self {
+    fn new(actual: &'a Plane, quarantine: &'a Quarantine) -> Self {
         let mut taken_indices: HashSet<u32> = actual.services.values().map(|service| service.index).collect();
         let mut reals = HashMap::new();
+        let mut are_held = false;
         for (slot, real) in actual.slots() {
-            if is_configured(real) {
+            if real.is_configured() {
                 taken_indices.insert(real.service);
                 reals
                     .entry((real.service, real.address, real.port))
                     .or_insert(slot);
+            } else {
+                are_held |= !quarantine.releases(slot, real);
             }
         }
         Self {
             actual,
+            quarantine,
             taken_indices,
             kept_indices: HashSet::new(),
             next_index: 0,
             reals,
             next_real: 0,
+            are_held,
         }
     }
 
@@ -300,16 +313,12 @@ impl<'a> Slots<'a> {
             let generation = self.actual.real(slot).generation;
             return Some(RealHandle { slot, generation });
         }
-        let slot = (self.next_real..maps::REALS.capacity)
-            .map(RealSlot::new)
-            .find(|slot| !is_configured(&self.actual.real(*slot)))?;
-        self.next_real = slot.get() + 1;
+        let mut slots = (self.next_real..maps::REALS.capacity).map(RealSlot::new);
+        let slot = slots.find(|slot| self.quarantine.releases(*slot, &self.actual.real(*slot)));
+        self.next_real = slot.map_or(maps::REALS.capacity, |slot| slot.get() + 1);
+        let slot = slot?;
         // 0 is the generation of a slot that was never used.
         let generation = self.actual.real(slot).generation.wrapping_add(1).max(1);
         Some(RealHandle { slot, generation })
     }
-}
-
-const fn is_configured(real: &Real) -> bool {
-    real.flags & real_flags::CONFIGURED != 0
 }

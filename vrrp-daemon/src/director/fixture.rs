@@ -1,5 +1,7 @@
 //! A small world for tests: maps that operations are carried out on, watched at every step.
 
+mod connections;
+
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -14,6 +16,7 @@ use crate::model::{
     Protocol, RealHandle, RealServer, RealServerId, RealSlot, Scheduler, ServiceAddress, Version,
     VirtualAddress, VirtualRouterId, VirtualService, VrrpInstance, Weight, XdpMode,
 };
+use connections::Connections;
 
 /// The address of the service number `number`; odd ones are served under UDP.
 pub(super) fn virtual_address(number: u16) -> ServiceAddress {
@@ -115,8 +118,10 @@ pub(super) struct World {
     pub(super) leases: LeaseSlots,
     pub(super) plane: Plane,
     pub(super) planner: Planner,
+    pub(super) quarantine: Quarantine,
     /// Who ever was given a slot under a generation.
     owners: HashMap<RealHandle, RealServerId>,
+    connections: Connections,
 }
 
 impl World {
@@ -147,7 +152,9 @@ impl World {
             leases: LeaseSlots::default(),
             plane: Plane::default(),
             planner: Planner::new(),
+            quarantine: Quarantine::default(),
             owners: HashMap::new(),
+            connections: Connections::default(),
         };
         world.assign_leases();
         for service in &world.configuration.virtual_services {
@@ -177,6 +184,7 @@ impl World {
             neighbours: &self.neighbours,
             interfaces: &self.interfaces,
             leases: &self.leases,
+            quarantine: &self.quarantine,
         }
     }
 
@@ -209,6 +217,8 @@ impl World {
         for operation in plan.operations.iter().take(limit) {
             self.watch(operation, &desired);
             self.plane.apply(operation);
+            self.connections.follow(operation);
+            self.schedule_connections();
             self.check_consistency();
         }
         plan
@@ -291,6 +301,7 @@ impl World {
                 );
             }
         }
+        self.check_connections();
         for (id, handle) in self.plane.handles() {
             let owner = self.owners.get(&handle);
             assert!(

@@ -29,12 +29,14 @@ mod pace;
 mod plan;
 mod plane;
 mod problem;
+mod quarantine;
 mod rounds;
 mod routes;
 mod schedule;
 mod share;
 mod shortage;
 mod slices;
+mod sweep;
 mod warming;
 
 pub use abi::{
@@ -51,10 +53,12 @@ pub use operation::Operation;
 pub use plan::{Plan, Planner};
 pub use plane::{Plane, Seed};
 pub use problem::Problem;
+pub use quarantine::Quarantine;
 pub use routes::{Exits, Route};
 pub use schedule::schedule;
 pub use share::{RealServerState, ServiceState, Share};
 pub use shortage::Shortage;
+pub use sweep::{Fate, Sweep};
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Shortage;
 use crate::health::{Health, Reason};
@@ -67,6 +68,17 @@ pub enum Notice {
         /// Why they cannot.
         reason: String,
     },
+    /// It is not certain that connections of real servers that were removed are forgotten: their slots are given to no
+    /// others.
+    NotCleared {
+        /// Why.
+        reason: String,
+    },
+    /// Connections that are over are still being forgotten after this time.
+    SweepLate {
+        /// The time.
+        after: Duration,
+    },
     /// The daemon stops.
     Stopping,
 }
@@ -93,6 +105,8 @@ impl Notice {
             | Self::Shortage(_)
             | Self::NotWritten { .. }
             | Self::PinnedAgain { .. }
+            | Self::NotCleared { .. }
+            | Self::SweepLate { .. }
             | Self::NotPinned { .. } => Severity::Warning,
             Self::ServiceDown { .. } => Severity::Error,
             Self::Health { .. } | Self::ServiceUp { .. } | Self::Stopping => Severity::Info,
@@ -133,6 +147,7 @@ impl fmt::Display for Notice {
             Self::Unreachable { address, reason } => {
                 write!(formatter, "real server {address} cannot be reached: {reason}")
             }
+            Self::Shortage(shortage @ Shortage::ClearedSlots { .. }) => shortage.fmt(formatter),
             Self::Shortage(shortage) => write!(formatter, "the data plane is too small: {shortage}"),
             Self::NotWritten { operation, error } => {
                 write!(formatter, "map write failed: {operation}: {error}")
@@ -146,6 +161,17 @@ impl fmt::Display for Notice {
                 formatter,
                 "the pins of the maps in {} were removed while lbd was running, and it cannot pin them again: {reason}",
                 directory.display()
+            ),
+            Self::NotCleared { reason } => write!(
+                formatter,
+                "the places of real servers that were removed cannot be given to others, who might get their \
+                 connections: {reason}"
+            ),
+            Self::SweepLate { after } => write!(
+                formatter,
+                "forgetting the connections that are over has taken more than {} s, and goes on; until it ends, the \
+                 places of real servers that were removed are not given to others",
+                after.as_secs()
             ),
             Self::Stopping => formatter.write_str("stopping"),
         }

@@ -52,7 +52,9 @@ impl Problem {
     /// The problem of a shortage.
     pub(super) fn of(shortage: &Shortage) -> Self {
         let subject = match shortage {
-            Shortage::Services { service } | Shortage::RealServers { service, .. } => service.to_string(),
+            Shortage::Services { service }
+            | Shortage::RealServers { service, .. }
+            | Shortage::ClearedSlots { service, .. } => service.to_string(),
             Shortage::Addresses { .. } => "virtual addresses".to_owned(),
             Shortage::Leases { instance } => instance.clone(),
         };

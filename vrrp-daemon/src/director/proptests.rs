@@ -27,6 +27,9 @@ enum Event {
     Health(u16, u16, Health),
     Neighbour(u16, Option<u8>),
     Interface(bool),
+    SweepBegins,
+    /// A sweep ends, and has cleared what it was to clear, or not.
+    SweepEnds(bool),
     /// The daemon dies; all that the next one has is the maps.
     Restart,
 }
@@ -87,6 +90,8 @@ fn event(weights: Range<u16>) -> impl Strategy<Value = Event> {
         3 => (0..REAL_SERVERS, prop::option::weighted(0.7, 0..3_u8))
             .prop_map(|(real, mac)| Event::Neighbour(real, mac)),
         1 => any::<bool>().prop_map(Event::Interface),
+        2 => Just(Event::SweepBegins),
+        3 => prop::bool::weighted(0.9).prop_map(Event::SweepEnds),
         1 => Just(Event::Restart),
     ]
 }
@@ -126,7 +131,10 @@ fn happen(world: &mut World, event: Event) {
             world.interfaces.insert("eth0".to_owned(), ETH0);
         }
         Event::Interface(false) => world.interfaces.clear(),
+        Event::SweepBegins => world.begin_sweep(),
+        Event::SweepEnds(has_cleared) => world.end_sweep(has_cleared),
         Event::Restart => {
+            world.forget_sweeps();
             world.planner = Planner::with_ring_capacity(RING_CAPACITY);
             world.leases = LeaseSlots::default();
             world.assign_leases();
@@ -197,6 +205,8 @@ proptest! {
         }
         world.settle();
         serves_what_is_wanted(&world)?;
+        world.sweep();
+        prop_assert!(!world.quarantine.wants_sweep(&world.plane), "all slots are released in the end");
     }
 
     #[test]

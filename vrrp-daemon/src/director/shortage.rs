@@ -27,6 +27,18 @@ pub enum Shortage {
         /// How many of its real servers are left out.
         count: usize,
     },
+    /// Some real servers of a virtual service get no connections yet, for the slots that are free may have connections
+    /// of other ones. That ends with a sweep.
+    #[error(
+        "no room yet for {count} of the real servers of {service}: connections of real servers that were removed are \
+         still being forgotten"
+    )]
+    ClearedSlots {
+        /// The service.
+        service: ServiceAddress,
+        /// How many of its real servers are left out.
+        count: usize,
+    },
     /// Some virtual addresses are not guarded by their leases.
     #[error(
         "no room for {count} virtual addresses: at most {} fit",

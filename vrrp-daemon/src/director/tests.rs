@@ -132,6 +132,7 @@ fn the_slot_of_a_server_that_is_gone_goes_to_another_with_another_generation() {
     world.configuration = another.configuration;
     world.health = another.health;
     world.neighbours = another.neighbours;
+    world.sweep();
     let operations = world.settle();
     assert_eq!(world.slot(0, 4), Some(slot));
     assert_eq!(world.plane.real(slot).generation, generation + 1);

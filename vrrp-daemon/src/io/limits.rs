@@ -148,6 +148,30 @@ pub fn run_in_real_time() -> io::Result<()> {
     }
 }
 
+/// Takes from the calling thread the precedence that the daemon has over other processes (`Nice=` in the unit), if it
+/// has any.
+///
+/// # Errors
+/// The system call that failed.
+#[allow(
+    unsafe_code,
+    reason = "setpriority(2) has no safe wrapper among our dependencies"
+)]
+pub fn run_as_others_do() -> io::Result<()> {
+    // SAFETY: both take integers only. (To Linux, 0 is the calling thread.)
+    let result = unsafe {
+        if libc::getpriority(libc::PRIO_PROCESS, 0) >= 0 {
+            return Ok(());
+        }
+        libc::setpriority(libc::PRIO_PROCESS, 0, 0)
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -99,6 +99,7 @@ impl Director {
     /// This is what the maps hold, whoever wrote it.
     pub fn read(&mut self, plane: Plane) {
         self.plane = plane;
+        self.look_at_quarantine();
         self.converging.want();
     }
 
@@ -127,6 +128,7 @@ impl Director {
         for operation in done {
             self.plane.apply(operation);
         }
+        self.look_at_quarantine();
         self.converging.done(now);
         if error.is_none() && !self.shortages.is_empty() && !done.is_empty() {
             // Operations may have made the room that was short: what still is without any is told.

@@ -40,6 +40,7 @@ impl Director {
         if self.converging.is_due(now) && !self.resolving.is_being_done() {
             self.plan(now);
         }
+        self.look_at_sweeps(now);
         self.look_at_warmth(now);
     }
 
@@ -56,6 +57,7 @@ impl Director {
             Some(self.resync_at),
             Some(self.look_at_pins),
             self.warming.deadline(),
+            self.sweeps.deadline(),
             self.stop_by,
         ]
         .into_iter()

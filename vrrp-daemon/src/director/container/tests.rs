@@ -8,6 +8,7 @@ use crate::config;
 use crate::director::{Exits, NetworkInterface, Route, Severity};
 use crate::health::Health;
 
+mod sweeps;
 mod warmth;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -96,6 +97,9 @@ struct Bench {
     confirmed: Vec<(Instant, IpAddr)>,
     given_up: bool,
     reads: usize,
+    /// How sweeps end; nothing while they do not.
+    sweeps_end: Option<Result<(), String>>,
+    sweeps: Vec<Sweep>,
 }
 
 impl Bench {
@@ -120,6 +124,8 @@ impl Bench {
             confirmed: Vec::new(),
             given_up: false,
             reads: 0,
+            sweeps_end: Some(Ok(())),
+            sweeps: Vec::new(),
         };
         bench.carry_out();
         bench
@@ -178,6 +184,12 @@ impl Bench {
                     let done = failed.unwrap_or(operations.len());
                     let error = failed.map(|number| (&operations[number], "no".to_owned()));
                     self.director.wrote(&operations[..done], error, self.now);
+                }
+                Effect::Sweep(sweep) => {
+                    self.sweeps.push(sweep);
+                    if let Some(outcome) = self.sweeps_end.clone() {
+                        self.director.swept(outcome, self.now);
+                    }
                 }
                 Effect::Assign(assignment) => self.assignments.push(assignment),
                 Effect::Tell(notice) => self.notices.push(notice),

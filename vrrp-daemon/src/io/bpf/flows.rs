@@ -201,6 +201,20 @@ pub(super) mod tests {
         }
     }
 
+    impl FlowTable {
+        /// A table for this many `connections` that no program uses, without names.
+        pub(crate) fn in_memory(connections: u32) -> Self {
+            table(FlowSizes::of(connections, false))
+        }
+
+        /// Puts a clock in force as if no connection were there.
+        pub(crate) fn set_clock_at_once(&self, clock: FlowClock) {
+            for (state, time) in clock.times.into_iter().enumerate() {
+                self.set_time(state, time);
+            }
+        }
+    }
+
     #[test]
     fn a_table_has_a_name_for_each_word_or_none_at_all() {
         assert_eq!(
