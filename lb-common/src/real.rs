@@ -10,8 +10,9 @@ use crate::Address;
 pub struct Real {
     /// The server's own address.
     pub address: Address,
-    /// How often this slot was given to another real server: a flow that remembers another generation belongs to
-    /// a server that is gone. Starts at 1; a slot never used has 0.
+    /// How often this slot was given to another real server: a fragment that remembers another generation belongs to
+    /// a server that is gone. (A connection remembers none: the daemon forgets it before the slot has another owner.)
+    /// Starts at 1; a slot never used has 0.
     pub generation: u32,
     /// [`crate::Service::index`] of the service.
     pub service: u32,

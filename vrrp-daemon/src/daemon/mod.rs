@@ -6,7 +6,7 @@
 //!   socket.
 //!
 //! They share two levels (`channel.rs`): what the VRRP loop is to do, and what has become of it. A long reload or a
-//! thousand probes never delay an advertisement.
+//! thousand probes never delay an advertisement. Beside them, `sweeper.rs` forgets connections that are over.
 
 mod chain;
 mod channel;

@@ -60,8 +60,8 @@ impl Plane {
         (0..).map(RealSlot::new).zip(&self.reals)
     }
 
-    /// The handles of the configured real servers: where to find their counters, and what their flows remember. A slot
-    /// of a service that is not there belongs to nobody.
+    /// The handles of the configured real servers: where to find their counters, and what their connections remember. A
+    /// slot of a service that is not there belongs to nobody.
     #[must_use]
     pub fn handles(&self) -> HashMap<RealServerId, RealHandle> {
         self.real_servers()

@@ -26,8 +26,7 @@ impl fmt::Display for RealSlot {
     }
 }
 
-/// One real server for as long as it is configured: what a flow remembers of it. The next owner of the slot has another
-/// generation.
+/// One real server for as long as it is configured. The next owner of the slot has another generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RealHandle {
     /// The slot.
