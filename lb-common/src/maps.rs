@@ -58,8 +58,8 @@ pub const REALS: Map<u32, Real> = Map::new("REALS", 16_384);
 /// Array of buckets: the connections that are remembered. The daemon sizes it as the configuration wants
 /// ([`crate::flow_buckets`]); the capacity here is the default. Mapped into the daemon.
 pub const FLOWS: Map<u32, FlowBucket> = Map::new("FLOWS", flow_buckets(DEFAULT_FLOW_TABLE_SIZE));
-/// Array: for each word of [`FLOWS`], who that is. The daemon sizes it like that, or makes it as small as it can be. Mapped
-/// into the daemon.
+/// Array: for each word of [`FLOWS`], who that is. The daemon sizes it like that, or makes it as small as it can be.
+/// Mapped into the daemon.
 pub const FLOW_NAMES: Map<u32, FlowName> = Map::new("FLOW_NAMES", FLOWS.capacity * WORDS_PER_BUCKET as u32);
 /// One slot: how long connections are remembered. Mapped into the daemon.
 pub const FLOW_CLOCK: Map<u32, FlowClock> = Map::new("FLOW_CLOCK", 1);

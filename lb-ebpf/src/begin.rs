@@ -98,8 +98,8 @@ impl Choice {
     }
 }
 
-/// Finds the service of a connection and a real server for it, and counts both. (A function of its own: what it has on the
-/// stack is gone when the connection is remembered.)
+/// Finds the service of a connection and a real server for it, and counts both. (A function of its own: what it has on
+/// the stack is gone when the connection is remembered.)
 #[inline(never)]
 fn choose<F: Family>(key: &F::Key) -> Choice {
     let Some(service) = service::find::<F>(key) else {

@@ -14,8 +14,8 @@ use crate::{
 /// How long the kernel waits for fragments (`net.ipv4.ipfrag_time`).
 const TIMEOUT: u64 = 30 * SECOND;
 
-/// Remembers that the fragments of the packet whose IP header is at `network` go to the real server in `slot`. (Five arguments
-/// and no structure: arguments are registers, a structure would be written to the stack for each packet.)
+/// Remembers that the fragments of the packet whose IP header is at `network` go to the real server in `slot`. (Five
+/// arguments and no structure: arguments are registers, a structure would be written to the stack for each packet.)
 #[inline(never)]
 pub(crate) fn remember<F: Family>(packet: &Packet, network: usize, protocol: u8, lease: u32, slot: u32) {
     let Some(identification) = F::identification(packet, network) else {

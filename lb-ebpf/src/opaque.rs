@@ -1,5 +1,5 @@
-//! Arithmetic that the compiler must not see through: it would make branches of it, and the verifier follows both ways of
-//! each.
+//! Arithmetic that the compiler must not see through: it would make branches of it, and the verifier follows both ways
+//! of each.
 #![allow(unsafe_code, reason = "a move between registers, in assembly")]
 
 /// The same word, which the compiler knows nothing of.

@@ -5,11 +5,11 @@ use lb_common::{Verdict, protocol};
 
 use crate::{family::Family, packet::Packet, parsed::Headers};
 
-/// A [`Verdict`], the XDP action that carries it out, and for a packet whose story is not at its end, where its headers are:
-/// all in one register.
+/// A [`Verdict`], the XDP action that carries it out, and for a packet whose story is not at its end, where its headers
+/// are: all in one register.
 ///
-/// A new connection and an answer are begun where the program begins, not where it is found out that they are wanted: the
-/// stack that the kernel allows has no room for all of it.
+/// A new connection and an answer are begun where the program begins, not where it is found out that they are wanted:
+/// the stack that the kernel allows has no room for all of it.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
 #[must_use]

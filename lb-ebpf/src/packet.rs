@@ -175,8 +175,8 @@ impl Packet {
         bounds::add_and_subtract(number, u64::from(self.interface()))
     }
 
-    /// The same offset, below 2^15, of which the verifier knows no more. (That it is checked to be less before it is used, kernels
-    /// before Linux 6.8 forget when it is on the stack.)
+    /// The same offset, below 2^15, of which the verifier knows no more. (That it is checked to be less before it is
+    /// used, kernels before Linux 6.8 forget when it is on the stack.)
     #[inline(always)]
     pub(crate) fn forget_offset(&self, offset: usize) -> usize {
         (self.forget(offset as u64) & 0x7fff) as usize

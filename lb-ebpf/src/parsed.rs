@@ -86,8 +86,8 @@ impl Segment {
 }
 
 impl Headers<V6> {
-    /// The same, of which the verifier does not know what was found on which way: it would follow the rest of the story for
-    /// each number of VLAN tags and of extension headers, and for each kind of segment.
+    /// The same, of which the verifier does not know what was found on which way: it would follow the rest of the story
+    /// for each number of VLAN tags and of extension headers, and for each kind of segment.
     #[inline(always)]
     pub(crate) fn forgotten(self, packet: &Packet) -> Self {
         Self {

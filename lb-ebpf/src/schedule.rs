@@ -10,8 +10,8 @@ use crate::maps;
 /// How many slots are tried: a server that has just gone down, or has no link-layer address, is skipped.
 const TRIES: u64 = 8;
 
-/// The slot of the real server that takes the next connection of `service`; `None` if none of those that are tried can: the
-/// daemon is about to change the schedule.
+/// The slot of the real server that takes the next connection of `service`; `None` if none of those that are tried can:
+/// the daemon is about to change the schedule.
 #[inline(always)]
 pub(crate) fn next(service: &Service) -> Option<u32> {
     let turn = maps::advance_cursor(service.index)?;

@@ -388,8 +388,8 @@ impl Dataplane {
         self.find_flow(key).map(|(_, _, word)| word)
     }
 
-    /// Remembers a connection as `state`, with the real server in `slot`, as if a packet had come at `seen_at` (nanoseconds
-    /// of `CLOCK_BOOTTIME`); in the place that it has, or in the first free one of its first bucket.
+    /// Remembers a connection as `state`, with the real server in `slot`, as if a packet had come at `seen_at`
+    /// (nanoseconds of `CLOCK_BOOTTIME`); in the place that it has, or in the first free one of its first bucket.
     pub fn put_flow(&mut self, key: &impl Connection, state: u64, slot: u32, seen_at: u64) {
         let places = self.places(key);
         let seen = FlowClock::default().of(state).at(seen_at);

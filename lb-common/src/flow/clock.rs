@@ -24,25 +24,25 @@ pub struct FlowClock {
 const _: () = assert!(size_of::<FlowClock>() == 64);
 
 impl FlowTime {
-    /// Of the units that [`FlowWord::seen`] can tell apart, a timeout takes at most this many: the others are for the daemon,
-    /// which forgets what has timed out before the clock comes round.
+    /// Of the units that [`FlowWord::seen`] can tell apart, a timeout takes at most this many: the others are for the
+    /// daemon, which forgets what has timed out before the clock comes round.
     pub const LONGEST: u64 = 3 << 10;
-    /// Nothing is noted more often than this, in nanoseconds as a power of two (half a second): each time a line of the table
-    /// becomes one CPU's own.
+    /// Nothing is noted more often than this, in nanoseconds as a power of two (half a second): each time a line of the
+    /// table becomes one CPU's own.
     const COARSE: u32 = 29;
     /// Of those that have shown one packet only, the oldest make room for others: their clock is finer (17 ms).
     const FINE: u32 = 24;
-    /// How far the clock of who looks may be behind that of who has seen a packet (a second, in nanoseconds as a power of
-    /// two): CPUs read theirs at timer ticks, which may come late. What was seen in the future would seem to be as old as can
-    /// be.
+    /// How far the clock of who looks may be behind that of who has seen a packet (a second, in nanoseconds as a power
+    /// of two): CPUs read theirs at timer ticks, which may come late. What was seen in the future would seem to be as
+    /// old as can be.
     const BEHIND: u32 = 30;
 
-    /// For this long after it has timed out, in nanoseconds, a connection is known to have: then the clock may have come round,
-    /// and it would seem to be new. The daemon has forgotten it by then.
+    /// For this long after it has timed out, in nanoseconds, a connection is known to have: then the clock may have
+    /// come round, and it would seem to be new. The daemon has forgotten it by then.
     pub const UNMISTAKABLE: u64 = (FlowWord::SEEN_MASK - Self::LONGEST) << Self::FINE;
 
-    /// The clock for a timeout in nanoseconds, with a unit no finer than 2 to the power of `finest`. The longest timeout that
-    /// Keepalived has is 31 days, in units of 22 minutes.
+    /// The clock for a timeout in nanoseconds, with a unit no finer than 2 to the power of `finest`. The longest
+    /// timeout that Keepalived has is 31 days, in units of 22 minutes.
     #[must_use]
     pub const fn new(timeout: u64, finest: u32) -> Self {
         let timeout = timeout + (1 << Self::BEHIND);

@@ -6,7 +6,8 @@
 
 use core::mem::transmute;
 
-/// The key of [`Connection::hash`], drawn at random when the table is made: who does not know it cannot aim at a bucket.
+/// The key of [`Connection::hash`], drawn at random when the table is made: who does not know it cannot aim at a
+/// bucket.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowSecret {
@@ -60,10 +61,10 @@ pub trait Connection {
     /// The hash of the connection under `secret`, all of whose bits depend on all of both.
     ///
     /// It is the universal hash NH (Black, Halevi, Krawczyk, Krovetz and Rogaway, "UMAC: fast and secure message
-    /// authentication", 1999), followed by a permutation that spreads what it yields: of any two connections that somebody
-    /// names who does not know the secret, the chance that NH yields the same for both is 2^-32. It is no cryptographic hash:
-    /// who could see many of its values could learn the secret, but nobody is shown one. SipHash, which is, takes three times
-    /// as long in a program of the kernel, whose instructions do not rotate.
+    /// authentication", 1999), followed by a permutation that spreads what it yields: of any two connections that
+    /// somebody names who does not know the secret, the chance that NH yields the same for both is 2^-32. It is no
+    /// cryptographic hash: who could see many of its values could learn the secret, but nobody is shown one. SipHash,
+    /// which is, takes three times as long in a program of the kernel, whose instructions do not rotate.
     fn hash(&self, secret: &FlowSecret) -> u64;
 }
 
@@ -98,8 +99,8 @@ const fn product(a: u32, key_a: u32, b: u32, key_b: u32) -> u64 {
     a.wrapping_add(key_a) as u64 * b.wrapping_add(key_b) as u64
 }
 
-/// A permutation in which all bits depend on all: MurmurHash3's finalizer (Appleby, 2011) with the constants of Stafford,
-/// "Better bit mixing", 2011, mix 13.
+/// A permutation in which all bits depend on all: MurmurHash3's finalizer (Appleby, 2011) with the constants of
+/// Stafford, "Better bit mixing", 2011, mix 13.
 #[inline(always)]
 const fn spread(mut number: u64) -> u64 {
     number ^= number >> 30;

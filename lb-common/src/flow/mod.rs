@@ -1,13 +1,14 @@
 //! Connections, and the table that remembers them.
 //!
-//! A connection is known by a keyed [hash](Connection) of its addresses, ports and protocol. That names two [buckets](Places)
-//! of the map `FLOWS`, each a cache line of eight [words](FlowWord), and the [tag](FlowWord::tag) by which a word says that it
-//! is this connection's. A word has all that a packet needs: whether the connection is established, when it was last seen,
-//! and the slot of its real server. It is read with one load and changed with one compare-and-swap, so that nothing tears.
+//! A connection is known by a keyed [hash](Connection) of its addresses, ports and protocol. That names two
+//! [buckets](Places) of the map `FLOWS`, each a cache line of eight [words](FlowWord), and the [tag](FlowWord::tag) by
+//! which a word says that it is this connection's. A word has all that a packet needs: whether the connection is
+//! established, when it was last seen, and the slot of its real server. It is read with one load and changed with one
+//! compare-and-swap, so that nothing tears.
 //!
-//! Two choices with eight words each fill a table to six tenths before anything is refused (Mitzenmacher, "The power of two
-//! choices in randomized load balancing", 2001). Addresses and ports are in an array beside it ([`FlowName`]), for people and
-//! for other directors; the program only writes them.
+//! Two choices with eight words each fill a table to six tenths before anything is refused (Mitzenmacher, "The power of
+//! two choices in randomized load balancing", 2001). Addresses and ports are in an array beside it ([`FlowName`]), for
+//! people and for other directors; the program only writes them.
 
 mod clock;
 mod connection;

@@ -35,8 +35,8 @@ impl Places {
     }
 }
 
-/// How many buckets a table has that is to hold this many connections: a power of two, so that six tenths of its words hold
-/// them, or fewer. More than that would begin to refuse new ones.
+/// How many buckets a table has that is to hold this many connections: a power of two, so that six tenths of its words
+/// hold them, or fewer. More than that would begin to refuse new ones.
 #[must_use]
 pub const fn flow_buckets(connections: u32) -> u32 {
     let words = connections as u64 * 10 / 6;

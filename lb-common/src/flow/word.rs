@@ -22,7 +22,8 @@ const _: () = assert!(size_of::<FlowBucket>() == 64);
 /// | 16 to 27 | when it was last [seen](Self::seen), in the unit of its state ([`crate::FlowTime`]) |
 /// | 0 to 15 | the [slot](Self::slot) of its real server |
 ///
-/// There is no generation in it: a slot of [`crate::maps::REALS`] is given to another server only after no word names it.
+/// There is no generation in it: a slot of [`crate::maps::REALS`] is given to another server only after no word names
+/// it.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowWord(pub u64);
@@ -72,7 +73,8 @@ impl FlowWord {
         )
     }
 
-    /// By what a connection knows its word: [`crate::Places::first_tag`] in its first bucket, `second_tag` in its second.
+    /// By what a connection knows its word: [`crate::Places::first_tag`] in its first bucket, `second_tag` in its
+    /// second.
     #[inline(always)]
     #[must_use]
     pub const fn tag(self) -> u64 {

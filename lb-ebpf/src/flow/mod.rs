@@ -1,9 +1,9 @@
 //! *flow*: which real server a connection belongs to.
 //!
-//! A connection that has shown one packet only is *nascent*; its second packet establishes it, and FIN or RST of the client
-//! make it a *closing* one, whose last segments still find their real server. The [`table`] gives a place to a new connection
-//! that is empty, or whose owner has timed out, has shown one packet only, or is closing; never an established one's. A flood
-//! of first packets evicts first packets.
+//! A connection that has shown one packet only is *nascent*; its second packet establishes it, and FIN or RST of the
+//! client make it a *closing* one, whose last segments still find their real server. The [`table`] gives a place to a
+//! new connection that is empty, or whose owner has timed out, has shown one packet only, or is closing; never an
+//! established one's. A flood of first packets evicts first packets.
 //!
 //! A packet that may open a connection (a TCP SYN, a UDP datagram) begins a new one if the client has closed the
 //! remembered one, or if that has been silent for longer than its timeout. Any other TCP segment continues what is
@@ -11,8 +11,9 @@
 //!
 //! A flow whose real server is gone (its slot was given up, or it is not up) is forgotten.
 //!
-//! Of two connections in four thousand million, the tables tells not one from the other. A connection that finds another
-//! one's word, of another service, is not remembered; one of the same service has that one's real server.
+//! One connection in some thousand millions finds another one's word. If that is of the same service, the two share a
+//! real server; if it is of another service, the new one is forwarded and not remembered. The other one is not
+//! disturbed.
 
 mod table;
 
@@ -144,8 +145,8 @@ impl Known {
     }
 }
 
-/// Remembers a new connection. If the table has no place for it, the packet is forwarded all the same, and the client's
-/// next one is that of an unknown connection.
+/// Remembers that a new connection has the real server in `slot`. If the table has no place for it, the packet is
+/// forwarded all the same, and the client's next one is that of an unknown connection.
 #[inline(always)]
 pub(crate) fn remember<F: Family>(packet: &Packet, key: &F::Key, slot: u32, now: u64) {
     let known = find::<F>(packet, key);

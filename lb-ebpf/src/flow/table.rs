@@ -1,8 +1,8 @@
 //! The table of the connections: find, change, enter.
 //!
-//! Words are read with one load and changed with one compare-and-swap. Whoever loses a race leaves it: what was to be noted
-//! is noted with the next packet. Two CPUs that enter the same connection at once may leave two words, of which the one that
-//! is not found times out.
+//! Words are read with one load and changed with one compare-and-swap. Whoever loses a race leaves it: what was to be
+//! noted is noted with the next packet. Two CPUs that enter the same connection at once may leave two words, of which
+//! the one that is not found times out.
 #![allow(
     unsafe_code,
     reason = "words of the map are shared with other CPUs and with the daemon"
@@ -68,18 +68,18 @@ pub(crate) fn slot(places: Places, tag: u64, way: u64) -> u32 {
     bucket * WORDS_PER_BUCKET as u32 + way as u32
 }
 
-/// Enters a connection whose word, with the tag of its first place, is `word`, in place of whoever can be spared. Returns
-/// whether it is in: if all are wanted, or if another CPU was faster, it is not.
+/// Enters a connection whose word, with the tag of its first place, is `word`, in place of whoever can be spared.
+/// Returns whether it is in: if all are wanted, or if another CPU was faster, it is not.
 #[inline(always)]
 pub(crate) fn enter(places: Places, word: FlowWord, now: u64) -> bool {
     enter_flow(u64::from(places.first), u64::from(places.second), word.0, now) != 0
 }
 
-/// [`enter`], by a function that others could call: the kernel verifies such a one by itself, once (`kernel/bpf/verifier.c`,
-/// `do_check_subprogs`; Linux 5.6). Returns 1 if it is in, else 0.
+/// [`enter`], by a function that others could call: the kernel verifies such a one by itself, once
+/// (`kernel/bpf/verifier.c`, `do_check_subprogs`; Linux 5.6). Returns 1 if it is in, else 0.
 ///
-/// It goes to its first bucket while half of that is free, else to the one with fewer in use: what decides how full the table
-/// can be before anybody is refused.
+/// It goes to its first bucket while half of that is free, else to the one with fewer in use: what decides how full the
+/// table can be before anybody is refused.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn enter_flow(first: u64, second: u64, word: u64, now: u64) -> u64 {

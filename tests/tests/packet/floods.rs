@@ -264,8 +264,8 @@ fn flooding(number: u32, flags: Flags) -> Vec<u8> {
     Packet::tcp((address, port).into(), service(), flags).build()
 }
 
-/// Ten clients send `genuine`, then come `number` others with `flood` each, then the ten `after`. Returns how many of the ten
-/// are reset with their next segment.
+/// Ten clients send `genuine`, then come `number` others with `flood` each, then the ten `after`. Returns how many of
+/// the ten are reset with their next segment.
 fn reset_after(room: u32, genuine: &[Flags], number: u32, flood: &[Flags], after: &[Flags]) -> usize {
     run_on(0);
     let mut world = World::with_room(room);
@@ -293,8 +293,8 @@ fn reset_after(room: u32, genuine: &[Flags], number: u32, flood: &[Flags], after
     reset
 }
 
-/// What README.md and ARCHITECTURE.md say of floods. Smaller tables and smaller floods in proportion; `LBD_TEST_FULL_FLOOD=1`
-/// for those of the default (some minutes; `--nocapture` shows the figures).
+/// What README.md and ARCHITECTURE.md say of floods. Smaller tables and smaller floods in proportion;
+/// `LBD_TEST_FULL_FLOOD=1` for those of the default (some minutes; `--nocapture` shows the figures).
 #[test]
 fn a_flood_that_fits_into_the_table_costs_nobody_a_connection() {
     let shrunk = if std::env::var_os("LBD_TEST_FULL_FLOOD").is_some() {

@@ -152,8 +152,8 @@ pub enum InstanceState {
 pub struct DataplaneStatus {
     /// The interfaces that the program is for, attached or not.
     pub interfaces: Vec<InterfaceStatus>,
-    /// How many connections the flow table remembers: those that have shown more than one packet, that the client has not
-    /// closed, and that have not timed out.
+    /// How many connections the flow table remembers: those that have shown more than one packet, that the client has
+    /// not closed, and that have not timed out.
     pub flows: u64,
     /// How many it is configured to have room for.
     pub flow_table_size: u32,
@@ -255,8 +255,8 @@ pub struct RealServerStatus {
     /// Connections that are established: they have shown more than one packet, the client has not closed them, and they
     /// have not timed out. IPVS's `ActiveConn`, and established UDP as well.
     pub active_connections: u64,
-    /// Connections that have shown one packet only, or that the client has closed, and that are remembered still: IPVS's
-    /// `InActConn`.
+    /// Connections that have shown one packet only, or that the client has closed, and that are remembered still:
+    /// IPVS's `InActConn`.
     #[serde(default)]
     pub inactive_connections: u64,
     /// Connections scheduled to it since it was configured.

@@ -52,8 +52,8 @@ table! {
         /// When it is attached: "on_master", or "always", idle on backups, for NICs whose link flaps when it is
         /// attached. (At the start it is attached to each interface in any case, to know that it can be.)
         attach: Field<Attach> = default(Attach::OnMaster),
-        /// How many connections are remembered, IPv4 and IPv6 together. The table has room to spare, so that none of these
-        /// is refused.
+        /// How many connections are remembered, IPv4 and IPv6 together. The table has room to spare, so that none of
+        /// these is refused.
         flow_table_size: Field<FlowTableSize> = default(FlowTableSize(DEFAULT_FLOW_TABLE_SIZE)),
         /// Whether their addresses and ports are remembered as well, for lists of them and for other directors: costs
         /// memory (24 bytes for each place), and a little time for each new connection.

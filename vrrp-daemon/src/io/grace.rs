@@ -12,8 +12,8 @@ use socket2::{Domain, Socket, Type};
 const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
 
 /// Waits until every run of an XDP program that is under way now has ended: runs are read-side sections of RCU
-/// (`kernel/sched/membarrier.c` waits for all of these). Takes some hundredths of a second, or tenths on a machine that is
-/// busy.
+/// (`kernel/sched/membarrier.c` waits for all of these). Takes some hundredths of a second, or tenths on a machine that
+/// is busy.
 ///
 /// # Errors
 /// If the kernel offers no way to.
@@ -26,8 +26,8 @@ pub fn wait() -> io::Result<()> {
     wait_by_socket()
 }
 
-/// The other way: with `nohz_full`, the kernel has no such command (EINVAL). To close a packet socket takes a grace period
-/// as well (`packet_release`, `net/packet/af_packet.c`). This one hears no protocol, and so nothing.
+/// The other way: with `nohz_full`, the kernel has no such command (EINVAL). To close a packet socket takes a grace
+/// period as well (`packet_release`, `net/packet/af_packet.c`). This one hears no protocol, and so nothing.
 fn wait_by_socket() -> io::Result<()> {
     Socket::new(Domain::PACKET, Type::RAW, None).map(drop)
 }

@@ -13,8 +13,8 @@ const NEVER: u32 = FlowWord::SEEN_MASK as u32;
 /// time, in nanoseconds of `CLOCK_BOOTTIME`.
 ///
 /// The longer a timeout, the longer the unit of [`FlowWord::seen`]. Where that changes, words of both units are in the
-/// table for a while, and nothing tells them apart: until all are noted as seen just now, in the new unit, none is over.
-/// Who was silent before begins anew.
+/// table for a while, and nothing tells them apart: until all are noted as seen just now, in the new unit, none is
+/// over. Who was silent before begins anew.
 ///
 /// # Errors
 /// Why no grace period could be waited for. Then the words whose unit was to change are never over, until this is done

@@ -98,7 +98,8 @@ impl FlowTable {
 
     /// Replaces the word at `way` of `bucket` if it is still `present`. Returns whether it was.
     pub fn replace(&self, bucket: u32, way: usize, present: FlowWord, word: FlowWord) -> bool {
-        // What was done before (a sweep after a grace period, say) comes before it for everybody, as the program's does.
+        // What was done before (a sweep after a grace period, say) comes before it for everybody, as the program's
+        // does.
         self.at(bucket, way)
             .compare_exchange(present.0, word.0, Ordering::SeqCst, Ordering::Relaxed)
             .is_ok()
@@ -119,8 +120,9 @@ impl FlowTable {
         }
     }
 
-    /// Whether the connection of a `word` that was read before has timed out at `now`. Who gives its place away then does
-    /// it by [`Self::replace`]: another clock may come into force meanwhile, and that changes the words before it says so.
+    /// Whether the connection of a `word` that was read before has timed out at `now`. Who gives its place away then
+    /// does it by [`Self::replace`]: another clock may come into force meanwhile, and that changes the words before it
+    /// says so.
     #[must_use]
     pub fn is_over(&self, word: FlowWord, now: u64) -> bool {
         self.time(word.state() as usize).is_over(word.seen(), now)
@@ -131,8 +133,8 @@ impl FlowTable {
         FlowTime { shift, timeout }
     }
 
-    /// Puts another clock in force. Where the unit of a state changes, its words count as seen just now, and it takes two
-    /// [grace periods](grace::wait): not for a loop that others wait for.
+    /// Puts another clock in force. Where the unit of a state changes, its words count as seen just now, and it takes
+    /// two [grace periods](grace::wait): not for a loop that others wait for.
     ///
     /// # Errors
     /// Why no grace period could be waited for. Then some words are never over, until this is done again.
@@ -149,9 +151,10 @@ impl FlowTable {
     fn at(&self, bucket: u32, way: usize) -> &AtomicU64 {
         assert!(way < WORDS_PER_BUCKET, "way {way} of a bucket");
         let bucket = self.buckets.element(bucket);
-        // SAFETY: `bucket` points to a mapped bucket, whose words are eight bytes each and aligned (it begins at a multiple
-        // of eight), and `way` is one of them. The mapping lasts as long as `self`. This process reads and writes words
-        // through this function only, and so atomically; the program loads them whole and changes them by compare-and-swap.
+        // SAFETY: `bucket` points to a mapped bucket, whose words are eight bytes each and aligned (it begins at a
+        // multiple of eight), and `way` is one of them. The mapping lasts as long as `self`. This process reads and
+        // writes words through this function only, and so atomically; the program loads them whole and changes them by
+        // compare-and-swap.
         unsafe { AtomicU64::from_ptr((&raw mut (*bucket).words).cast::<u64>().add(way)) }
     }
 

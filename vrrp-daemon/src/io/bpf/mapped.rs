@@ -23,7 +23,8 @@ pub(super) struct MappedArray<T> {
 // SAFETY: the memory belongs to this value until it is dropped; no thread-local state is involved.
 unsafe impl<T: Send> Send for MappedArray<T> {}
 
-// SAFETY: whoever has it shared can only read, and be told where elements are; to write there takes `unsafe` of its own.
+// SAFETY: whoever has it shared can only read, and be told where elements are; to write there takes `unsafe` of its
+// own.
 unsafe impl<T: Sync> Sync for MappedArray<T> {}
 
 impl<T: Pod> MappedArray<T> {

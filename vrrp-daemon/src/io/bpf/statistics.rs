@@ -90,8 +90,8 @@ impl Statistics {
             .map_err(in_map(maps::VERDICTS))
     }
 
-    /// Counts the connections; of the real servers in `counted`, those that a packet was seen of in the time that is named
-    /// there, counted from now. Reads the whole table: some thousandths of a second for a million connections.
+    /// Counts the connections; of the real servers in `counted`, those that a packet was seen of in the time that is
+    /// named there, counted from now. Reads the whole table: some thousandths of a second for a million connections.
     #[must_use]
     pub fn flows(&self, counted: &HashMap<RealSlot, Duration>) -> Flows {
         let words = self.0.flows.words().map(|(_, _, word)| word);
@@ -124,8 +124,8 @@ impl Flows {
                 continue;
             };
             let time = clock.of(word.state());
-            // A time that is longer than the timeout leaves nobody out. The unit of the clock in which it began counts as a
-            // whole: no connection is missed.
+            // A time that is longer than the timeout leaves nobody out. The unit of the clock in which it began counts
+            // as a whole: no connection is missed.
             let is_long = now.saturating_sub(*since) >> time.shift >= u64::from(time.timeout);
             if !is_long && time.age(word.seen(), now) > time.age(time.at(*since), now) {
                 continue;
