@@ -212,7 +212,7 @@ mod tests {
     /// A daemon finds the flows of its predecessor.
     #[test]
     fn the_hash_stays_the_same_from_release_to_release() {
-        assert_eq!(key4().hash(&SECRET), 0x329d3e06c2e777d);
-        assert_eq!(key6().hash(&SECRET), 0xd26ed36bc0afb7d1);
+        assert_eq!(key4().hash(&SECRET), 0x0329_d3e0_6c2e_777d);
+        assert_eq!(key6().hash(&SECRET), 0x7d70_cd37_622a_02b1);
     }
 }

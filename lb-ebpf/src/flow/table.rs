@@ -160,8 +160,8 @@ const RANKS: u64 = NASCENT << (4 * flow_state::NASCENT)
     | DATAGRAM << (4 * flow_state::DATAGRAM)
     | ESTABLISHED << (4 * flow_state::DATAGRAMS);
 
-/// A connection that began less than this ago (nanoseconds) may yet be established.
-const YOUNG: u64 = 4_000_000_000;
+/// A connection whose age is less than this (nanoseconds; a second more than it is) may yet be established.
+const YOUNG: u64 = 5_000_000_000;
 
 /// Looks at a bucket. Without a branch: the verifier would follow both ways of each, for each of the words.
 #[inline(always)]

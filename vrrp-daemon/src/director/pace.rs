@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// How many times as long as the work took the pause after it lasts: it takes a quarter of the time at most, and all
 /// that is asked for meanwhile is done together.
-const PAUSE: u32 = 3;
+pub(super) const PAUSE: u32 = 3;
 
 /// When to do work whose every run does all that was asked for before it: at once after a quiet time, and under
 /// constant demand so seldom that everything else gets its turn.

@@ -5,16 +5,21 @@ use std::time::{Duration, Instant};
 use lb_common::FlowTime;
 
 use super::{Director, Effect};
-use crate::director::pace::Pace;
+use crate::director::pace::{PAUSE, Pace};
 use crate::director::{Notice, Quarantine, Shortage, Sweep};
 
 /// How often what has timed out is looked for: before the clock of the words comes round.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// A sweep that takes longer is told of: a table of ten million connections takes a tenth of a second.
-const LATE: Duration = Duration::from_secs(2);
+/// A sweep that takes longer is told of: the table of a million connections takes a fiftieth of a second, the largest one
+/// a second or two.
+const LATE: Duration = Duration::from_secs(3);
 
-const _: () = assert!(PERIOD.as_nanos() + LATE.as_nanos() < FlowTime::UNMISTAKABLE as u128);
+/// From the beginning of a sweep to the end of the next, which comes after [`PERIOD`] or after a pause.
+const _: () = assert!(
+    PERIOD.as_nanos() + LATE.as_nanos() < FlowTime::UNMISTAKABLE as u128
+        && LATE.as_nanos() * (1 + PAUSE as u128) + LATE.as_nanos() < FlowTime::UNMISTAKABLE as u128
+);
 
 /// The sweeps of the table of connections, one at a time.
 #[derive(Clone, Debug)]

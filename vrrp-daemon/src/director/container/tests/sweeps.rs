@@ -112,7 +112,7 @@ fn a_sweep_that_hangs_gives_no_slot_to_anybody_and_is_told_of() {
     let told = bench.told();
     let late = told
         .iter()
-        .filter(|told| told.contains("has taken more than 2 s"));
+        .filter(|told| told.contains("has taken more than 3 s"));
     assert_eq!(late.count(), 1, "{told:#?}");
     assert_eq!(bench.sweeps.len(), 1, "one at a time");
     assert_eq!(rooms(&bench), left_out);
