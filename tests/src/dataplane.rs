@@ -1,12 +1,11 @@
 //! The XDP program in the kernel, attached to nothing: `BPF_PROG_TEST_RUN` sends it packets one by one.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::binaries;
 use anyhow::{Context, Result, ensure};
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, ProgramArray, RingBuf};
-use aya::programs::{TestRun as _, TestRunOptions, Xdp};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, RingBuf};
+use aya::programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::{
     Address, AddressEntry, Connection, Counters, FlowBucket, FlowClock, FlowName, FlowSecret, FlowWord,
@@ -68,7 +67,7 @@ impl Dataplane {
     /// # Errors
     /// It isn't built, or the kernel refuses it.
     pub fn load(connections: u32) -> Result<Self> {
-        Self::load_with(connections, 0)
+        Self::load_with(connections, 0, true)
     }
 
     /// The same, with a log line for each packet.
@@ -76,7 +75,15 @@ impl Dataplane {
     /// # Errors
     /// As [`Self::load`].
     pub fn load_traced(connections: u32) -> Result<Self> {
-        Self::load_with(connections, 1)
+        Self::load_with(connections, 1, true)
+    }
+
+    /// Like [`Self::load`], without names of connections.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_nameless(connections: u32) -> Result<Self> {
+        Self::load_with(connections, 0, false)
     }
 
     /// The log lines since the last call, as `aya-log` encodes them.
@@ -93,14 +100,20 @@ impl Dataplane {
         read
     }
 
-    fn load_with(connections: u32, trace: u32) -> Result<Self> {
+    fn load_with(connections: u32, trace: u32, has_names: bool) -> Result<Self> {
         let buckets = flow_buckets(connections);
+        let names = if has_names {
+            buckets * WORDS_PER_BUCKET as u32
+        } else {
+            1
+        };
         let mask = buckets - 1;
         let ebpf = EbpfLoader::new()
             .map_max_entries(maps::FLOWS.name, buckets)
-            .map_max_entries(maps::FLOW_NAMES.name, buckets * WORDS_PER_BUCKET as u32)
+            .map_max_entries(maps::FLOW_NAMES.name, names)
             .override_global(maps::FLOW_MASK, &mask, true)
             .override_global(maps::FLOW_SECRET, &FLOW_SECRET, true)
+            .override_global(maps::WRITE_NAMES, &u32::from(has_names), true)
             .override_global(maps::TRACE_PACKETS, &trace, true)
             .load_file(object("lb-ebpf.o")?)
             .context("cannot load lb-ebpf.o")?;
@@ -110,47 +123,6 @@ impl Dataplane {
             .set(0, FlowClock::default(), 0)
             .context("FLOW_CLOCK")?;
         Ok(dataplane)
-    }
-
-    /// Loads one of the programs that `lbd` is compared with.
-    ///
-    /// # Errors
-    /// It isn't built, or the kernel refuses it.
-    pub fn load_floor(program: &'static str) -> Result<Self> {
-        let ebpf = EbpfLoader::new()
-            .load_file(object("floor.o")?)
-            .context("cannot load floor.o")?;
-        Self::start(ebpf, program)
-    }
-
-    /// Loads the program that makes each repetition of an IPv4 packet another client's (as many as `clients`, a power
-    /// of two) and hands it to `next`. Send packets to what is returned.
-    ///
-    /// # Errors
-    /// It isn't built, or the kernel refuses it.
-    pub fn load_varying(clients: u32, next: &mut Self) -> Result<Self> {
-        Self::load_before("vary", clients, next)
-    }
-
-    /// Loads the program that gives each repetition of a packet back the hop that the last one took, and hands it to
-    /// `next`. Send packets to what is returned.
-    ///
-    /// # Errors
-    /// It isn't built, or the kernel refuses it.
-    pub fn load_rewinding(next: &mut Self) -> Result<Self> {
-        Self::load_before("rewind", 1, next)
-    }
-
-    fn load_before(program: &'static str, clients: u32, next: &mut Self) -> Result<Self> {
-        let mask = clients - 1;
-        let ebpf = EbpfLoader::new()
-            .override_global("FLOOR_CLIENTS", &mask, true)
-            .load_file(object("floor.o")?)
-            .context("cannot load floor.o")?;
-        let mut before = Self::start(ebpf, program)?;
-        let map = before.ebpf.map_mut("FLOOR_NEXT").context("no FLOOR_NEXT")?;
-        ProgramArray::try_from(map)?.set(0, next.program().fd()?, 0)?;
-        Ok(before)
     }
 
     fn start(mut ebpf: Ebpf, program: &'static str) -> Result<Self> {
@@ -168,6 +140,14 @@ impl Dataplane {
             .program_mut(self.program)
             .and_then(|program| program.try_into().ok())
             .expect("the program was there when it was loaded")
+    }
+
+    /// The program, for another one to hand packets to.
+    ///
+    /// # Errors
+    /// None: it is loaded.
+    pub fn program_fd(&mut self) -> Result<&ProgramFd> {
+        self.program().fd().context("the program is loaded")
     }
 
     /// How many instructions the kernel has followed to verify the program (Linux 5.16).
@@ -227,21 +207,6 @@ impl Dataplane {
             other => panic!("the program returned {other}"),
         };
         (action, out)
-    }
-
-    /// How long the program takes for the packet, on average of `repeat` times.
-    ///
-    /// # Panics
-    /// The kernel refuses.
-    pub fn time(&mut self, frame: &[u8], repeat: u32) -> Duration {
-        self.program()
-            .test_run(TestRunOptions {
-                data_in: Some(frame),
-                repeat,
-                ..TestRunOptions::new()
-            })
-            .expect("BPF_PROG_TEST_RUN")
-            .duration
     }
 
     fn array<V: Pod>(&mut self, map: Map<u32, V>) -> Array<&mut MapData, V> {

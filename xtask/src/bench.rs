@@ -1,13 +1,20 @@
-//! `cargo xtask bench`: what a packet costs, beside what the least programs cost in the same run; and what two hundred
+//! `cargo xtask bench`: what a packet costs, beside what other programs cost in the same run; and what two hundred
 //! virtual routers cost, beside Keepalived.
 
-use anyhow::Result;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
 
 use crate::shell::{self, announce, cargo, run};
 
-/// Measure the XDP program: nanoseconds per packet, beside floor programs. `bench vrrp` measures the daemon instead.
+/// Measure the XDP program: nanoseconds per packet, beside minimal balancers and floors. `bench vrrp` measures the
+/// daemon.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    /// Write the figures to this file too, and a drawing of them beside it, whose name ends in `.svg`.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
     #[command(subcommand)]
     subject: Option<Subject>,
 }
@@ -27,18 +34,27 @@ enum Subject {
 pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
     shell::require_root("cargo xtask bench")?;
     match arguments.subject {
-        None => packets(),
+        None => packets(arguments.json.as_deref()),
         Some(Subject::Vrrp { seconds }) => vrrp(seconds),
     }
 }
 
-fn packets() -> Result<()> {
+fn packets(json: Option<&Path>) -> Result<()> {
     shell::build_ebpf()?;
     announce("Building the measurement");
     let bench = ["--release", "--package", "lb-tests", "--bin", "bench"];
     run(cargo(["build"]).args(bench))?;
-    announce("Measuring: half a minute, on an idle machine if the figures are to mean anything");
-    run(cargo(["run", "--quiet"]).args(bench))
+    announce(
+        "Measuring: a minute and 2 GB of memory, on an idle machine if the figures are to mean anything",
+    );
+    let mut command = cargo(["run", "--quiet"]);
+    command.args(bench);
+    if let Some(path) = json {
+        // The program runs elsewhere than this one does.
+        let path = std::path::absolute(path).context("no such folder")?;
+        command.args(["--", "--json"]).arg(path);
+    }
+    run(&mut command)
 }
 
 fn vrrp(seconds: u32) -> Result<()> {
