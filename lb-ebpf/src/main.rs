@@ -180,7 +180,8 @@ fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
     let verdict = match flow::recall(&known, headers.segment, now) {
         Memory::Known(target) => return go_to::<F>(packet, &headers, lease, target),
         Memory::Established(target) => {
-            return go_to::<F>(packet, &headers, lease, target).named(&headers);
+            let outcome = go_to::<F>(packet, &headers, lease, target);
+            return headers.name(outcome);
         }
         Memory::Unresolved => return Outcome::drop(Verdict::DropUnresolved),
         Memory::Unknown if headers.segment.opens() => Verdict::ForwardNew,
@@ -188,7 +189,7 @@ fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
         Memory::Unknown => return refuse(&headers, Verdict::ResetUnknownFlow),
         Memory::Lost => return refuse(&headers, Verdict::ResetRealServerGone),
     };
-    Outcome::begin(verdict, &headers)
+    headers.begin(verdict)
 }
 
 /// The end of a packet of a known connection.

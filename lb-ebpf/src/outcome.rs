@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::xdp_action;
 use lb_common::{Verdict, protocol};
 
-use crate::{family::Family, packet::Packet, parsed::Headers};
+use crate::packet::Packet;
 
 /// A [`Verdict`], the XDP action that carries it out, and for a packet whose story is not at its end, where its headers
 /// are: all in one register.
@@ -67,33 +67,30 @@ impl Outcome {
         Self::transmit(verdict).about(network, transport, Self::ANSWERS)
     }
 
-    /// The packet opens a connection, and leaves with it.
+    /// The packet opens a connection, and leaves with it: `is_udp` or TCP; other fragments of it follow if it
+    /// `is_first_fragment`.
     #[inline(always)]
-    pub(crate) fn begin<F: Family>(verdict: Verdict, headers: &Headers<F>) -> Self {
-        let fragment = u64::from(headers.is_first_fragment) * Self::IS_FIRST_FRAGMENT;
-        Self::drop(verdict).about(
-            headers.network,
-            headers.transport,
-            Self::BEGINS | Self::protocol_of(headers) | fragment,
-        )
+    pub(crate) const fn begin(
+        verdict: Verdict,
+        network: usize,
+        transport: usize,
+        is_udp: bool,
+        is_first_fragment: bool,
+    ) -> Self {
+        let flags = (is_udp as u64 * Self::IS_UDP) | (is_first_fragment as u64 * Self::IS_FIRST_FRAGMENT);
+        Self::drop(verdict).about(network, transport, Self::BEGINS | flags)
     }
 
     /// The same; and the connection of the packet has shown that it goes on.
     #[inline(always)]
-    pub(crate) fn named<F: Family>(self, headers: &Headers<F>) -> Self {
-        let flags = Self::NAMES | Self::protocol_of(headers);
-        self.about(headers.network, headers.transport, flags)
+    pub(crate) const fn named(self, network: usize, transport: usize, is_udp: bool) -> Self {
+        self.about(network, transport, Self::NAMES | is_udp as u64 * Self::IS_UDP)
     }
 
     #[inline(always)]
     const fn about(self, network: usize, transport: usize, flags: u64) -> Self {
         let headers = (network as u64) << Self::NETWORK_SHIFT | (transport as u64) << Self::TRANSPORT_SHIFT;
         Self(self.0 | headers | flags)
-    }
-
-    #[inline(always)]
-    fn protocol_of<F: Family>(headers: &Headers<F>) -> u64 {
-        u64::from(F::protocol(&headers.key) == u32::from(protocol::UDP)) * Self::IS_UDP
     }
 
     /// The same, of which the verifier knows nothing.

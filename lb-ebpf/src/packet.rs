@@ -16,8 +16,6 @@ use aya_ebpf::{
 };
 use lb_common::checksum;
 
-use crate::headers::Ipv6;
-
 /// What may be copied out of and into a packet.
 ///
 /// # Safety
@@ -220,7 +218,7 @@ impl Packet {
     }
 
     /// The longest stretch that [`Self::sum`] sums, in bytes: an ICMPv6 error without its IP header.
-    pub(crate) const SUMMED: usize = 1280 - size_of::<Ipv6>();
+    pub(crate) const SUMMED: usize = 1280 - 40;
 
     /// The sum of the `length` bytes at `offset` as 16-bit numbers in network order (an odd last byte is the upper half
     /// of one), before the carries are folded in; 0 if the packet ends before they do. `length` is at least 4 and at

@@ -1,8 +1,11 @@
 //! What *parse* finds a packet to be.
 
+use lb_common::{Verdict, protocol};
+
 use crate::{
     family::{Family, V6},
     headers::tcp_flags,
+    outcome::Outcome,
     packet::Packet,
 };
 
@@ -82,6 +85,31 @@ impl Segment {
     #[inline(always)]
     pub(crate) const fn opens(self) -> bool {
         self.0 <= Self::DATAGRAM.0
+    }
+}
+
+impl<F: Family> Headers<F> {
+    /// The end of a packet that opens a connection, for now.
+    #[inline(always)]
+    pub(crate) fn begin(&self, verdict: Verdict) -> Outcome {
+        Outcome::begin(
+            verdict,
+            self.network,
+            self.transport,
+            self.is_udp(),
+            self.is_first_fragment,
+        )
+    }
+
+    /// The end of a packet of a connection that has shown that it goes on, for now.
+    #[inline(always)]
+    pub(crate) fn name(&self, outcome: Outcome) -> Outcome {
+        outcome.named(self.network, self.transport, self.is_udp())
+    }
+
+    #[inline(always)]
+    fn is_udp(&self) -> bool {
+        F::protocol(&self.key) == u32::from(protocol::UDP)
     }
 }
 

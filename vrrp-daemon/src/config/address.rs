@@ -8,10 +8,10 @@ use toml::de::DeValue;
 use crate::model::VirtualAddress;
 
 use super::diagnostic::Diagnostic;
-use super::instance::{own, own_optional};
 use super::key::Key;
 use super::section::{Field, Problems, Reported, Value};
 use super::table::{Optional, TableCheck, optional, required, table};
+use super::table::{own, own_optional};
 use super::value::{Asked, ConfigValue, InterfaceName, Label, NetworkAddress, wrong_type};
 
 table! {

@@ -12,7 +12,7 @@ use crate::model::{
 use super::address::RawAddress;
 use super::diagnostic::Diagnostic;
 use super::section::{Field, Problems, Reported};
-use super::table::{Optional, TableCheck, default, optional, required, table};
+use super::table::{Optional, TableCheck, default, optional, own, required, table};
 use super::value::{AuthType, InitialState, InterfaceName, List, Name, Switch};
 
 /// How many addresses an advertisement can carry: its count has eight bits.
@@ -186,22 +186,6 @@ impl RawAuthentication {
         own(&self.auth_type)?;
         let Name(password) = own(&self.auth_pass)?;
         Ok(Password::new(&password))
-    }
-}
-
-/// The value of a field, for the model.
-pub(super) fn own<T: Clone>(field: &Field<T>) -> Result<T, Reported> {
-    match field {
-        Ok(value) => Ok(value.get_ref().clone()),
-        Err(reported) => Err(*reported),
-    }
-}
-
-/// The value of a field that may be empty, for the model.
-pub(super) fn own_optional<T: Clone>(field: &Optional<T>) -> Result<Option<T>, Reported> {
-    match field {
-        Ok(value) => Ok(value.as_ref().map(|value| value.get_ref().clone())),
-        Err(reported) => Err(*reported),
     }
 }
 

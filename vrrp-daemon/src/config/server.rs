@@ -12,9 +12,9 @@ use crate::model::{
 };
 
 use super::diagnostic::Diagnostic;
-use super::instance::{own, own_optional};
 use super::section::{Field, Problems, Reported};
 use super::table::{Optional, Several, TableCheck, default, optional, required, several, table};
+use super::table::{own, own_optional};
 use super::value::{Forwarding, Port, Retries, Rise, Timeout};
 
 const PORT_NOTE: &str =

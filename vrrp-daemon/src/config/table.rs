@@ -308,3 +308,19 @@ macro_rules! table {
     };
 }
 pub(super) use table;
+
+/// The value of a field, for the model.
+pub(super) fn own<T: Clone>(field: &Field<T>) -> Result<T, Reported> {
+    match field {
+        Ok(value) => Ok(value.get_ref().clone()),
+        Err(reported) => Err(*reported),
+    }
+}
+
+/// The value of a field that may be empty, for the model.
+pub(super) fn own_optional<T: Clone>(field: &Optional<T>) -> Result<Option<T>, Reported> {
+    match field {
+        Ok(value) => Ok(value.as_ref().map(|value| value.get_ref().clone())),
+        Err(reported) => Err(*reported),
+    }
+}

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use aya::maps::Map;
 use lb_common::{Address, maps};
 
-use super::mapped::MappedArray;
-use super::{Error, tables::mapped};
+use super::Error;
+use super::mapped::{MappedArray, mapped};
 
 /// A bit for every virtual address, mapped into this process. It follows from the map of the addresses, and is written
 /// beside it: an address has its bit before it is there, and for as long.

@@ -5,9 +5,22 @@ use std::io;
 use lb_common::{FlowClock, FlowTime, FlowWord, flow_state};
 
 use super::flows::FlowTable;
+use crate::io::clock::boot_now;
+use crate::io::grace;
 
 /// The timeout of a word that is never over.
 const NEVER: u32 = FlowWord::SEEN_MASK as u32;
+
+impl FlowTable {
+    /// Puts another clock in force. Where the unit of a state changes, its words count as seen just now, and it takes
+    /// two [grace periods](grace::wait): not for a loop that others wait for.
+    ///
+    /// # Errors
+    /// Why no grace period could be waited for. Then some words are never over, until this is done again.
+    pub fn set_clock(&self, wanted: FlowClock) -> io::Result<()> {
+        set(self, wanted, boot_now, grace::wait)
+    }
+}
 
 /// Puts the clock `wanted` in force. `grace` waits until no program goes by what it has read before; `now` tells the
 /// time, in nanoseconds of `CLOCK_BOOTTIME`.
@@ -19,7 +32,7 @@ const NEVER: u32 = FlowWord::SEEN_MASK as u32;
 /// # Errors
 /// Why no grace period could be waited for. Then the words whose unit was to change are never over, until this is done
 /// again.
-pub(super) fn set(
+fn set(
     table: &FlowTable,
     wanted: FlowClock,
     now: impl Fn() -> u64,
@@ -83,7 +96,8 @@ fn see_all(table: &FlowTable, states: &[usize], clock: FlowClock, now: u64) {
 mod tests {
     use lb_common::SECOND;
 
-    use super::super::flows::{FlowSizes, tests};
+    use super::super::flows::tests;
+    use super::super::pins::FlowSizes;
     use super::*;
 
     const NOW: u64 = 1_000_000 * SECOND;

@@ -5,45 +5,16 @@
 )]
 
 use std::array;
-use std::io;
 use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::Pod;
-use lb_common::{
-    FlowBucket, FlowClock, FlowName, FlowTime, FlowWord, WORDS_PER_BUCKET, flow_buckets, flow_state, maps,
-};
+use lb_common::{FlowBucket, FlowClock, FlowName, FlowTime, FlowWord, WORDS_PER_BUCKET, flow_state, maps};
 
 use super::Error;
-use super::flow_clock;
 use super::mapped::MappedArray;
 use super::open_maps::OpenMaps;
-use crate::io::clock::boot_now;
-use crate::io::grace;
-
-/// How large the maps of the connections are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FlowSizes {
-    /// The capacity of [`maps::FLOWS`].
-    pub(super) buckets: u32,
-    /// The capacity of [`maps::FLOW_NAMES`]: one where no names are written, for no map has none.
-    pub(super) names: u32,
-}
-
-impl FlowSizes {
-    /// Those of a table for this many `connections`, with or without their names.
-    pub(super) const fn of(connections: u32, names: bool) -> Self {
-        let buckets = flow_buckets(connections);
-        Self {
-            buckets,
-            names: if names {
-                buckets * WORDS_PER_BUCKET as u32
-            } else {
-                1
-            },
-        }
-    }
-}
+use super::pins::FlowSizes;
 
 /// The connections that are remembered. The program changes them at any time.
 ///
@@ -131,15 +102,6 @@ impl FlowTable {
     fn time(&self, state: usize) -> FlowTime {
         let [shift, timeout] = halves(self.time_at(state).load(Ordering::Relaxed));
         FlowTime { shift, timeout }
-    }
-
-    /// Puts another clock in force. Where the unit of a state changes, its words count as seen just now, and it takes
-    /// two [grace periods](grace::wait): not for a loop that others wait for.
-    ///
-    /// # Errors
-    /// Why no grace period could be waited for. Then some words are never over, until this is done again.
-    pub fn set_clock(&self, wanted: FlowClock) -> io::Result<()> {
-        flow_clock::set(self, wanted, boot_now, grace::wait)
     }
 
     /// Sets the clock of the words in `state`. The program may see a part of it before the other.

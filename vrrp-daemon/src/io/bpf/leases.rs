@@ -10,8 +10,8 @@ use std::time::Duration;
 use aya::maps::Map;
 use lb_common::{Lease, lease_state, maps};
 
-use super::mapped::MappedArray;
-use super::{Error, tables::mapped};
+use super::Error;
+use super::mapped::{MappedArray, mapped};
 use crate::io::clock::boot_now;
 use crate::model::LeaseSlot;
 

@@ -6,10 +6,14 @@
 
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::ptr::{self, NonNull};
 
 use aya::Pod;
+use aya::maps::Map;
+use lb_common::maps as shared;
+
+use super::Error;
 
 /// A BPF array that was created with `BPF_F_MMAPABLE`, mapped into this process: reading and writing take no system
 /// call. The program may read and write the same memory at any time, so that access is volatile.
@@ -88,5 +92,21 @@ impl<T> Drop for MappedArray<T> {
         // SAFETY: this is the mapping made in `new`, and nothing borrows from it beyond `self`.
         let result = unsafe { libc::munmap(self.start.as_ptr().cast(), size) };
         debug_assert_eq!(result, 0, "munmap of our own mapping");
+    }
+}
+
+/// An array map as memory.
+pub(super) fn mapped<V: Pod>(map: &Map, layout: shared::Map<u32, V>) -> Result<MappedArray<V>, Error> {
+    MappedArray::new(fd_of(map)?, layout.capacity).map_err(|source| Error::Mapping {
+        map: layout.name,
+        source,
+    })
+}
+
+/// The descriptor of an array map.
+fn fd_of(map: &Map) -> Result<BorrowedFd<'_>, Error> {
+    match map {
+        Map::Array(data) => Ok(data.fd().as_fd()),
+        _ => Err(Error::Missing("array map where one was expected")),
     }
 }

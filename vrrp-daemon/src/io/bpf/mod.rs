@@ -42,8 +42,8 @@ pub use statistics::{Flows, Statistics};
 pub use tables::Tables;
 pub use trace::PacketTrace;
 
-use flows::FlowSizes;
 use open_maps::OpenMaps;
+use pins::FlowSizes;
 
 include!(concat!(env!("OUT_DIR"), "/ebpf_object.rs"));
 

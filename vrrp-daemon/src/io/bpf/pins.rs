@@ -5,10 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use aya::maps::{Array, Map, MapData, MapInfo};
-use lb_common::{ABI_VERSION, FlowSecret, Meta, maps};
+use lb_common::{ABI_VERSION, FlowSecret, Meta, WORDS_PER_BUCKET, flow_buckets, maps};
 
 use super::error::{Error, in_map};
-use super::flows::FlowSizes;
 use crate::io::random;
 
 /// Why pinned maps of an earlier daemon were removed rather than taken over: their connections are forgotten.
@@ -52,6 +51,30 @@ impl Layout {
 
     const fn sized(self, entries: u32) -> Self {
         Self { entries, ..self }
+    }
+}
+
+/// How large the maps of the connections are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FlowSizes {
+    /// The capacity of [`maps::FLOWS`].
+    pub(super) buckets: u32,
+    /// The capacity of [`maps::FLOW_NAMES`]: one where no names are written, for no map has none.
+    pub(super) names: u32,
+}
+
+impl FlowSizes {
+    /// Those of a table for this many `connections`, with or without their names.
+    pub(super) const fn of(connections: u32, names: bool) -> Self {
+        let buckets = flow_buckets(connections);
+        Self {
+            buckets,
+            names: if names {
+                buckets * WORDS_PER_BUCKET as u32
+            } else {
+                1
+            },
+        }
     }
 }
 

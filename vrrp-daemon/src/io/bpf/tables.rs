@@ -1,9 +1,7 @@
 //! The forwarding maps.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
-
-use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
-use aya::{Ebpf, Pod};
+use aya::Ebpf;
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues};
 use lb_common::{
     Address, AddressEntry, Counters, IndexedService, Interface, Real, Service, ServiceKey,
     VirtualRouterEntry, VirtualRouterKey, maps,
@@ -11,7 +9,7 @@ use lb_common::{
 
 use super::address_filter::AddressFilter;
 use super::error::in_map;
-use super::mapped::MappedArray;
+use super::mapped::{MappedArray, mapped};
 use super::{Error, take};
 use crate::director::{Operation, Plane};
 use crate::model::RealSlot;
@@ -188,21 +186,5 @@ fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
     match result {
         Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
         other => other,
-    }
-}
-
-/// An array map as memory.
-pub(super) fn mapped<V: Pod>(map: &Map, shared: maps::Map<u32, V>) -> Result<MappedArray<V>, Error> {
-    MappedArray::new(fd_of(map)?, shared.capacity).map_err(|source| Error::Mapping {
-        map: shared.name,
-        source,
-    })
-}
-
-/// The descriptor of an array map.
-fn fd_of(map: &Map) -> Result<BorrowedFd<'_>, Error> {
-    match map {
-        Map::Array(data) => Ok(data.fd().as_fd()),
-        _ => Err(Error::Missing("array map where one was expected")),
     }
 }
