@@ -84,7 +84,7 @@ impl Outcome {
     /// The same; and the connection of the packet has shown that it goes on.
     #[inline(always)]
     pub(crate) const fn named(self, network: usize, transport: usize, is_udp: bool) -> Self {
-        self.about(network, transport, Self::NAMES | is_udp as u64 * Self::IS_UDP)
+        self.about(network, transport, Self::NAMES | (is_udp as u64 * Self::IS_UDP))
     }
 
     #[inline(always)]

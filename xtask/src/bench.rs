@@ -45,7 +45,7 @@ fn packets(json: Option<&Path>) -> Result<()> {
     let bench = ["--release", "--package", "lb-tests", "--bin", "bench"];
     run(cargo(["build"]).args(bench))?;
     announce(
-        "Measuring: a minute and 2 GB of memory, on an idle machine if the figures are to mean anything",
+        "Measuring: a minute and 1.5 GB of memory, on an idle machine if the figures are to mean anything",
     );
     let mut command = cargo(["run", "--quiet"]);
     command.args(bench);

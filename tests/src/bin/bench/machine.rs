@@ -40,7 +40,7 @@ pub(crate) fn sentence(machine: &Value) -> String {
         _ => "no virtual machine",
     };
     format!(
-        "{} on {} ({} CPUs, {kind}), Linux {}; load {} before, {} after. Mitigations: {}; retbleed: {}.",
+        "{} on {} ({} CPUs, {kind}), Linux {}; load {} before, {} after. Spectre v2: {}. Retbleed: {}.",
         text("date"),
         text("cpu"),
         machine["cpus"],

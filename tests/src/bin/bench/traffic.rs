@@ -167,6 +167,22 @@ impl Traffic {
         }
     }
 
+    /// The same for some clients after the other.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Self> {
+        const PART: u32 = 1 << 14;
+        let clients = self.clients;
+        (0..clients.count).step_by(PART as usize).map(move |skipped| {
+            let clients = Range {
+                first: clients.first + skipped,
+                count: PART.min(clients.count - skipped),
+            };
+            Self {
+                clients,
+                ..self.clone()
+            }
+        })
+    }
+
     /// One half of the clients.
     pub(crate) fn half(&self, second: bool) -> Self {
         Self {
