@@ -28,8 +28,8 @@ mod verdict;
 pub use allowance::{ANSWERS_PER_SECOND, Allowance};
 pub use departure::Departure;
 pub use flow::{
-    Connection, FlowBucket, FlowClock, FlowKey4, FlowKey6, FlowName, FlowSecret, FlowTime, FlowWord, Places,
-    WORDS_PER_BUCKET, flow_buckets, flow_state,
+    Connection, FlowBucket, FlowClock, FlowKey4, FlowKey6, FlowName, FlowSecret, FlowTime, FlowWord,
+    PLACEMENT_KEY, Places, WORDS_PER_BUCKET, flow_buckets, flow_state, spread,
 };
 pub use fragment::{Fragment, FragmentKey};
 pub use interface::{Interface, interface_flags};
@@ -38,7 +38,7 @@ pub use lease::{
 };
 pub use net::{Address, FILTER_BITS, protocol};
 pub use real::{Real, real_flags};
-pub use service::{Counters, IndexedService, Service, ServiceKey};
+pub use service::{Counters, IndexedService, Service, ServiceKey, placement};
 pub use verdict::Verdict;
 
 /// The version of everything in this crate that two builds must agree on.

@@ -35,9 +35,23 @@ pub struct Service {
     pub ring_length: u32,
     /// The slot in [`crate::maps::LEASES`] that entitles this node to the service, or [`crate::NO_LEASE`].
     pub lease: u32,
+    /// One of [`placement`]: where in its schedule a new connection begins.
+    pub placement: u32,
 }
 
-const _: () = assert!(size_of::<Service>() == 16);
+const _: () = assert!(size_of::<Service>() == 20);
+
+/// Values of [`Service::placement`].
+pub mod placement {
+    /// Where the one before it left off.
+    pub const TURN: u32 = 0;
+    /// By the hash of the client's address.
+    pub const SOURCE: u32 = 1;
+    /// By the hash of the client's address and port.
+    pub const SOURCE_AND_PORT: u32 = 2;
+    /// By the hash of the virtual address.
+    pub const DESTINATION: u32 = 3;
+}
 
 /// The service that has an index: the value of [`crate::maps::SERVICE_INDEX`].
 #[repr(C)]

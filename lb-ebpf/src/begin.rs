@@ -108,7 +108,7 @@ fn choose<F: Family>(key: &F::Key) -> Choice {
     if service.ring_length == 0 {
         return Choice(Choice::NOBODY << Choice::WHAT_SHIFT);
     }
-    let Some(slot) = schedule::next(&service) else {
+    let Some(slot) = schedule::next(&service, key) else {
         return Choice(Choice::LATER << Choice::WHAT_SHIFT);
     };
     maps::count_connection(service.index, slot);

@@ -1,20 +1,24 @@
 //! *schedule*: which real server takes a new connection.
 //!
-//! The daemon lays the weighted order out as a ring; connections take its slots one after another. The cursor is
-//! shared by all CPUs, so that the weights are kept exactly, whichever CPU a connection arrives on.
+//! The daemon lays the real servers out as a ring, each in proportion to its weight. Connections take its slots one after
+//! another: the cursor is shared by all CPUs, so that the weights are kept exactly, whichever CPU a connection arrives on.
+//! Or a hash of addresses says which slot: then it is the same on every director.
 
-use lb_common::Service;
+use lb_common::{Connection, Service, placement};
 
 use crate::maps;
 
 /// How many slots are tried: a server that has just gone down, or has no link-layer address, is skipped.
 const TRIES: u64 = 8;
 
-/// The slot of the real server that takes the next connection of `service`; `None` if none of those that are tried can:
-/// the daemon is about to change the schedule.
+/// The slot of the real server that takes the connection `key`, which is new, of `service`; `None` if none of those that are tried can: the
+/// daemon is about to change the schedule.
 #[inline(always)]
-pub(crate) fn next(service: &Service) -> Option<u32> {
-    let turn = maps::advance_cursor(service.index)?;
+pub(crate) fn next(service: &Service, key: &impl Connection) -> Option<u32> {
+    let turn = match service.placement {
+        placement::TURN => maps::advance_cursor(service.index)?,
+        placement => key.place(placement),
+    };
     let length = u64::from(service.ring_length);
     for skipped in 0..TRIES {
         let slot = maps::ring(service.ring_offset + (turn.wrapping_add(skipped) % length) as u32)?;

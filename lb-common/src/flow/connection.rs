@@ -6,8 +6,9 @@
 
 use core::mem::transmute;
 
-/// The key of [`Connection::hash`], drawn at random when the table is made: who does not know it cannot aim at a
-/// bucket.
+use crate::placement;
+
+/// The key of [`Connection::hash`], drawn at random when the table is made: who does not know it cannot aim at a bucket.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowSecret {
@@ -66,7 +67,37 @@ pub trait Connection {
     /// cryptographic hash: who could see many of its values could learn the secret, but nobody is shown one. SipHash,
     /// which is, takes three times as long in a program of the kernel, whose instructions do not rotate.
     fn hash(&self, secret: &FlowSecret) -> u64;
+
+    /// The connection with nothing left of it but what decides where it is placed: see [`placement`](mod@placement).
+    #[must_use]
+    fn placed_by(&self, placement: u32) -> Self;
+
+    /// Where in its schedule a connection is placed by a hash, modulo the length: the same on all directors.
+    #[inline(always)]
+    fn place(&self, placement: u32) -> u64
+    where
+        Self: Sized,
+    {
+        self.placed_by(placement).hash(&PLACEMENT_KEY)
+    }
 }
+
+/// What connections are placed with. No secret: all directors, of any release, place a client alike. (The digits of pi after
+/// the first ten words of its fraction, as Blowfish has them.)
+pub const PLACEMENT_KEY: FlowSecret = FlowSecret {
+    words: [
+        0xbe54_66cf,
+        0x34e9_0c6c,
+        0xc0ac_29b7,
+        0xc97c_50dd,
+        0x3f84_d5b5,
+        0xb547_0917,
+        0x9216_d5d9,
+        0x8979_fb1b,
+        0xd131_0ba6,
+        0x98df_b5ac,
+    ],
+};
 
 impl Connection for FlowKey4 {
     #[inline(always)]
@@ -76,6 +107,25 @@ impl Connection for FlowKey4 {
         let key = &secret.words;
         let sum = product(client, key[0], address, key[1]);
         spread(sum.wrapping_add(product(ports, key[2], protocol, key[3])))
+    }
+
+    #[inline(always)]
+    fn placed_by(&self, placement: u32) -> Self {
+        let address = if placement == placement::DESTINATION {
+            self.virtual_address
+        } else {
+            self.client_address
+        };
+        let port = if placement == placement::SOURCE_AND_PORT {
+            self.client_port
+        } else {
+            0
+        };
+        Self {
+            client_address: address,
+            client_port: port,
+            ..Self::default()
+        }
     }
 }
 
@@ -91,6 +141,25 @@ impl Connection for FlowKey6 {
         sum = sum.wrapping_add(product(words[6], key[6], words[7], key[7]));
         spread(sum.wrapping_add(product(words[8], key[8], words[9], key[9])))
     }
+
+    #[inline(always)]
+    fn placed_by(&self, placement: u32) -> Self {
+        let address = if placement == placement::DESTINATION {
+            self.virtual_address
+        } else {
+            self.client_address
+        };
+        let port = if placement == placement::SOURCE_AND_PORT {
+            self.client_port
+        } else {
+            0
+        };
+        Self {
+            client_address: address,
+            client_port: port,
+            ..Self::default()
+        }
+    }
 }
 
 /// NH of one pair of words.
@@ -99,10 +168,11 @@ const fn product(a: u32, key_a: u32, b: u32, key_b: u32) -> u64 {
     a.wrapping_add(key_a) as u64 * b.wrapping_add(key_b) as u64
 }
 
-/// A permutation in which all bits depend on all: MurmurHash3's finalizer (Appleby, 2011) with the constants of
-/// Stafford, "Better bit mixing", 2011, mix 13.
+/// A permutation in which all bits depend on all: MurmurHash3's finalizer (Appleby, 2011) with the constants of Stafford,
+/// "Better bit mixing", 2011, mix 13.
+#[must_use]
 #[inline(always)]
-const fn spread(mut number: u64) -> u64 {
+pub const fn spread(mut number: u64) -> u64 {
     number ^= number >> 30;
     number = number.wrapping_mul(0xbf58_476d_1ce4_e5b9);
     number ^= number >> 27;
@@ -214,5 +284,81 @@ mod tests {
     fn the_hash_stays_the_same_from_release_to_release() {
         assert_eq!(key4().hash(&SECRET), 0x0329_d3e0_6c2e_777d);
         assert_eq!(key6().hash(&SECRET), 0x7d70_cd37_622a_02b1);
+    }
+
+    #[test]
+    fn a_connection_is_placed_by_what_its_service_says_and_by_nothing_else() {
+        let other_port = FlowKey4 {
+            client_port: 40_001,
+            ..key4()
+        };
+        let other_client = FlowKey4 {
+            client_address: [198, 51, 100, 8],
+            ..key4()
+        };
+        let other_service = FlowKey4 {
+            virtual_address: [10, 0, 0, 101],
+            virtual_port: 443,
+            protocol: 17,
+            ..key4()
+        };
+        for (placement, differs) in [
+            (placement::SOURCE, [false, true, false]),
+            (placement::SOURCE_AND_PORT, [true, true, false]),
+            (placement::DESTINATION, [false, false, true]),
+        ] {
+            let place = key4().place(placement);
+            let others = [other_port, other_client, other_service];
+            assert_eq!(
+                others.map(|key| key.place(placement) != place),
+                differs,
+                "{placement}"
+            );
+        }
+    }
+
+    /// Directors of two releases place a client alike.
+    #[test]
+    fn places_stay_the_same_from_release_to_release() {
+        let all = [
+            placement::SOURCE,
+            placement::SOURCE_AND_PORT,
+            placement::DESTINATION,
+        ];
+        let places = all.map(|placement| key4().place(placement));
+        assert_eq!(
+            places,
+            [
+                0x22fb_a0df_69d7_4c22,
+                0xb800_99a6_6288_de52,
+                0x4a62_b9a2_2728_5e63
+            ]
+        );
+        let places = all.map(|placement| key6().place(placement));
+        assert_eq!(
+            places,
+            [
+                0xd7d8_739a_90c8_28cc,
+                0x997f_6f37_24e6_bd95,
+                0xc3f6_33c7_49a8_5330
+            ]
+        );
+    }
+
+    /// As even as chance: ten thousand neighbours on ten positions, chi squared with nine degrees of freedom.
+    #[test]
+    fn clients_that_are_alike_are_placed_evenly() {
+        let mut counts = [0_u32; 10];
+        for number in 0..10_000_u16 {
+            let [high, low] = number.to_be_bytes();
+            let key = FlowKey4 {
+                client_address: [10, 9, high, low],
+                ..key4()
+            };
+            counts[(key.place(placement::SOURCE) % 10) as usize] += 1;
+        }
+        let squares = counts.map(|count| f64::from((i64::from(count) - 1_000).pow(2) as u32) / 1_000.0);
+        let chi_squared: f64 = squares.iter().sum();
+        assert!(chi_squared < 27.9, "{counts:?}: one in a thousand is worse");
     }
 }

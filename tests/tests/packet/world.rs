@@ -7,7 +7,7 @@ use lab::dataplane::{Action, Dataplane, Fate, INGRESS, boot_now};
 use lab::packet::{DIRECTOR_MAC, Packet};
 use lb_common::{
     Address, FlowKey4, FlowKey6, Interface, Lease, NO_LEASE, Real, Service, ServiceKey, Verdict,
-    VirtualRouterEntry, VirtualRouterKey, interface_flags, lease_state, protocol, real_flags,
+    VirtualRouterEntry, VirtualRouterKey, interface_flags, lease_state, placement, protocol, real_flags,
 };
 
 pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
@@ -230,6 +230,11 @@ impl World {
     }
 
     pub(crate) fn schedule_guarded(&mut self, index: u32, ring: &[u32], lease: u32) {
+        self.schedule_placed(index, ring, lease, placement::TURN);
+    }
+
+    /// The same, where a hash may place connections.
+    pub(crate) fn schedule_placed(&mut self, index: u32, ring: &[u32], lease: u32, placement: u32) {
         let key = match index {
             TCP4 => service_key(IpAddr::V4(VIP), PORT, protocol::TCP),
             UDP4 => service_key(IpAddr::V4(VIP), DATAGRAM_PORT, protocol::UDP),
@@ -241,6 +246,7 @@ impl World {
             ring_offset: 1000 * (index + 1),
             ring_length: ring.len() as u32,
             lease,
+            placement,
         };
         self.dataplane.put_service(key, service, ring);
     }

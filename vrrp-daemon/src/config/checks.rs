@@ -7,8 +7,8 @@ use std::ops::Range;
 use lb_common::maps;
 use toml::Spanned;
 
-use crate::model::VirtualService;
 use crate::model::shares::{Percent, ScheduleLimit};
+use crate::model::{Scheduler, VirtualService};
 
 use super::diagnostic::Diagnostic;
 use super::instance::RawInstance;
@@ -246,8 +246,8 @@ pub(super) fn weights<'a>(
     let limit = ScheduleLimit::of(maps::RINGS.capacity, services.clone().map(|(service, _)| service));
     let rounded: Vec<_> = services
         .filter_map(|(service, header)| {
-            let error = limit.rounding(&service.weights()).error;
-            (error > 0.0).then_some((error, service, header))
+            let error = limit.rounding(service.scheduler, &service.weights()).error;
+            (error > service.scheduler.tolerance()).then_some((error, service, header))
         })
         .collect();
     // Of equals the first.
@@ -260,15 +260,20 @@ pub(super) fn weights<'a>(
     };
     let percent = Percent(*error);
     let address = service.address;
+    let real_servers = service.real_servers.len();
+    let room = service.scheduler.room(real_servers, limit.turns(real_servers));
     let diagnostic = Diagnostic::warning(
         Range::clone(header),
         format!("the weights of {address} are rounded: shares differ by {percent} from what they say"),
-        format!(
-            "at most {} turns fit here",
-            limit.turns(service.real_servers.len())
-        ),
+        match service.scheduler {
+            Scheduler::Maglev(_) => format!("its table has {room} slots"),
+            _ => format!("at most {room} turns fit here"),
+        },
     )
-    .help("smaller weights in about the same proportion are exact, such as 3 and 2 for 60001 and 40000");
+    .help(match service.scheduler {
+        Scheduler::Maglev(_) => "weights that differ less are kept better",
+        _ => "smaller weights in about the same proportion are exact, such as 3 and 2 for 60001 and 40000",
+    });
     problems.report(match rounded.len() - 1 {
         0 => diagnostic,
         1 => diagnostic.note("those of another virtual server are too, but not more"),

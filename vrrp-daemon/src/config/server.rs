@@ -8,17 +8,29 @@ use std::time::Duration;
 use toml::Spanned;
 
 use crate::model::{
-    Check, CheckKind, CheckTiming, Protocol, RealServer, Scheduler, ServiceAddress, VirtualService, Weight,
+    Check, CheckKind, CheckTiming, HashOptions, Protocol, RealServer, Scheduler, ServiceAddress,
+    VirtualService, Weight,
 };
 
 use super::diagnostic::Diagnostic;
 use super::section::{Field, Problems, Reported};
 use super::table::{Optional, Several, TableCheck, default, optional, required, several, table};
-use super::table::{own, own_optional};
-use super::value::{Forwarding, Port, Retries, Rise, Timeout};
+use super::value::{Algorithm, Forwarding, Port, Retries, Rise, Timeout};
 
 const PORT_NOTE: &str =
     "with direct routing, packets reach the real server with the port that the client used";
+
+/// What is hashed under `sh` unless the file says otherwise: as IPVS.
+const SOURCE_HASH: HashOptions = HashOptions {
+    port: false,
+    fallback: false,
+};
+
+/// What is hashed under `mh` unless the file says otherwise: connections are spread evenly, and who fails moves nobody else.
+const MAGLEV: HashOptions = HashOptions {
+    port: true,
+    fallback: true,
+};
 
 table! {
     /// A service on one of these addresses.
@@ -29,8 +41,20 @@ table! {
         port: Field<Port> = required("80"),
         /// The transport protocol.
         protocol: Field<Protocol> = default(Protocol::Tcp),
-        /// Who picks the real server of a new connection: "wrr" (in proportion to the weights) or "rr" (each in turn).
-        lb_algo: Field<Scheduler> = default(Scheduler::WeightedRoundRobin),
+        /// Who picks the real server of a new connection: "wrr" (in proportion to the weights), "rr" (each in turn), or a
+        /// hash, the same on all directors: "sh" (of the client's address), "dh" (of the virtual address: one server for
+        /// each), "mh" (Maglev: of the client's address and port; few clients move when servers come and go).
+        lb_algo: Field<Algorithm> = default(Algorithm::WeightedRoundRobin),
+        /// For "sh": whether the client's port is hashed as well.
+        sh_port: Field<bool> = default(SOURCE_HASH.port),
+        /// For "sh": whether the clients of a server that is down go to the others and nobody else moves; otherwise all
+        /// clients are dealt out anew among those that are up.
+        sh_fallback: Field<bool> = default(SOURCE_HASH.fallback),
+        /// For "mh": whether the client's port is hashed as well. (IPVS's default is false.)
+        mh_port: Field<bool> = default(MAGLEV.port),
+        /// For "mh": whether the clients of a server that is down go to the others and nobody else moves; otherwise a few
+        /// of the others' do. (IPVS's default is false.)
+        mh_fallback: Field<bool> = default(MAGLEV.fallback),
         /// How packets reach the real servers: "dr" (direct routing). Each real server has the virtual address on its
         /// loopback interface, does not answer ARP for it, and answers clients straight.
         lb_kind: Field<Forwarding> = default(Forwarding::DirectRouting),
@@ -72,7 +96,51 @@ table! {
     }
 }
 
-impl TableCheck for RawServer {}
+impl TableCheck for RawServer {
+    /// Warns of what is said about a scheduler that is not the service's.
+    fn check(&mut self, problems: &mut Problems) {
+        let Ok(algorithm) = &self.lb_algo else {
+            return;
+        };
+        for (key, value, default, of, word) in [
+            (
+                "sh_port",
+                &self.sh_port,
+                SOURCE_HASH.port,
+                Algorithm::SourceHash,
+                "sh",
+            ),
+            (
+                "sh_fallback",
+                &self.sh_fallback,
+                SOURCE_HASH.fallback,
+                Algorithm::SourceHash,
+                "sh",
+            ),
+            ("mh_port", &self.mh_port, MAGLEV.port, Algorithm::Maglev, "mh"),
+            (
+                "mh_fallback",
+                &self.mh_fallback,
+                MAGLEV.fallback,
+                Algorithm::Maglev,
+                "mh",
+            ),
+        ] {
+            let Ok(value) = value else {
+                continue;
+            };
+            if *algorithm.get_ref() == of || *value.get_ref() == default {
+                continue;
+            }
+            let diagnostic = Diagnostic::warning(
+                value.span(),
+                format!("{key} says something about lb_algo `{word}`, which is not the one here"),
+                "without effect",
+            );
+            problems.report(diagnostic.help(format!("leave it out, or write `lb_algo = \"{word}\"`")));
+        }
+    }
+}
 impl TableCheck for RawRealServer {}
 impl TableCheck for RawCheck {}
 
@@ -84,6 +152,25 @@ impl RawServer {
             ip: own(&self.address)?,
             port,
             protocol: own(&self.protocol)?,
+        })
+    }
+
+    /// Who picks the real server.
+    fn scheduler(&self) -> Result<Scheduler, Reported> {
+        let source_hash = HashOptions {
+            port: own(&self.sh_port)?,
+            fallback: own(&self.sh_fallback)?,
+        };
+        let maglev = HashOptions {
+            port: own(&self.mh_port)?,
+            fallback: own(&self.mh_fallback)?,
+        };
+        Ok(match own(&self.lb_algo)? {
+            Algorithm::WeightedRoundRobin => Scheduler::WeightedRoundRobin,
+            Algorithm::RoundRobin => Scheduler::RoundRobin,
+            Algorithm::SourceHash => Scheduler::SourceHash(source_hash),
+            Algorithm::DestinationHash => Scheduler::DestinationHash,
+            Algorithm::Maglev => Scheduler::Maglev(maglev),
         })
     }
 
@@ -102,7 +189,7 @@ impl RawServer {
             .collect();
         Ok(VirtualService {
             address,
-            scheduler: own(&self.lb_algo)?,
+            scheduler: self.scheduler()?,
             real_servers: real_servers?,
         })
     }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::table::Table;
 use super::*;
 use crate::model::{
-    Attach, Check, CheckKind, CheckTiming, FlowTimeouts, Protocol, Scheduler, Version, XdpMode,
+    Attach, Check, CheckKind, CheckTiming, FlowTimeouts, HashOptions, Protocol, Scheduler, Version, XdpMode,
 };
 
 /// The example of the design, and of the README.
@@ -280,6 +280,40 @@ fn what_is_not_written_has_a_default() {
 }
 
 /// As in Keepalived.
+#[test]
+fn hash_schedulers_have_ipvss_options_and_maglev_other_defaults() {
+    let scheduler = |lines: &str| {
+        let loaded = parse(&edited(&[("lb_algo = \"wrr\"", lines)])).expect("it is valid");
+        assert_eq!(loaded.warnings, []);
+        loaded.configuration.virtual_services[0].scheduler
+    };
+    let options = |port, fallback| HashOptions { port, fallback };
+    for (lines, expected) in [
+        ("lb_algo = \"dh\"", Scheduler::DestinationHash),
+        ("lb_algo = \"sh\"", Scheduler::SourceHash(options(false, false))),
+        (
+            "lb_algo = \"sh\"\nsh_port = true",
+            Scheduler::SourceHash(options(true, false)),
+        ),
+        (
+            "lb_algo = \"sh\"\nsh_fallback = true",
+            Scheduler::SourceHash(options(false, true)),
+        ),
+        ("lb_algo = \"mh\"", Scheduler::Maglev(options(true, true))),
+        (
+            "lb_algo = \"mh\"\nmh_port = false",
+            Scheduler::Maglev(options(false, true)),
+        ),
+        (
+            "lb_algo = \"mh\"\nmh_fallback = false",
+            Scheduler::Maglev(options(true, false)),
+        ),
+    ] {
+        assert_eq!(scheduler(lines), expected, "{lines}");
+        assert!(lines.contains(expected.name()), "{lines}");
+    }
+}
+
 #[test]
 fn a_master_by_state_preempts() {
     for (state, nopreempt, preempt) in [

@@ -20,7 +20,7 @@ pub(super) use address::NetworkAddress;
 pub(super) use duration::{ConnectionTimeout, Timeout};
 pub(super) use number::{FlowTableSize, Port, Retries, Rise};
 pub(super) use text::{AbsolutePath, InterfaceName, Label, Name, SocketPath};
-pub(super) use word::{AuthType, Forwarding, InitialState, Switch};
+pub(super) use word::{Algorithm, AuthType, Forwarding, InitialState, Switch};
 
 /// The key whose value is read.
 #[derive(Clone, Copy)]

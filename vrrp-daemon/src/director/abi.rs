@@ -3,10 +3,12 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use lb_common::{Address, FlowClock, ServiceKey, VirtualRouterEntry, VirtualRouterKey, protocol};
+use lb_common::{Address, FlowClock, ServiceKey, VirtualRouterEntry, VirtualRouterKey, placement, protocol};
 
 use super::NetworkInterface;
-use crate::model::{FlowTimeouts, LeaseSlot, Protocol, ServiceAddress, Version, VrrpInstance};
+use crate::model::{
+    FlowTimeouts, HashOptions, LeaseSlot, Protocol, Scheduler, ServiceAddress, Version, VrrpInstance,
+};
 
 const TCP: u32 = protocol::TCP as u32;
 const UDP: u32 = protocol::UDP as u32;
@@ -32,6 +34,22 @@ pub fn flow_clock(timeouts: FlowTimeouts) -> FlowClock {
     let nanoseconds = |timeout: Duration| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
     let FlowTimeouts { tcp, tcpfin, udp } = timeouts;
     FlowClock::new(nanoseconds(tcp), nanoseconds(tcpfin), nanoseconds(udp))
+}
+
+/// [`lb_common::Service::placement`] under a scheduler.
+#[must_use]
+pub const fn placement(scheduler: Scheduler) -> u32 {
+    match scheduler {
+        Scheduler::RoundRobin | Scheduler::WeightedRoundRobin => placement::TURN,
+        Scheduler::SourceHash(HashOptions { port, .. }) | Scheduler::Maglev(HashOptions { port, .. }) => {
+            if port {
+                placement::SOURCE_AND_PORT
+            } else {
+                placement::SOURCE
+            }
+        }
+        Scheduler::DestinationHash => placement::DESTINATION,
+    }
 }
 
 /// The key of a virtual service in [`lb_common::maps::SERVICES`].

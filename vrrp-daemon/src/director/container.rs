@@ -24,7 +24,7 @@ use super::{
     Sweep, service_key,
 };
 use crate::health::{CheckHandle, Monitors};
-use crate::model::shares::ScheduleLimit;
+use crate::model::shares::{Rounding, ScheduleLimit};
 use crate::model::{CheckKind, Configuration, RealServerId, ServiceAddress, VirtualService};
 use sweeps::Sweeps;
 
@@ -241,6 +241,16 @@ impl Director {
     pub fn schedule_limit(&self) -> ScheduleLimit {
         let services = self.planned().virtual_services.iter();
         ScheduleLimit::of(maps::RINGS.capacity, services)
+    }
+
+    /// What the schedule of a service, which may be as long as `limit` says, makes of the shares that its real servers have
+    /// now: 0 for those that do not serve.
+    #[must_use]
+    pub fn rounding(&self, service: &VirtualService, limit: ScheduleLimit, shares: &[u16]) -> Rounding {
+        if service.scheduler.falls_back() {
+            return Rounding::new(shares, &self.plane.turns(service));
+        }
+        limit.rounding(service.scheduler, shares)
     }
 
     /// Whether a virtual service is served.

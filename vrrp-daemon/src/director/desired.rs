@@ -9,12 +9,12 @@ use lb_common::{
 };
 
 use super::{
-    Interfaces, LeaseSlots, Neighbour, Neighbours, Plane, Quarantine, Share, Shortage, map_address,
+    Interfaces, LeaseSlots, Member, Neighbour, Neighbours, Plane, Quarantine, Share, Shortage, map_address,
     service_key, virtual_router_entry, virtual_router_key, virtual_router_key_below,
 };
 use crate::health::Health;
 use crate::model::{
-    Configuration, LeaseSlot, RealHandle, RealServer, RealServerId, RealSlot, VirtualService,
+    Configuration, LeaseSlot, RealHandle, RealServer, RealServerId, RealSlot, Scheduler, VirtualService,
 };
 
 /// All that decides what the maps should hold.
@@ -74,9 +74,11 @@ pub struct DesiredService {
     pub index: u32,
     /// [`lb_common::Service::lease`].
     pub lease: u32,
-    /// Who is to be scheduled: slots of real servers and their effective weights, as [`schedule`](super::schedule())
-    /// takes them. Unrolling that, and where in the ring array it goes, is the planner's business.
-    pub members: Vec<(RealSlot, u16)>,
+    /// Who chooses among them.
+    pub scheduler: Scheduler,
+    /// The real servers, as [`schedule`](super::schedule()) takes them. Unrolling that, and where in the ring array it
+    /// goes, is the planner's business.
+    pub members: Vec<Member>,
 }
 
 /// What the maps should hold: the other side of a [`Plane`].
@@ -211,7 +213,12 @@ impl Desired {
             };
             self.reals
                 .insert(slot, with_state(identity, view.health, view.neighbour));
-            members.push((slot, view.share.effective_weight.get()));
+            members.push(Member {
+                address: real_server.address,
+                slot,
+                share: service.scheduler.share(real_server.weight).get(),
+                serves: view.share.is_scheduled(),
+            });
         }
         if left_out > 0 {
             let (service, count) = (service.address, left_out);
@@ -226,6 +233,7 @@ impl Desired {
             DesiredService {
                 index,
                 lease,
+                scheduler: service.scheduler,
                 members,
             },
         );

@@ -40,7 +40,7 @@ mod sweep;
 mod warming;
 
 pub use abi::{
-    flow_clock, ip_address, map_address, service_address, service_key, virtual_router_entry,
+    flow_clock, ip_address, map_address, placement, service_address, service_key, virtual_router_entry,
     virtual_router_key, virtual_router_key_below,
 };
 pub use assignment::Assignment;
@@ -55,7 +55,7 @@ pub use plane::{Plane, Seed};
 pub use problem::Problem;
 pub use quarantine::Quarantine;
 pub use routes::{Exits, Route};
-pub use schedule::schedule;
+pub use schedule::{Member, schedule};
 pub use share::{RealServerState, ServiceState, Share};
 pub use shortage::Shortage;
 pub use sweep::{Fate, Sweep};

@@ -6,9 +6,9 @@ use std::ops::Range;
 use lb_common::{Real, Service, ServiceKey, VirtualRouterKey, maps};
 
 use super::slices::{FreeSlices, Halves};
-use super::{Desired, Operation, Plane, Shortage, schedule};
-use crate::model::RealSlot;
+use super::{Desired, DesiredService, Member, Operation, Plane, Shortage, placement, schedule};
 use crate::model::shares::{self, ScheduleLimit, TURNS_PER_REAL_SERVER};
+use crate::model::{RealSlot, Scheduler};
 
 /// There is a schedule for every service, whatever the configuration: each real server has its turns, and each service
 /// one to spare.
@@ -38,22 +38,21 @@ pub struct Planner {
 /// A schedule that was worked out, and what from.
 #[derive(Clone, Debug, Default)]
 struct Unrolled {
-    members: Vec<(RealSlot, u16)>,
+    scheduler: Option<Scheduler>,
+    members: Vec<Member>,
     limit: usize,
     ring: Vec<RealSlot>,
 }
 
 impl Unrolled {
-    /// Works the schedule of these members out, unless that is done.
-    fn update(&mut self, members: &[(RealSlot, u16)], limit: usize) {
-        if self.members != members || self.limit != limit {
-            self.members = members.to_vec();
+    /// Works the schedule of this service out, unless that is done.
+    fn update(&mut self, service: &DesiredService, limit: usize) {
+        let scheduler = Some(service.scheduler);
+        if self.members != service.members || self.scheduler != scheduler || self.limit != limit {
+            self.scheduler = scheduler;
+            self.members.clone_from(&service.members);
             self.limit = limit;
-            let members: Vec<_> = members
-                .iter()
-                .map(|(slot, weight)| (slot.get(), *weight))
-                .collect();
-            self.ring = schedule(&members, limit).into_iter().map(RealSlot::new).collect();
+            self.ring = schedule(service.scheduler, &service.members, limit);
         }
     }
 }
@@ -136,6 +135,7 @@ impl Planner {
                 ring_offset,
                 ring_length: length(ring),
                 lease: service.lease,
+                placement: placement(service.scheduler),
             };
             let present = actual.services.get(key);
             if present.is_none_or(|present| present.index != value.index) {
@@ -159,10 +159,7 @@ impl Planner {
         let limit = ScheduleLimit::new(self.ring_capacity, services.len(), real_servers);
         for (key, service) in services {
             let limit = limit.turns(service.members.len());
-            self.unrolled
-                .entry(*key)
-                .or_default()
-                .update(&service.members, limit);
+            self.unrolled.entry(*key).or_default().update(service, limit);
         }
     }
 

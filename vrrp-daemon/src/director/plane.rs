@@ -8,9 +8,9 @@ use lb_common::{
     real_flags,
 };
 
-use super::{Neighbour, Operation, ip_address, service_address};
+use super::{Neighbour, Operation, ip_address, service_address, service_key};
 use crate::health::Health;
-use crate::model::{RealHandle, RealServerId, RealSlot};
+use crate::model::{RealHandle, RealServerId, RealSlot, VirtualService};
 
 /// The forwarding maps, as the daemon last read or wrote them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,6 +53,22 @@ impl Plane {
         let start = service.ring_offset as usize;
         self.rings
             .get(start..start.checked_add(service.ring_length as usize)?)
+    }
+
+    /// How many slots of the schedule of `service` each of its real servers has.
+    #[must_use]
+    pub fn turns(&self, service: &VirtualService) -> Vec<u32> {
+        let mut turns: HashMap<SocketAddr, u32> = HashMap::new();
+        for slot in self.schedule(&service_key(service.address)).unwrap_or_default() {
+            let real = self.real(*slot);
+            *turns
+                .entry(SocketAddr::new(ip_address(real.address), real.port))
+                .or_default() += 1;
+        }
+        let real_servers = service.real_servers.iter();
+        real_servers
+            .map(|real_server| turns.get(&real_server.address).copied().unwrap_or_default())
+            .collect()
     }
 
     /// The slots of the real servers, in order.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::fixture::{ETH0, World, neighbour, real_address, service, virtual_address};
 use super::*;
 use crate::health::Health;
-use crate::model::{RealServerId, Scheduler, VirtualService};
+use crate::model::{HashOptions, RealServerId, Scheduler, VirtualService};
 
 const SERVICES: u16 = 4;
 const REAL_SERVERS: u16 = 5;
@@ -37,10 +37,17 @@ enum Event {
 /// An event, and how many operations of the plan that follows succeed.
 type Step = (Event, usize);
 
+fn hash_options() -> impl Strategy<Value = HashOptions> {
+    any::<(bool, bool)>().prop_map(|(port, fallback)| HashOptions { port, fallback })
+}
+
 fn virtual_service(number: u16, weights: Range<u16>) -> impl Strategy<Value = VirtualService> {
     let scheduler = prop_oneof![
         1 => Just(Scheduler::RoundRobin),
-        3 => Just(Scheduler::WeightedRoundRobin)
+        3 => Just(Scheduler::WeightedRoundRobin),
+        1 => Just(Scheduler::DestinationHash),
+        1 => hash_options().prop_map(Scheduler::SourceHash),
+        1 => hash_options().prop_map(Scheduler::Maglev),
     ];
     let all: Vec<u16> = (0..REAL_SERVERS).collect();
     let real_servers =
@@ -155,6 +162,8 @@ fn serves_what_is_wanted(world: &World) -> Result<(), TestCaseError> {
             .plane
             .schedule(&service_key(service.address))
             .expect("the schedule is there");
+        let present = &world.plane.services[&service_key(service.address)];
+        prop_assert_eq!(present.placement, placement(service.scheduler));
         let mut slots_per_weight = None;
         for real_server in &service.real_servers {
             configured += 1;
@@ -171,12 +180,18 @@ fn serves_what_is_wanted(world: &World) -> Result<(), TestCaseError> {
             prop_assert_eq!(seed.neighbour.as_ref(), known);
             let weight = match (real_server.weight.get(), service.scheduler) {
                 (0, _) => 0,
-                (_, Scheduler::RoundRobin) => 1,
-                (weight, Scheduler::WeightedRoundRobin) => usize::from(weight),
+                (_, Scheduler::RoundRobin | Scheduler::DestinationHash) => 1,
+                (weight, _) => usize::from(weight),
+            };
+            // Those of the others are in `schedule/tests.rs`.
+            let is_exact = match service.scheduler {
+                Scheduler::RoundRobin | Scheduler::WeightedRoundRobin => true,
+                Scheduler::SourceHash(HashOptions { fallback, .. }) => !fallback,
+                Scheduler::DestinationHash | Scheduler::Maglev(_) => false,
             };
             if up && known.is_some() && weight > 0 {
                 prop_assert!(count > 0);
-                if weight < usize::from(SMALL) {
+                if is_exact && weight < usize::from(SMALL) {
                     // Shares are exact: as many slots for each unit of weight with every real server.
                     let (first_count, first_weight) = *slots_per_weight.get_or_insert((count, weight));
                     prop_assert_eq!(count * first_weight, first_count * weight);

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 pub use handle::{LeaseSlot, RealHandle, RealSlot};
 pub use service::{
-    Check, CheckKind, CheckTiming, Protocol, RealServer, RealServerId, Scheduler, ServiceAddress,
-    VirtualService, Weight,
+    Check, CheckKind, CheckTiming, HashOptions, Protocol, RealServer, RealServerId, Scheduler,
+    ServiceAddress, VirtualService, Weight,
 };
 pub use vrrp::{
     AddressFamily, Interval, OutOfRange, Password, Priority, Version, VirtualAddress, VirtualRouterId,

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::shares;
+
 /// The transport protocol of a virtual service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
@@ -73,6 +75,24 @@ pub enum Scheduler {
     RoundRobin,
     /// `wrr`: in proportion to the weights, interleaved.
     WeightedRoundRobin,
+    /// `sh`: by a hash of the client's address, in proportion to the weights.
+    SourceHash(HashOptions),
+    /// `dh`: by a hash of the virtual address, whatever the weights that are not 0. Under direct routing that is one real
+    /// server for each virtual address.
+    DestinationHash,
+    /// `mh`: by a hash of the client's address and a Maglev table (Eisenbud et al., "Maglev: a fast and reliable software
+    /// network load balancer", NSDI 2016), in proportion to the weights. Little moves when real servers come and go.
+    Maglev(HashOptions),
+}
+
+/// How a hash of the client chooses: Keepalived's `sh-port`, `sh-fallback`, `mh-port` and `mh-fallback`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashOptions {
+    /// Whether the client's port is hashed with its address.
+    pub port: bool,
+    /// Whether the clients of a real server that does not serve go to the others, one by one, and nobody else moves.
+    /// Otherwise the table is made of those that serve.
+    pub fallback: bool,
 }
 
 impl Scheduler {
@@ -82,6 +102,9 @@ impl Scheduler {
         match self {
             Self::RoundRobin => "rr",
             Self::WeightedRoundRobin => "wrr",
+            Self::SourceHash(_) => "sh",
+            Self::DestinationHash => "dh",
+            Self::Maglev(_) => "mh",
         }
     }
 
@@ -89,8 +112,57 @@ impl Scheduler {
     #[must_use]
     pub const fn share(self, weight: Weight) -> Weight {
         match self {
-            Self::RoundRobin if weight.get() > 0 => Weight::new(1),
-            Self::RoundRobin | Self::WeightedRoundRobin => weight,
+            Self::RoundRobin | Self::DestinationHash if weight.get() > 0 => Weight::new(1),
+            Self::RoundRobin
+            | Self::WeightedRoundRobin
+            | Self::SourceHash(_)
+            | Self::DestinationHash
+            | Self::Maglev(_) => weight,
+        }
+    }
+
+    /// How many turns the schedule of so many configured real servers has at most, where it may have `limit`.
+    #[must_use]
+    pub fn room(self, real_servers: usize, limit: usize) -> usize {
+        match self {
+            Self::Maglev(_) => shares::table_size(real_servers, limit),
+            Self::RoundRobin | Self::WeightedRoundRobin | Self::SourceHash(_) | Self::DestinationHash => {
+                limit
+            }
+        }
+    }
+
+    /// How many turns each of these shares gets where a schedule may have `limit` turns.
+    #[must_use]
+    pub fn turns(self, shares: &[u16], limit: usize) -> Vec<u32> {
+        match self {
+            Self::Maglev(_) => shares::apportioned(shares, self.room(shares.len(), limit)),
+            Self::RoundRobin | Self::WeightedRoundRobin | Self::SourceHash(_) | Self::DestinationHash => {
+                shares::turns(shares, limit)
+            }
+        }
+    }
+
+    /// Whether the clients of a real server that does not serve are dealt out by a hash, so that shares are not quite what
+    /// the weights of the others say.
+    #[must_use]
+    pub const fn falls_back(self) -> bool {
+        match self {
+            Self::SourceHash(HashOptions { fallback, .. }) | Self::Maglev(HashOptions { fallback, .. }) => {
+                fallback
+            }
+            Self::DestinationHash => true,
+            Self::RoundRobin | Self::WeightedRoundRobin => false,
+        }
+    }
+
+    /// The [error](shares::worst_error) that nobody needs to be told of: a Maglev table is not as long as the sum of the
+    /// weights, so its shares are off by a slot at most.
+    #[must_use]
+    pub const fn tolerance(self) -> f64 {
+        match self {
+            Self::Maglev(_) => 0.01,
+            Self::RoundRobin | Self::WeightedRoundRobin | Self::SourceHash(_) | Self::DestinationHash => 0.0,
         }
     }
 }

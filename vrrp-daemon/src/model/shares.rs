@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::VirtualService;
+use super::{Scheduler, VirtualService};
 
 /// No schedule is longer than this, but for [`TURNS_PER_REAL_SERVER`]: working one out takes time.
 const LONGEST_SHARE: usize = 1 << 14;
@@ -52,14 +52,10 @@ impl ScheduleLimit {
         TURNS_PER_REAL_SERVER * real_servers + self.share
     }
 
-    /// What becomes of the weights of a service's real servers, 0 for those that do not serve.
+    /// What becomes of the shares of a service's real servers, 0 for those that do not serve.
     #[must_use]
-    pub fn rounding(self, weights: &[u16]) -> Rounding {
-        let turns = turns(weights, self.turns(weights.len()));
-        Rounding {
-            error: worst_error(weights, &turns),
-            weights: amounts(weights, &turns),
-        }
+    pub fn rounding(self, scheduler: Scheduler, shares: &[u16]) -> Rounding {
+        Rounding::new(shares, &scheduler.turns(shares, self.turns(shares.len())))
     }
 }
 
@@ -70,6 +66,48 @@ pub struct Rounding {
     pub error: f64,
     /// What the turns of each amount to, in the measure of the weights: where nothing is rounded, the weights.
     pub weights: Vec<f64>,
+}
+
+impl Rounding {
+    /// That of weights which get these turns.
+    #[must_use]
+    pub fn new(weights: &[u16], turns: &[u32]) -> Self {
+        Self {
+            error: worst_error(weights, turns),
+            weights: amounts(weights, turns),
+        }
+    }
+}
+
+/// The sizes that a Maglev table may have: the largest primes below the powers of two, of which IPVS has those from 251 on.
+/// It is a prime, so that every real server's permutation visits all of it.
+const TABLE_SIZES: [usize; 15] = [
+    7, 13, 31, 61, 127, 251, 509, 1_021, 2_039, 4_093, 8_191, 16_381, 32_749, 65_521, 131_071,
+];
+
+/// The size of a Maglev table unless there are more real servers: IPVS's default.
+const USUAL_TABLE_SIZE: usize = 4_093;
+
+/// The slots of a Maglev table for each real server, at least: with so many, shares differ by 1 % at most (Eisenbud et al.,
+/// section 3.4).
+const SLOTS_PER_REAL_SERVER: usize = 100;
+
+/// The size of the Maglev table of a service with that many configured real servers, whatever their health and weights,
+/// which has room for `limit` slots.
+#[must_use]
+pub fn table_size(real_servers: usize, limit: usize) -> usize {
+    let wanted = (SLOTS_PER_REAL_SERVER * real_servers).max(USUAL_TABLE_SIZE);
+    let sizes = TABLE_SIZES.into_iter().filter(|size| *size <= limit);
+    let enough = sizes.clone().find(|size| *size >= wanted);
+    enough.or(sizes.max()).unwrap_or(limit)
+}
+
+/// Shares all of `slots` among `weights` in proportion, as [`turns`] does where weights do not fit.
+#[must_use]
+pub fn apportioned(weights: &[u16], slots: usize) -> Vec<u32> {
+    let mut turns: Vec<u32> = weights.iter().map(|weight| u32::from(*weight)).collect();
+    apportion(&mut turns, slots as u64);
+    turns
 }
 
 /// How many turns each of `weights` gets in a schedule of at most `limit` turns.
@@ -157,7 +195,7 @@ fn apportion(weights: &mut [u32], limit: u64) {
             continue;
         }
         let exact = u64::from(weights[index]) * left;
-        weights[index] = u32::try_from(exact / asked).expect("no weight gains");
+        weights[index] = u32::try_from(exact / asked).expect("no schedule is that long");
         unshared -= exact / asked;
         remainders.push((exact % asked, index));
     }
@@ -236,10 +274,10 @@ mod tests {
         assert_eq!(amounts(&[0, 0], &[0, 0]), [0.0, 0.0]);
         assert!(amounts(&[], &[]).is_empty());
         let limit = ScheduleLimit { share: 0 };
-        let rounding = limit.rounding(&[65_535, 65_534, 0]);
+        let rounding = limit.rounding(Scheduler::WeightedRoundRobin, &[65_535, 65_534, 0]);
         assert_eq!(rounding.weights, [65_534.5, 65_534.5, 0.0]);
         assert!(rounding.error > 0.0 && rounding.error < 1e-5);
-        let exact = limit.rounding(&[3, 2, 1]);
+        let exact = limit.rounding(Scheduler::WeightedRoundRobin, &[3, 2, 1]);
         assert_eq!((exact.error, exact.weights), (0.0, vec![3.0, 2.0, 1.0]));
     }
 
@@ -249,6 +287,29 @@ mod tests {
         assert_eq!(told(7.6e-6), "less than 0.01 %");
         assert_eq!(told(0.012_345), "up to 1.23 %");
         assert_eq!(told(1.0), "up to 100 %");
+    }
+
+    #[test]
+    fn a_maglev_table_is_sized_by_its_servers_and_fits_its_limit() {
+        assert_eq!(table_size(3, usize::MAX), 4_093);
+        assert_eq!(table_size(40, usize::MAX), 4_093);
+        assert_eq!(table_size(41, usize::MAX), 8_191);
+        assert_eq!(table_size(10_000, usize::MAX), 131_071);
+        assert_eq!(table_size(41, 8_190), 4_093);
+        for servers in 1..2_000 {
+            let limit = TURNS_PER_REAL_SERVER * servers;
+            assert!(
+                (servers..=limit).contains(&table_size(servers, limit)),
+                "{servers}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_maglev_table_is_shared_out_to_the_last_slot() {
+        assert_eq!(apportioned(&[1, 1, 1], 7), [3, 2, 2]);
+        assert_eq!(apportioned(&[300, 0, 100], 251), [188, 0, 63]);
+        assert_eq!(apportioned(&[1, 65_535], 13), [1, 12]);
     }
 
     #[test]

@@ -87,6 +87,7 @@ fn put_service(
         ring_offset: slots[0],
         ring_length: slots.len() as u32,
         lease: LEASE,
+        ..Service::default()
     };
     dataplane.put_service(key, service, slots);
     dataplane.put_address(address, LEASE);

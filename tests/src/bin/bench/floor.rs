@@ -61,6 +61,7 @@ impl Floor {
                 ring_offset: if vips.count == 1 { 0 } else { index },
                 ring_length: if vips.count == 1 { RING } else { 1 },
                 lease: 0,
+                ..Service::default()
             };
             let map = self.ebpf.map_mut("FLOOR_SERVICES").context("no FLOOR_SERVICES")?;
             HashMap::<_, ServiceKey, Service>::try_from(map)?.insert(key, service, 0)?;

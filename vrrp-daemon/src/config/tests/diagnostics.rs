@@ -97,6 +97,9 @@ diagnostics! {
     negative_weight: edited(&[("weight = 3", "weight = -1")]);
     port_out_of_range: edited(&[("port = 80", "port = 0")]);
     scheduler_that_is_not_built: edited(&[("\"wrr\"", "\"lc\"")]);
+    options_of_another_scheduler: edited(&[("lb_algo = \"wrr\"", "lb_algo = \"sh\"\nsh_port = true\nmh_port = false\nmh_fallback = true")]);
+    maglev_whose_weights_fit_as_well_as_a_table_allows: edited(&[("\"wrr\"", "\"mh\"")]);
+    maglev_whose_weights_do_not_fit: many_services(1, [1, 65_535]).replace("port = 1\n", "port = 1\nlb_algo = \"mh\"\n");
     forwarding_that_is_not_built: edited(&[("\"dr\"", "\"nat\"")]);
     address_that_is_none: edited(&[("\"10.0.0.11\"", "\"web1\""), ("address = \"10.0.0.3\"", "address = \"10.0.0.3/32\"")]);
     address_of_no_host: edited(&[("\"10.0.0.11\"", "\"224.0.0.1\"")]);

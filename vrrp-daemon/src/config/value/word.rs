@@ -5,7 +5,7 @@ use toml::de::DeValue;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::section::{Problems, Reported, Value};
 use crate::config::suggest;
-use crate::model::{Attach, Protocol, Scheduler, XdpMode};
+use crate::model::{Attach, Protocol, XdpMode};
 
 use super::{Asked, ConfigValue, WriteToml, wrong_type};
 
@@ -21,6 +21,16 @@ pub(in crate::config) enum Switch {
 pub(in crate::config) enum InitialState {
     Master,
     Backup,
+}
+
+/// The scheduler of a virtual service; what there is to say about it has keys of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum Algorithm {
+    WeightedRoundRobin,
+    RoundRobin,
+    SourceHash,
+    DestinationHash,
+    Maglev,
 }
 
 /// How packets reach the real servers.
@@ -71,9 +81,9 @@ words! {
     AuthType { "pass" = Password } later &["ah"];
     Switch { "on" = On, "off" = Off };
     Protocol { "tcp" = Tcp, "udp" = Udp } later &["sctp"];
-    Scheduler { "wrr" = WeightedRoundRobin, "rr" = RoundRobin } later &[
-        "lc", "wlc", "sh", "dh", "mh", "sed", "nq", "fo", "ovf", "lblc", "lblcr",
-    ];
+    Algorithm {
+        "wrr" = WeightedRoundRobin, "rr" = RoundRobin, "sh" = SourceHash, "dh" = DestinationHash, "mh" = Maglev
+    } later &["lc", "wlc", "sed", "nq", "fo", "ovf", "lblc", "lblcr"];
     Forwarding { "dr" = DirectRouting } later &["nat", "tun"];
 }
 

@@ -210,7 +210,7 @@ impl Snapshot<'_> {
         let weights: Vec<u16> = real_servers
             .map(|real_server| known.view(service, real_server).share.effective_weight.get())
             .collect();
-        let rounding = self.schedule_limit.rounding(&weights);
+        let rounding = self.director.rounding(service, self.schedule_limit, &weights);
         VirtualServerStatus {
             address: service.address.ip,
             port: service.address.port,

@@ -14,8 +14,7 @@ use crate::model::shares;
 ///
 /// The length is the sum of the weights divided by their greatest common divisor: shares are exact. Only where that is
 /// above `limit`, weights are rounded, as [`shares::turns`] says.
-#[must_use]
-pub fn schedule(members: &[(u32, u16)], limit: usize) -> Vec<u32> {
+pub(super) fn schedule(members: &[(u32, u16)], limit: usize) -> Vec<u32> {
     let weights: Vec<u16> = members.iter().map(|(_, weight)| *weight).collect();
     let turns = shares::turns(&weights, limit);
     let members: Vec<(u32, u32)> = members
