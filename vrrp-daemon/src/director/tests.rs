@@ -7,8 +7,8 @@ use lb_common::{NO_LEASE, Service, maps, real_flags};
 use super::fixture::*;
 use super::*;
 use crate::health::Health;
-use crate::model::Scheduler::{RoundRobin, WeightedRoundRobin};
-use crate::model::{LeaseSlot, Password, RealSlot, Version, VrrpInstance, Weight};
+use crate::model::Scheduler::{Maglev, RoundRobin, SourceHash, WeightedRoundRobin};
+use crate::model::{HashOptions, LeaseSlot, Password, RealSlot, Version, VrrpInstance, Weight};
 
 const SLOT_1: RealSlot = RealSlot::new(1);
 
@@ -29,6 +29,54 @@ fn round_robin_disregards_all_weights_but_zero() {
     let mut world = World::new(vec![service(0, RoundRobin, &[(1, 3), (2, 0), (3, 1)])]);
     world.settle();
     assert_eq!(world.schedule(0), [1, 3]);
+}
+
+#[test]
+fn the_clients_of_a_server_that_fails_are_dealt_out_and_nobody_else_moves_under_maglev() {
+    let options = HashOptions {
+        port: true,
+        fallback: true,
+    };
+    let maglev = service(0, Maglev(options), &[(1, 3), (2, 2), (3, 1)]);
+    let mut world = World::new(vec![maglev.clone()]);
+    world.settle();
+    let placed = world.plane.services[&service_key(maglev.address)].placement;
+    assert_eq!(placed, lb_common::placement::SOURCE_AND_PORT);
+    let before = world.schedule(0);
+    assert_eq!(world.plane.turns(&maglev), [2_047, 1_364, 682]);
+    world.set_health(0, 1, Health::Down);
+    world.settle();
+    let after = world.schedule(0);
+    assert!(
+        before
+            .iter()
+            .zip(&after)
+            .all(|(before, after)| *before == 1 || before == after)
+    );
+    let turns = world.plane.turns(&maglev);
+    assert_eq!((turns[0], turns[1] + turns[2]), (0, 4_093));
+    world.set_health(0, 1, Health::Up);
+    world.settle();
+    assert_eq!(world.schedule(0), before);
+}
+
+/// Nothing but the service is written: the schedule is the same, and used otherwise.
+#[test]
+fn a_reload_may_change_what_is_hashed() {
+    let options = |port| HashOptions {
+        port,
+        fallback: false,
+    };
+    let servers = [(1, 3), (2, 2), (3, 1)];
+    let mut world = World::new(vec![service(0, SourceHash(options(false)), &servers)]);
+    world.settle();
+    world.configuration.virtual_services = vec![service(0, SourceHash(options(true)), &servers)];
+    let operations = world.settle();
+    assert!(
+        matches!(operations.as_slice(), [Operation::PutService { service, .. }]
+            if service.placement == lb_common::placement::SOURCE_AND_PORT),
+        "{operations:#?}"
+    );
 }
 
 #[test]

@@ -232,7 +232,7 @@ fn servers(servers: &[VirtualServerStatus], now: SystemTime) -> Table<7> {
             Cell::from(short(server.packets)),
             Cell::from(short(server.bytes)),
         ]);
-        if server.weight_error > 0.0 {
+        if is_rounded(server) {
             let percent = Percent(server.weight_error);
             table.detail(
                 format!("weights are rounded: shares differ by {percent} from what they say"),
@@ -275,11 +275,17 @@ fn row(table: &mut Table<7>, server: &VirtualServerStatus, real_server: &RealSer
     }
 }
 
+/// Whether shares differ from what the weights say by more than they always do: a Maglev table has a slot more or less.
+fn is_rounded(server: &VirtualServerStatus) -> bool {
+    let tolerance = if server.scheduler == "mh" { 0.01 } else { 0.0 };
+    server.weight_error > tolerance
+}
+
 /// The weight, and before it what becomes of it: because it is rounded, or the real server does not serve.
 fn weight(server: &VirtualServerStatus, real_server: &RealServerStatus) -> String {
     let effective = real_server.effective_weight.to_string();
     let configured = real_server.weight.to_string();
-    if server.weight_error == 0.0 {
+    if !is_rounded(server) {
         return of(effective, configured);
     }
     let scheduled = format!("{:.2}", real_server.scheduled_weight);

@@ -8,9 +8,9 @@ use super::{Member, turn};
 /// IPVS table of the largest usual size has.
 const SLOTS: usize = 4_096;
 
-/// How often a slot is drawn at random before the next one is taken. Where a thousandth of all slots serve, one in two of
-/// those that do not finds one so.
-const DRAWS: u32 = 700;
+/// How often a slot is drawn at random before the next that serves is taken: where only one in a hundred does, half of the
+/// others find one so.
+const DRAWS: u32 = 64;
 
 /// The order of [`turn::schedule`], over and over in at most `limit` slots: so long that others can share a slot's clients.
 pub(super) fn schedule(members: &[(u32, u16)], limit: usize) -> Vec<u32> {

@@ -196,6 +196,20 @@ fn weights_that_are_rounded_are_told_of_beside_their_service() {
 }
 
 #[test]
+fn the_last_slot_of_a_maglev_table_is_not_told_of() {
+    let now = SystemTime::UNIX_EPOCH;
+    let mut status: Status = serde_json::from_str(STATUS).unwrap();
+    status.virtual_servers[0].weight_error = 0.009;
+    status.virtual_servers[0].real_servers[0].scheduled_weight = 2.98;
+    for (scheduler, is_told) in [("mh", false), ("sh", true)] {
+        scheduler.clone_into(&mut status.virtual_servers[0].scheduler);
+        let shown = human(&status, now, false);
+        let told = ["rounded", " 2.98/3 "].map(|part| shown.contains(part));
+        assert_eq!(told, [is_told; 2], "{shown}");
+    }
+}
+
+#[test]
 fn ten_thousand_problems_are_not_shown_one_by_one() {
     let mut status: Status = serde_json::from_str(STATUS).unwrap();
     status.problems = vec![status.problems[1].clone(); 10_000];
