@@ -97,6 +97,40 @@ fn weights_are_kept_exactly_and_connections_interleaved() -> Result<()> {
 }
 
 #[test]
+fn a_client_keeps_its_server_under_source_hashing_and_maglev_until_it_fails() -> Result<()> {
+    for (scheduler, option, value) in [("sh", "sh_fallback", true), ("mh", "mh_port", false)] {
+        let lab = Lab::new()?;
+        let mut configuration = Configuration::new(&lab, 150);
+        configuration.set("virtual_server[0].lb_algo", scheduler);
+        configuration.set(&format!("virtual_server[0].{option}"), value);
+        let director = single(&lab, configuration)?;
+        let fetched = lab.client.curl(http(), 6)?;
+        let counts = fetched.counts();
+        assert_eq!(counts.len(), 1, "{counts:?}: {}", fetched.complaints);
+        let server = counts.into_keys().next().context("somebody answered")?;
+        let number = server.trim_start_matches("rs").parse::<usize>()? - 1;
+        let failed = &lab.real_servers[number];
+        failed.kill_nginx();
+        let address = failed.node.address.into();
+        let status = director.wait_for("it is down", PATIENCE, |status| {
+            status.real_server_state("tcp", http(), address) == "down"
+        })?;
+        assert_eq!(
+            status.at("virtual_servers[0].scheduler").as_str(),
+            Some(scheduler)
+        );
+        let fetched = lab.client.curl(http(), 6)?;
+        let others = fetched.counts();
+        assert!(
+            others.len() == 1 && !others.contains_key(server),
+            "{others:?}: {}",
+            fetched.complaints
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn seventy_services_of_large_weights_are_all_served_and_lose_a_failed_server() -> Result<()> {
     let lab = Lab::new()?;
     let mut configuration = Configuration::new(&lab, 150).with_weights([65_535, 65_534, 65_533]);
