@@ -51,7 +51,8 @@ pub const SERVICE_INDEX: Map<u32, IndexedService> = Map::new("SERVICE_INDEX", SE
 /// Array of slots of [`REALS`]: the schedules of all services, each a slice. A change needs room for the old and the
 /// new schedule at once. Mapped into the daemon.
 pub const RINGS: Map<u32, u32> = Map::new("RINGS", 1 << 20);
-/// Array by [`Service::index`]: how many connections were scheduled in turn, shared by all CPUs. Where the schedule goes on.
+/// Array by [`Service::index`]: how many connections were scheduled in turn, shared by all CPUs. Where the schedule
+/// goes on.
 pub const CURSORS: Map<u32, u64> = Map::new("CURSORS", SERVICES.capacity);
 /// Array: the real servers of all services together.
 pub const REALS: Map<u32, Real> = Map::new("REALS", 16_384);

@@ -8,7 +8,8 @@ use core::mem::transmute;
 
 use crate::placement;
 
-/// The key of [`Connection::hash`], drawn at random when the table is made: who does not know it cannot aim at a bucket.
+/// The key of [`Connection::hash`], drawn at random when the table is made: who does not know it cannot aim at a
+/// bucket.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowSecret {
@@ -82,8 +83,8 @@ pub trait Connection {
     }
 }
 
-/// What connections are placed with. No secret: all directors, of any release, place a client alike. (The digits of pi after
-/// the first ten words of its fraction, as Blowfish has them.)
+/// What connections are placed with. No secret: all directors, of any release, place a client alike. (The digits of pi
+/// after the first ten words of its fraction, as Blowfish has them.)
 pub const PLACEMENT_KEY: FlowSecret = FlowSecret {
     words: [
         0xbe54_66cf,
@@ -168,8 +169,8 @@ const fn product(a: u32, key_a: u32, b: u32, key_b: u32) -> u64 {
     a.wrapping_add(key_a) as u64 * b.wrapping_add(key_b) as u64
 }
 
-/// A permutation in which all bits depend on all: MurmurHash3's finalizer (Appleby, 2011) with the constants of Stafford,
-/// "Better bit mixing", 2011, mix 13.
+/// A permutation in which all bits depend on all: MurmurHash3's finalizer (Appleby, 2011) with the constants of
+/// Stafford, "Better bit mixing", 2011, mix 13.
 #[must_use]
 #[inline(always)]
 pub const fn spread(mut number: u64) -> u64 {

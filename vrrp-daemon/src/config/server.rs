@@ -14,7 +14,9 @@ use crate::model::{
 
 use super::diagnostic::Diagnostic;
 use super::section::{Field, Problems, Reported};
-use super::table::{Optional, Several, TableCheck, default, optional, required, several, table};
+use super::table::{
+    Optional, Several, TableCheck, default, optional, own, own_optional, required, several, table,
+};
 use super::value::{Algorithm, Forwarding, Port, Retries, Rise, Timeout};
 
 const PORT_NOTE: &str =
@@ -26,7 +28,8 @@ const SOURCE_HASH: HashOptions = HashOptions {
     fallback: false,
 };
 
-/// What is hashed under `mh` unless the file says otherwise: connections are spread evenly, and who fails moves nobody else.
+/// What is hashed under `mh` unless the file says otherwise: connections are spread evenly, and who fails moves nobody
+/// else.
 const MAGLEV: HashOptions = HashOptions {
     port: true,
     fallback: true,
@@ -41,9 +44,9 @@ table! {
         port: Field<Port> = required("80"),
         /// The transport protocol.
         protocol: Field<Protocol> = default(Protocol::Tcp),
-        /// Who picks the real server of a new connection: "wrr" (in proportion to the weights), "rr" (each in turn), or a
-        /// hash, the same on all directors: "sh" (of the client's address), "dh" (of the virtual address: one server for
-        /// each), "mh" (Maglev: of the client's address and port; few clients move when servers come and go).
+        /// Who picks the real server of a new connection: "wrr" (in proportion to the weights), "rr" (each in turn), or
+        /// a hash, the same on all directors: "sh" (of the client's address), "dh" (of the virtual address: one server
+        /// for each), "mh" (Maglev: of the client's address and port; few clients move when servers come and go).
         lb_algo: Field<Algorithm> = default(Algorithm::WeightedRoundRobin),
         /// For "sh": whether the client's port is hashed as well.
         sh_port: Field<bool> = default(SOURCE_HASH.port),
@@ -52,8 +55,8 @@ table! {
         sh_fallback: Field<bool> = default(SOURCE_HASH.fallback),
         /// For "mh": whether the client's port is hashed as well. (IPVS's default is false.)
         mh_port: Field<bool> = default(MAGLEV.port),
-        /// For "mh": whether the clients of a server that is down go to the others and nobody else moves; otherwise a few
-        /// of the others' do. (IPVS's default is false.)
+        /// For "mh": whether the clients of a server that is down go to the others and nobody else moves; otherwise a
+        /// few of the others' do. (IPVS's default is false.)
         mh_fallback: Field<bool> = default(MAGLEV.fallback),
         /// How packets reach the real servers: "dr" (direct routing). Each real server has the virtual address on its
         /// loopback interface, does not answer ARP for it, and answers clients straight.

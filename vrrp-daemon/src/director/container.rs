@@ -243,8 +243,8 @@ impl Director {
         ScheduleLimit::of(maps::RINGS.capacity, services)
     }
 
-    /// What the schedule of a service, which may be as long as `limit` says, makes of the shares that its real servers have
-    /// now: 0 for those that do not serve.
+    /// What the schedule of a service, which may be as long as `limit` says, makes of the shares that its real servers
+    /// have now: 0 for those that do not serve.
     #[must_use]
     pub fn rounding(&self, service: &VirtualService, limit: ScheduleLimit, shares: &[u16]) -> Rounding {
         if service.scheduler.falls_back() {

@@ -77,11 +77,12 @@ pub enum Scheduler {
     WeightedRoundRobin,
     /// `sh`: by a hash of the client's address, in proportion to the weights.
     SourceHash(HashOptions),
-    /// `dh`: by a hash of the virtual address, whatever the weights that are not 0. Under direct routing that is one real
-    /// server for each virtual address.
+    /// `dh`: by a hash of the virtual address, whatever the weights that are not 0. Under direct routing that is one
+    /// real server for each virtual address.
     DestinationHash,
-    /// `mh`: by a hash of the client's address and a Maglev table (Eisenbud et al., "Maglev: a fast and reliable software
-    /// network load balancer", NSDI 2016), in proportion to the weights. Little moves when real servers come and go.
+    /// `mh`: by a hash of the client's address and a Maglev table (Eisenbud et al., "Maglev: a fast and reliable
+    /// software network load balancer", NSDI 2016), in proportion to the weights. Little moves when real servers come
+    /// and go.
     Maglev(HashOptions),
 }
 
@@ -143,8 +144,8 @@ impl Scheduler {
         }
     }
 
-    /// Whether the clients of a real server that does not serve are dealt out by a hash, so that shares are not quite what
-    /// the weights of the others say.
+    /// Whether the clients of a real server that does not serve are dealt out by a hash, so that shares are not quite
+    /// what the weights of the others say.
     #[must_use]
     pub const fn falls_back(self) -> bool {
         match self {
@@ -156,8 +157,8 @@ impl Scheduler {
         }
     }
 
-    /// The [error](shares::worst_error) that nobody needs to be told of: a Maglev table is not as long as the sum of the
-    /// weights, so its shares are off by a slot at most.
+    /// The [error](shares::worst_error) that nobody needs to be told of: a Maglev table is not as long as the sum of
+    /// the weights, so its shares are off by a slot at most.
     #[must_use]
     pub const fn tolerance(self) -> f64 {
         match self {

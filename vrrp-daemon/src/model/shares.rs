@@ -79,8 +79,8 @@ impl Rounding {
     }
 }
 
-/// The sizes that a Maglev table may have: the largest primes below the powers of two, of which IPVS has those from 251 on.
-/// It is a prime, so that every real server's permutation visits all of it.
+/// The sizes that a Maglev table may have: the largest primes below the powers of two, of which IPVS has those from 251
+/// on. It is a prime, so that every real server's permutation visits all of it.
 const TABLE_SIZES: [usize; 15] = [
     7, 13, 31, 61, 127, 251, 509, 1_021, 2_039, 4_093, 8_191, 16_381, 32_749, 65_521, 131_071,
 ];
@@ -88,8 +88,8 @@ const TABLE_SIZES: [usize; 15] = [
 /// The size of a Maglev table unless there are more real servers: IPVS's default.
 const USUAL_TABLE_SIZE: usize = 4_093;
 
-/// The slots of a Maglev table for each real server, at least: with so many, shares differ by 1 % at most (Eisenbud et al.,
-/// section 3.4).
+/// The slots of a Maglev table for each real server, at least: with so many, shares differ by 1 % at most (Eisenbud et
+/// al., section 3.4).
 const SLOTS_PER_REAL_SERVER: usize = 100;
 
 /// The size of the Maglev table of a service with that many configured real servers, whatever their health and weights,

@@ -163,8 +163,8 @@ impl Cells {
         }
     }
 
-    /// Opens as many connections as the traffic has, and establishes each soon after: a table may give a place away that
-    /// has been half-open for seconds.
+    /// Opens as many connections as the traffic has, and establishes each soon after: a table may give a place away
+    /// that has been half-open for seconds.
     fn establish(
         &mut self,
         harness: &mut Harness,

@@ -11,8 +11,8 @@ use crate::director::{Notice, Quarantine, Shortage, Sweep};
 /// How often what has timed out is looked for: before the clock of the words comes round.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// A sweep that takes longer is told of: the table of a million connections takes a fiftieth of a second, the largest one
-/// a second or two.
+/// A sweep that takes longer is told of: the table of a million connections takes a fiftieth of a second, the largest
+/// one a second or two.
 const LATE: Duration = Duration::from_secs(3);
 
 /// From the beginning of a sweep to the end of the next, which comes after [`PERIOD`] or after a pause.

@@ -8,22 +8,23 @@ use super::{Member, turn};
 /// IPVS table of the largest usual size has.
 const SLOTS: usize = 4_096;
 
-/// How often a slot is drawn at random before the next that serves is taken: where only one in a hundred does, half of the
-/// others find one so.
+/// How often a slot is drawn at random before the next that serves is taken: where only one in a hundred does, half of
+/// the others find one so.
 const DRAWS: u32 = 64;
 
-/// The order of [`turn::schedule`], over and over in at most `limit` slots: so long that others can share a slot's clients.
+/// The order of [`turn::schedule`], over and over in at most `limit` slots: so long that others can share a slot's
+/// clients.
 pub(super) fn schedule(members: &[(u32, u16)], limit: usize) -> Vec<u32> {
     let round = turn::schedule(members, limit);
     let times = limit.min(SLOTS) / round.len().max(1);
     round.repeat(times.max(1))
 }
 
-/// Deals the slots of members that do not serve out to the others, in proportion to what these have; all other slots stay.
-/// It is empty if none serves.
+/// Deals the slots of members that do not serve out to the others, in proportion to what these have; all other slots
+/// stay. It is empty if none serves.
 ///
-/// As IPVS's `fallback`, it hashes on until the hash meets one that serves. So a slot of one that does not serve has its
-/// substitute whatever becomes of all but that one.
+/// As IPVS's `fallback`, it hashes on until the hash meets one that serves. So a slot of one that does not serve has
+/// its substitute whatever becomes of all but that one.
 pub(super) fn fall_back(table: Vec<u32>, members: &[Member]) -> Vec<u32> {
     let serves = |member: u32| members[member as usize].serves;
     if table.iter().all(|member| serves(*member)) {

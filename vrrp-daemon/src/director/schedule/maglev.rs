@@ -1,9 +1,10 @@
-//! Maglev's table: Eisenbud et al., "Maglev: a fast and reliable software network load balancer", NSDI 2016, section 3.4.
+//! Maglev's table: Eisenbud et al., "Maglev: a fast and reliable software network load balancer", NSDI 2016, section
+//! 3.4.
 //!
-//! Each real server has a permutation of all slots, by a hash of its address and port. In turn they take the first slot of
-//! theirs that is still free. Who comes or goes moves few slots of the others. What differs from IPVS's `ip_vs_mh.c`: the
-//! table does not depend on the order in which servers were added, and heavier servers take their turns more often, spread
-//! over the whole, until they have exactly the slots that their shares amount to.
+//! Each real server has a permutation of all slots, by a hash of its address and port. In turn they take the first slot
+//! of theirs that is still free. Who comes or goes moves few slots of the others. What differs from IPVS's
+//! `ip_vs_mh.c`: the table does not depend on the order in which servers were added, and heavier servers take their
+//! turns more often, spread over the whole, until they have exactly the slots that their shares amount to.
 
 use lb_common::{Connection, FlowKey6, placement};
 
@@ -14,8 +15,8 @@ use crate::model::shares;
 /// A slot that nobody has taken.
 const FREE: u32 = u32::MAX;
 
-/// The table in which the members, which are sorted by address and port, have these shares (pairs of a member's number and
-/// its share). Its size follows from how many members there are and from `limit`. It is empty if all shares are 0.
+/// The table in which the members, which are sorted by address and port, have these shares (pairs of a member's number
+/// and its share). Its size follows from how many members there are and from `limit`. It is empty if all shares are 0.
 pub(super) fn table(shares: &[(u32, u16)], members: &[Member], limit: usize) -> Vec<u32> {
     let size = shares::table_size(members.len(), limit);
     let weights: Vec<u16> = shares.iter().map(|(_, share)| *share).collect();
@@ -37,8 +38,8 @@ pub(super) fn table(shares: &[(u32, u16)], members: &[Member], limit: usize) -> 
     table
 }
 
-/// Who takes a slot when, so that each takes as many as it has quota: of `n` in a round for each slot of the largest quota,
-/// as evenly as can be.
+/// Who takes a slot when, so that each takes as many as it has quota: of `n` in a round for each slot of the largest
+/// quota, as evenly as can be.
 fn turns(quotas: &[u32]) -> impl Iterator<Item = u32> {
     let largest = quotas.iter().copied().max().map_or(0, u64::from);
     let mut turns: Vec<(u64, u32)> = (0..)

@@ -102,8 +102,8 @@ fn ipv6_servers_have_tables_of_their_own() {
     assert_eq!(counts(&table, 3), [1_365, 1_364, 1_364]);
 }
 
-/// Where a server of many goes, few of the others' slots move (the paper's section 5.3): here three in a hundred at most,
-/// and none of two servers'.
+/// Where a server of many goes, few of the others' slots move (the paper's section 5.3): here three in a hundred at
+/// most, and none of two servers'.
 #[test]
 fn a_server_that_is_removed_moves_few_slots_of_others_under_maglev() {
     for servers in [2_usize, 5, 10, 40] {
