@@ -109,20 +109,22 @@ pub(crate) fn install(tools: &[Tool]) -> Result<()> {
 
 /// Installs Debian packages, whose services stay stopped.
 pub(crate) fn apt_install(packages: &[&str]) -> Result<()> {
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .args(["-qq", "-o", "Dpkg::Use-Pty=0"])
-            .args(arguments);
-        command
-    };
-    run(&mut apt(&["update"]))?;
+    run(&mut apt_get(&["update"]))?;
     // A package must not start its servers on the machine: the lab starts its own, in namespaces.
     let policy = Policy::refuse_starts()?;
-    run(apt(&["install", "--yes", "--no-install-recommends"]).args(packages))?;
+    run(apt_get(&["install", "--yes", "--no-install-recommends"]).args(packages))?;
     drop(policy);
     Ok(())
+}
+
+/// An `apt-get` that asks nothing and says little.
+pub(crate) fn apt_get(arguments: &[&str]) -> Command {
+    let mut command = Command::new("apt-get");
+    command
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["-qq", "-o", "Dpkg::Use-Pty=0"])
+        .args(arguments);
+    command
 }
 
 /// Whether `program` is in the path, or where Debian puts an administrator's programs.

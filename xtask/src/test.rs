@@ -15,16 +15,34 @@ const FIRST: [&str; 4] = ["packet", "net", "lab", "stations"];
 /// How many labs are up at once: they wait more than they work.
 const LABS: &str = "4";
 
+/// The packet tests once more, in virtual machines with other kernels.
+const VM: &str = "vm";
+
 /// Run all tests: unit, packet, end-to-end.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Check the formatting, clippy and rustdoc first.
     #[arg(long)]
     lint: bool,
-    /// Only these: `unit`, or the files and folders of tests/tests (packet, net, lab, traffic, failover and so on). The
-    /// tests of `guest` and `systemd` run on another kernel, in a virtual machine.
+    /// Only this (and the tiers that are named): the packet tests in virtual machines, one for each of Debian's
+    /// kernels.
+    #[arg(long)]
+    vm: bool,
+    /// The kernels for `--vm`, by what their versions begin with: the newest one each that a repository offers.
+    #[arg(long, value_name = "SERIES", value_delimiter = ',', default_values = guest::KERNELS)]
+    kernels: Vec<String>,
+    /// Only these: `unit`, `vm`, or the files and folders of tests/tests (packet, net, lab, traffic, failover and so
+    /// on). The tests of `guest` and `systemd` run on another kernel, in a virtual machine.
     #[arg(value_name = "TIER")]
     tiers: Vec<String>,
+}
+
+impl Arguments {
+    /// Whether the tier `name` is to be run.
+    fn want(&self, name: &str) -> bool {
+        let all = self.tiers.is_empty() && !self.vm;
+        all || name == VM && self.vm || self.tiers.iter().any(|tier| tier == name)
+    }
 }
 
 /// One line of the summary.
@@ -84,11 +102,10 @@ pub(crate) fn run_tests(arguments: &Arguments) -> Result<()> {
     if let Some(unknown) = arguments
         .tiers
         .iter()
-        .find(|name| *name != "unit" && !tiers.contains(name))
+        .find(|name| !["unit", VM].contains(&name.as_str()) && !tiers.contains(name))
     {
-        bail!("there is no tier {unknown}: say unit, {}", tiers.join(", "));
+        bail!("there is no tier {unknown}: say unit, {VM}, {}", tiers.join(", "));
     }
-    let wanted = |name: &str| arguments.tiers.is_empty() || arguments.tiers.iter().any(|tier| tier == name);
     shell::install(&shell::LAB)?;
     shell::build_ebpf()?;
 
@@ -100,15 +117,20 @@ pub(crate) fn run_tests(arguments: &Arguments) -> Result<()> {
     }
     // What doesn't build fails every test in the same words.
     if steps.take("build", shell::build_everything) {
-        if wanted("unit") {
+        if arguments.want("unit") {
             steps.take("unit", unit);
         }
-        for tier in tiers.iter().filter(|tier| wanted(tier)) {
+        for tier in tiers.iter().filter(|tier| arguments.want(tier)) {
             steps.take(tier, || match tier.as_str() {
                 "guest" => guest::run_bare(),
                 "systemd" => guest::run_systemd(),
                 tier => run(&mut tier_command(tier)),
             });
+        }
+        if arguments.want(VM) {
+            for series in &arguments.kernels {
+                steps.take(&format!("{VM} {series}"), || guest::run_packet(series));
+            }
         }
     }
     steps.summarise()

@@ -10,10 +10,55 @@ use super::kernel::Kernel;
 use super::packages;
 use crate::{build_ebpf, install};
 
-/// What the tests run in the guest.
-const PROGRAMS: [&str; 6] = ["ip", "ethtool", "nginx", "curl", "bpftool", "nsenter"];
+/// Tests that run in the guest, and what they need there.
+pub(super) struct Suite {
+    /// The test binary of the package `lb-tests`.
+    pub(super) name: &'static str,
+    /// Programs of this workspace.
+    built: &'static [&'static str],
+    /// Programs of this machine.
+    programs: &'static [&'static str],
+    /// Modules of the kernel, beside what those need.
+    modules: &'static [&'static str],
+    /// What the test binary is told.
+    arguments: &'static str,
+}
 
-/// The modules that the tests need, beside what those need.
+/// A lab in the guest.
+pub(super) const LAB: Suite = Suite {
+    name: "guest",
+    built: &["lbd", "responder"],
+    programs: &["ip", "ethtool", "nginx", "curl", "bpftool", "nsenter"],
+    modules: &MODULES,
+    arguments: "--ignored --nocapture --test-threads 1",
+};
+
+/// The same with systemd, whose package brings its programs.
+pub(super) const SYSTEMD: Suite = Suite {
+    name: "systemd",
+    built: &["lbd", "responder"],
+    programs: &["ip"],
+    modules: &MODULES,
+    arguments: "--ignored --nocapture --test-threads 1",
+};
+
+/// The packet tests need nothing but the kernel, which takes seconds to load the program here: left out are those that
+/// load it most often or send the most packets.
+pub(super) const PACKET: Suite = Suite {
+    name: "packet",
+    built: &[],
+    programs: &["bpftool"],
+    modules: &[],
+    arguments: "--test-threads 2 \
+         --skip floods::a_flood_that_fits_into_the_table_costs_nobody_a_connection \
+         --skip floods::a_flood_larger_than_the_table_refuses_new_connections \
+         --skip headers::a_packet_cut_short_anywhere_is_malformed_and_never_forwarded \
+         --skip headers::packets_of_a_service_change_nothing_but_a_hop_and_two_link_layer_addresses \
+         --skip answers::a_lease_decides_who_answers_and_who_forwards \
+         --skip resets::an_unknown_connection_is_reset_at_its_own_sequence_number",
+};
+
+/// What the lab and the cables are made of.
 const MODULES: [&str; 7] = [
     "veth",
     "bridge",
@@ -41,8 +86,8 @@ const LEFT_OUT: [&str; 5] = [
 
 /// What a file system is made from.
 pub(super) struct Contents<'a> {
-    /// The tier.
-    pub(super) name: &'a str,
+    /// What it is for.
+    pub(super) suite: &'a Suite,
     /// Where it is made.
     pub(super) directory: &'a Path,
     /// What loads it.
@@ -60,11 +105,9 @@ impl Contents<'_> {
         for folder in ["/run/netns", "/etc", "/var/lib/nginx", "/var/log/nginx"] {
             image.directory(folder);
         }
-        for program in PROGRAMS {
-            image.program(program, &format!("/bin/{program}"))?;
-        }
         let loading = self.add_modules(&mut image)?;
         let filters = self.filters;
+        let arguments = self.suite.arguments;
         image.executable(
             "/init",
             &format!(
@@ -77,7 +120,7 @@ impl Contents<'_> {
                  exec </dev/null >/dev/ttyS0 2>&1\n\
                  {loading}\
                  ip link set lo up\n\
-                 /lbd/test --ignored --nocapture --test-threads 1 {filters}\n\
+                 /lbd/test {arguments} {filters}\n\
                  echo \"{END}$?\"\n\
                  poweroff -f\n"
             ),
@@ -91,19 +134,19 @@ impl Contents<'_> {
         let root = packages::unpack("systemd", &self.directory.join("systemd"))?;
         let mut image = self.image()?;
         image.tree(&root, &LEFT_OUT)?;
-        image.program("ip", "/bin/ip")?;
         image.stripped(&self.built()?.join("lbd"), install::BINARY)?;
         image.file(install::UNIT, &install::unit(Path::new(install::BINARY))?);
         // Without one, systemd would set the machine up for its first boot.
         image.file("/etc/machine-id", "6c62646c62646c62646c62646c62646c\n");
         let filters = self.filters;
+        let arguments = self.suite.arguments;
         image.file(
             "/etc/systemd/system/tests.service",
             &format!(
                 "[Service]\n\
                  Type=oneshot\n\
                  Environment=PATH=/usr/local/bin:/usr/bin:/usr/sbin TMPDIR=/tmp RUST_BACKTRACE=0\n\
-                 ExecStart=/lbd/test --ignored --nocapture --test-threads 1 {filters}\n\
+                 ExecStart=/lbd/test {arguments} {filters}\n\
                  ExecStopPost=/bin/busybox sh -c 'echo {END}$EXIT_STATUS; busybox poweroff -f'\n\
                  StandardOutput=file:/dev/ttyS0\n\
                  StandardError=file:/dev/ttyS0\n\
@@ -134,15 +177,13 @@ impl Contents<'_> {
             "root:x:0:0::/:/bin/sh\nwww-data:x:33:33::/:/bin/false\nnobody:x:65534:65534::/:/bin/false\n",
         );
         image.file("/etc/group", "root:x:0:\nwww-data:x:33:\nnogroup:x:65534:\n");
-        image.program("busybox", "/bin/busybox")?;
-        // The lab looks for the daemon and the responder beside its test.
-        let built = self.built()?;
-        for (path, name) in [
-            (self.test.to_owned(), "test"),
-            (built.join("lbd"), "lbd"),
-            (built.join("responder"), "responder"),
-        ] {
-            image.stripped(&path, &format!("/lbd/{name}"))?;
+        for program in ["busybox"].iter().chain(self.suite.programs) {
+            image.program(program, &format!("/bin/{program}"))?;
+        }
+        image.stripped(self.test, "/lbd/test")?;
+        // The lab looks for them beside its test.
+        for name in self.suite.built {
+            image.stripped(&self.built()?.join(name), &format!("/lbd/{name}"))?;
         }
         image.copy(&build_ebpf::object_path(), "/bpf/lb-ebpf.o")?;
         Ok(image)
@@ -157,7 +198,7 @@ impl Contents<'_> {
     /// Adds the kernel's modules, and returns the script that loads them.
     fn add_modules(&self, image: &mut Image) -> Result<String> {
         let mut loading = String::new();
-        for (number, module) in self.kernel.modules(&MODULES)?.iter().enumerate() {
+        for (number, module) in self.kernel.modules(self.suite.modules)?.iter().enumerate() {
             let place = format!("/modules/{number}.ko");
             image.copy(module, &place)?;
             loading += &format!("busybox insmod {place}\n");
@@ -166,7 +207,7 @@ impl Contents<'_> {
     }
 
     fn write(&self, image: Image) -> Result<PathBuf> {
-        let path = self.directory.join(format!("{}.initramfs", self.name));
+        let path = self.directory.join(format!("{}.initramfs", self.suite.name));
         image.write(&path)?;
         Ok(path)
     }
