@@ -87,9 +87,14 @@ fn walk(flows: &FlowTable, sweep: &Sweep, now: impl Fn() -> u64) -> Forgotten {
     let clock = flows.clock();
     let mut forgotten = Forgotten::default();
     for bucket in 0..flows.buckets() {
-        let arrived_at = now();
+        // Most of the table is empty, and to ask for the time would take longest.
+        let mut arrived_at = None;
         for way in 0..WORDS_PER_BUCKET {
             let word = flows.word(bucket, way);
+            if word == FlowWord::EMPTY {
+                continue;
+            }
+            let arrived_at = *arrived_at.get_or_insert_with(&now);
             if sweep.fate(word, &clock, arrived_at) == Fate::Kept {
                 continue;
             }
