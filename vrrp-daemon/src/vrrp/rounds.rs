@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 const PART_OF_INTERVAL: u32 = 20;
 
 /// No advertisement lies longer, whatever the interval: a master that hears of a better one still answers meanwhile.
-const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Sleeping is not more exact than this.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
