@@ -28,7 +28,7 @@ mod verdict;
 pub use allowance::{ANSWERS_PER_SECOND, Allowance};
 pub use departure::Departure;
 pub use flow::{
-    Connection, FlowBucket, FlowClock, FlowKey4, FlowKey6, FlowName, FlowSecret, FlowTime, FlowWord,
+    Connection, FlowBucket, FlowClock, FlowKey, FlowKey4, FlowKey6, FlowName, FlowSecret, FlowTime, FlowWord,
     PLACEMENT_KEY, Places, WORDS_PER_BUCKET, flow_buckets, flow_state, spread,
 };
 pub use fragment::{Fragment, FragmentKey};

@@ -4,7 +4,7 @@
     reason = "a connection is hashed as the words that it is in memory"
 )]
 
-use core::mem::transmute;
+use core::ptr;
 
 use crate::placement;
 
@@ -22,14 +22,14 @@ const PAIRS: usize = 5;
 
 const _: () = assert!(size_of::<FlowSecret>() == 40);
 
-/// A connection over IPv4.
+/// A connection, whose addresses have `N` bytes.
 #[repr(C, align(8))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct FlowKey4 {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FlowKey<const N: usize> {
     /// The client's address, in network order.
-    pub client_address: [u8; 4],
+    pub client_address: [u8; N],
     /// The virtual IP address, in network order.
-    pub virtual_address: [u8; 4],
+    pub virtual_address: [u8; N],
     /// The client's port, in host order.
     pub client_port: u16,
     /// The virtual service's port, in host order.
@@ -37,26 +37,27 @@ pub struct FlowKey4 {
     /// One of [`crate::protocol`]: TCP or UDP.
     pub protocol: u32,
 }
+
+/// A connection over IPv4.
+pub type FlowKey4 = FlowKey<4>;
+/// A connection over IPv6.
+pub type FlowKey6 = FlowKey<16>;
 
 const _: () = assert!(size_of::<FlowKey4>() == 16);
+const _: () = assert!(size_of::<FlowKey6>() == size_of::<FlowSecret>());
 
-/// A connection over IPv6.
-#[repr(C, align(8))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct FlowKey6 {
-    /// The client's address, in network order.
-    pub client_address: [u8; 16],
-    /// The virtual IP address, in network order.
-    pub virtual_address: [u8; 16],
-    /// The client's port, in host order.
-    pub client_port: u16,
-    /// The virtual service's port, in host order.
-    pub virtual_port: u16,
-    /// One of [`crate::protocol`]: TCP or UDP.
-    pub protocol: u32,
+impl<const N: usize> Default for FlowKey<N> {
+    #[inline(always)]
+    fn default() -> Self {
+        Self {
+            client_address: [0; N],
+            virtual_address: [0; N],
+            client_port: 0,
+            virtual_port: 0,
+            protocol: 0,
+        }
+    }
 }
-
-const _: () = assert!(size_of::<FlowKey6>() == 40);
 
 /// What the table of flows knows a connection by.
 pub trait Connection {
@@ -100,47 +101,17 @@ pub const PLACEMENT_KEY: FlowSecret = FlowSecret {
     ],
 };
 
-impl Connection for FlowKey4 {
+impl<const N: usize> Connection for FlowKey<N> {
     #[inline(always)]
     fn hash(&self, secret: &FlowSecret) -> u64 {
-        // SAFETY: sixteen bytes without padding, of which any are valid numbers.
-        let [client, address, ports, protocol]: [u32; 4] = unsafe { transmute(*self) };
         let key = &secret.words;
-        let sum = product(client, key[0], address, key[1]);
-        spread(sum.wrapping_add(product(ports, key[2], protocol, key[3])))
-    }
-
-    #[inline(always)]
-    fn placed_by(&self, placement: u32) -> Self {
-        let address = if placement == placement::DESTINATION {
-            self.virtual_address
-        } else {
-            self.client_address
-        };
-        let port = if placement == placement::SOURCE_AND_PORT {
-            self.client_port
-        } else {
-            0
-        };
-        Self {
-            client_address: address,
-            client_port: port,
-            ..Self::default()
+        let mut sum = 0_u64;
+        for pair in 0..size_of::<Self>() / size_of::<[u32; 2]>() {
+            // SAFETY: within the key, which is aligned for that; it has no padding, and any bytes are valid numbers.
+            let [a, b] = unsafe { ptr::from_ref(self).cast::<[u32; 2]>().add(pair).read() };
+            sum = sum.wrapping_add(product(a, key[2 * pair], b, key[2 * pair + 1]));
         }
-    }
-}
-
-impl Connection for FlowKey6 {
-    #[inline(always)]
-    fn hash(&self, secret: &FlowSecret) -> u64 {
-        // SAFETY: forty bytes without padding, of which any are valid numbers.
-        let words: [u32; 2 * PAIRS] = unsafe { transmute(*self) };
-        let key = &secret.words;
-        let mut sum = product(words[0], key[0], words[1], key[1]);
-        sum = sum.wrapping_add(product(words[2], key[2], words[3], key[3]));
-        sum = sum.wrapping_add(product(words[4], key[4], words[5], key[5]));
-        sum = sum.wrapping_add(product(words[6], key[6], words[7], key[7]));
-        spread(sum.wrapping_add(product(words[8], key[8], words[9], key[9])))
+        spread(sum)
     }
 
     #[inline(always)]

@@ -17,7 +17,7 @@ mod places;
 mod word;
 
 pub use clock::{FlowClock, FlowTime};
-pub use connection::{Connection, FlowKey4, FlowKey6, FlowSecret, PLACEMENT_KEY, spread};
+pub use connection::{Connection, FlowKey, FlowKey4, FlowKey6, FlowSecret, PLACEMENT_KEY, spread};
 pub use name::FlowName;
 pub use places::{Places, flow_buckets};
 pub use word::{FlowBucket, FlowWord, WORDS_PER_BUCKET, flow_state};
