@@ -12,8 +12,8 @@
 //! A flow whose real server is gone (its slot was given up, or it is not up) is forgotten.
 //!
 //! One connection in some thousand millions finds another one's word. If that is of the same service, the two share a
-//! real server; if it is of another service, the new one is forwarded and not remembered. The other one is not
-//! disturbed.
+//! real server, and the end of one is taken for the end of both; if it is of another service, the new one is forwarded
+//! and not remembered, and the other one is not disturbed.
 
 mod table;
 
