@@ -11,7 +11,7 @@
 //!
 //! # The kernel it needs
 //!
-//! Linux 5.15, the first long-term kernel that has everything used here (tests run on 6.18):
+//! Linux 5.15, the first long-term kernel that has everything used here (tests run on 6.1, 6.12 and 6.18):
 //!
 //! | since | what |
 //! | --- | --- |
@@ -19,15 +19,15 @@
 //! | 5.2 | constants that the verifier knows (tracing costs nothing when off), programs of a million verified steps |
 //! | 5.3 | bounded loops |
 //! | 5.5 | arrays that are mapped into the daemon |
-//! | 5.6 | `bpf_jiffies64` |
+//! | 5.6 | `bpf_jiffies64`, functions that are verified by themselves |
 //! | 5.8 | ring buffers (the packet trace), `bpf_ktime_get_boot_ns` |
 //! | 5.9 | `bpf_link` for XDP |
-//! | 5.12 | atomic fetch-and-add (the schedulers' cursors) |
+//! | 5.12 | atomic fetch-and-add (the schedulers' cursors) and compare-and-swap (the words of connections) |
 #![cfg_attr(target_arch = "bpf", no_std)]
 #![cfg_attr(target_arch = "bpf", no_main)]
 #![cfg_attr(
     target_arch = "bpf",
-    allow(internal_features, reason = "atomic fetch-and-add has no other name here")
+    allow(internal_features, reason = "atomic operations have no other names here")
 )]
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics, asm_experimental_arch))]
 
@@ -36,6 +36,7 @@ extern crate self as aya_log_ebpf;
 
 mod advertisement;
 mod answer;
+mod atomic;
 mod begin;
 mod clock;
 mod departure;

@@ -24,7 +24,7 @@ use lb_common::{
     VirtualRouterEntry, VirtualRouterKey, maps as shared,
 };
 
-use crate::{opaque::moved, outcome::Outcome};
+use crate::{atomic, opaque::moved, outcome::Outcome};
 
 /// What the clock said at a timer tick: an entry of the map `CLOCK`, one for each CPU.
 #[repr(C)]
@@ -32,7 +32,7 @@ use crate::{opaque::moved, outcome::Outcome};
 pub(crate) struct Tick {
     /// The kernel's count of timer ticks.
     pub(crate) jiffies: u64,
-    /// Nanoseconds of `CLOCK_MONOTONIC`.
+    /// Nanoseconds of `CLOCK_BOOTTIME`.
     pub(crate) nanoseconds: u64,
 }
 
@@ -185,26 +185,7 @@ pub(crate) fn tick() -> Option<*mut Tick> {
 pub(crate) fn advance_cursor(index: u32) -> Option<u64> {
     let cursor = CURSORS.get_ptr_mut(index)?;
     // SAFETY: `cursor` points to an entry of the map, eight bytes and aligned; all CPUs change it atomically.
-    Some(unsafe { fetch_add(cursor, 1) })
-}
-
-/// Adds to a number that other CPUs add to as well, and returns what it was.
-#[cfg(target_arch = "bpf")]
-#[inline(always)]
-unsafe fn fetch_add(counter: *mut u64, value: u64) -> u64 {
-    use core::intrinsics::{AtomicOrdering, atomic_xadd};
-    // core has no AtomicU64::fetch_add for this target; and of a relaxed addition LLVM 22 loses the result (it emits
-    // the instruction that does not fetch).
-    // SAFETY: the caller's.
-    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(counter, value) }
-}
-
-/// Adds to a number that other CPUs add to as well, and returns what it was.
-#[cfg(not(target_arch = "bpf"))]
-unsafe fn fetch_add(counter: *mut u64, value: u64) -> u64 {
-    use core::sync::atomic::{AtomicU64, Ordering};
-    // SAFETY: the caller's.
-    unsafe { AtomicU64::from_ptr(counter) }.fetch_add(value, Ordering::Relaxed)
+    Some(unsafe { atomic::fetch_add(cursor, 1) })
 }
 
 /// The real server at `slot`.
@@ -395,27 +376,4 @@ pub(crate) fn name_flow(slot: u32, name: FlowName) {
         // SAFETY: `place` points to an entry of the map. Who reads it meanwhile finds that it does not fit its word.
         unsafe { place.write(name) };
     }
-}
-
-/// Replaces a number that other CPUs may change too, if it is still `present`. Returns whether it was.
-#[cfg(target_arch = "bpf")]
-#[inline(always)]
-pub(crate) unsafe fn compare_and_swap(number: *mut u64, present: u64, value: u64) -> bool {
-    use core::intrinsics::{AtomicOrdering, atomic_cxchg};
-    // SAFETY: the caller's.
-    let (found, _) = unsafe {
-        atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(number, present, value)
-    };
-    found == present
-}
-
-/// Replaces a number that other CPUs may change too, if it is still `present`. Returns whether it was.
-#[cfg(not(target_arch = "bpf"))]
-pub(crate) unsafe fn compare_and_swap(number: *mut u64, present: u64, value: u64) -> bool {
-    use core::sync::atomic::{AtomicU64, Ordering};
-    // SAFETY: the caller's.
-    let number = unsafe { AtomicU64::from_ptr(number) };
-    number
-        .compare_exchange(present, value, Ordering::Relaxed, Ordering::Relaxed)
-        .is_ok()
 }

@@ -13,7 +13,7 @@ use core::ptr::addr_of_mut;
 use lb_common::{FlowBucket, FlowClock, FlowWord, Places, WORDS_PER_BUCKET, flow_state};
 
 use crate::{
-    maps,
+    atomic, maps,
     opaque::{minimum, moved},
     packet::Packet,
 };
@@ -211,7 +211,7 @@ fn read(bucket: *mut FlowBucket, way: u64) -> FlowWord {
 #[inline(always)]
 fn swap(bucket: *mut FlowBucket, way: u64, present: FlowWord, word: FlowWord) -> bool {
     // SAFETY: as in `read`; words are eight bytes and aligned, and all others change them like this, too.
-    unsafe { maps::compare_and_swap(word_at(bucket, way).cast(), present.0, word.0) }
+    unsafe { atomic::compare_and_swap(word_at(bucket, way).cast(), present.0, word.0) }
 }
 
 /// # Safety
