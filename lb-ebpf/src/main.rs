@@ -178,7 +178,7 @@ fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
     if headers.hop_limit <= 1 {
         return Outcome::answer(Verdict::AnswerTimeExceeded, network, headers.transport);
     }
-    let verdict = match flow::recall(&known, headers.segment, now) {
+    let verdict = match flow::recall(packet, &known, headers.segment, now) {
         Memory::Known(target) => return go_to::<F>(packet, &headers, lease, target),
         Memory::Established(target) => {
             let outcome = go_to::<F>(packet, &headers, lease, target);

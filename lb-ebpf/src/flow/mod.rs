@@ -95,7 +95,7 @@ pub(crate) fn find<F: Family>(packet: &Packet, key: &F::Key) -> Known {
 
 /// Recalls what is `known` of a connection, and remembers of it what this packet shows.
 #[inline(always)]
-pub(crate) fn recall(known: &Known, segment: Segment, now: u64) -> Memory {
+pub(crate) fn recall(packet: &Packet, known: &Known, segment: Segment, now: u64) -> Memory {
     let Some(found) = known.found.filter(|_| !known.is_foreign) else {
         return Memory::Unknown;
     };
@@ -113,7 +113,9 @@ pub(crate) fn recall(known: &Known, segment: Segment, now: u64) -> Memory {
         }
         return memory;
     }
-    let state = next_state(word.state(), segment);
+    // A copy would be one that the verifier knows to be the same, and that of Linux 6.1 forgets on its way that it is so
+    // on some of them only: it takes the states before and after for equal, and removes what a change leads to.
+    let state = next_state(packet.forget(word.state()), segment);
     let noted = word.noted(state, maps::flow_time(state).at(now));
     // A change makes the cache line this CPU's own: the clocks are coarse, so that not each packet is one.
     if noted != word {
