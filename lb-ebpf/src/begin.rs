@@ -1,9 +1,11 @@
 //! *begin*: a new connection gets a real server, and is remembered.
+//!
+//! Each step is a function of its own that is not inlined, so that its part of the stack is free for the next one, and
+//! the connection itself is in a map ([`maps::beginning`]): the kernel allows 512 bytes along a chain of calls.
 
 use lb_common::Verdict;
 
 use crate::{
-    clock,
     family::{Family, V4, V6},
     flow::{self, Target},
     forward, fragment, lease, maps,
@@ -35,10 +37,14 @@ fn ipv6(packet: &mut Packet, outcome: Outcome) -> Outcome {
 #[inline(always)]
 fn begin<F: Family>(packet: &mut Packet, outcome: Outcome) -> Outcome {
     let network = outcome.network();
-    let Some(key) = F::key_at(packet, network, outcome.transport(), outcome.protocol()) else {
+    let Some(key) = maps::beginning::<F>() else {
+        return Outcome::drop(Verdict::DropNoRealServer);
+    };
+    let Some(read) = F::key_at(packet, network, outcome.transport(), outcome.protocol()) else {
         return Outcome::drop(Verdict::DropMalformed);
     };
-    let choice = choose::<F>(&key);
+    *key = read;
+    let choice = choose::<F>(key);
     match choice.what() {
         Choice::TAKEN => {}
         Choice::LATER => return Outcome::drop(Verdict::DropNoRealServer),
@@ -54,7 +60,9 @@ fn begin<F: Family>(packet: &mut Packet, outcome: Outcome) -> Outcome {
         slot: choice.slot(),
         real,
     };
-    flow::remember::<F>(packet, &key, target.slot, clock::now());
+    if !outcome.has_word() || flow::renew::<F>(packet, key, target.slot) {
+        flow::enter::<F>(key, target.slot);
+    }
     if outcome.is_first_fragment() {
         fragment::remember::<F>(packet, network, outcome.protocol(), choice.lease(), target.slot);
     }
@@ -98,8 +106,7 @@ impl Choice {
     }
 }
 
-/// Finds the service of a connection and a real server for it, and counts both. (A function of its own: what it has on
-/// the stack is gone when the connection is remembered.)
+/// Finds the service of a connection and a real server for it, and counts both.
 #[inline(never)]
 fn choose<F: Family>(key: &F::Key) -> Choice {
     let Some(service) = service::find::<F>(key) else {

@@ -7,7 +7,7 @@ use lb_common::{Address, Connection, FlowKey4, FlowKey6, FlowName, ServiceKey, c
 use crate::{
     extensions,
     headers::{Ipv4, Ipv6, Ports},
-    maps::Key,
+    maps::{Beginning, Key},
     packet::Packet,
 };
 
@@ -26,6 +26,8 @@ pub(crate) trait Family {
     fn service(key: &Self::Key) -> Key<ServiceKey>;
     /// The connection of a packet whose IP header is at `network`, and whose TCP or UDP header is at `transport`.
     fn key_at(packet: &Packet, network: usize, transport: usize, protocol: u8) -> Option<Self::Key>;
+    /// Where the key of a connection that begins is kept.
+    fn beginning(beginning: &mut Beginning) -> &mut Self::Key;
     /// What the fragments of the packet whose IP header is at `network` have in common.
     fn identification(packet: &Packet, network: usize) -> Option<u32>;
     /// What a connection is called.
@@ -79,6 +81,11 @@ macro_rules! family {
                     virtual_port: ports.destination.get(),
                     protocol: u32::from(protocol),
                 })
+            }
+
+            #[inline(always)]
+            fn beginning(beginning: &mut Beginning) -> &mut $key {
+                &mut beginning.$address
             }
 
             #[inline(always)]

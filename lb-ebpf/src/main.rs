@@ -190,7 +190,7 @@ fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
         Memory::Unknown => return refuse(&headers, Verdict::ResetUnknownFlow),
         Memory::Lost => return refuse(&headers, Verdict::ResetRealServerGone),
     };
-    headers.begin(verdict)
+    headers.begin(verdict, known.has_word())
 }
 
 /// The end of a packet of a known connection.

@@ -19,12 +19,12 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use lb_common::{
-    Address, AddressEntry, Allowance, Counters, FlowBucket, FlowClock, FlowName, FlowSecret, FlowTime,
-    Fragment, FragmentKey, IndexedService, Interface, Lease, Meta, Places, Real, Service, ServiceKey,
-    VirtualRouterEntry, VirtualRouterKey, maps as shared,
+    Address, AddressEntry, Allowance, Counters, FlowBucket, FlowClock, FlowKey4, FlowKey6, FlowName,
+    FlowSecret, FlowTime, Fragment, FragmentKey, IndexedService, Interface, Lease, Meta, Places, Real,
+    Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey, maps as shared,
 };
 
-use crate::{atomic, opaque::moved, outcome::Outcome};
+use crate::{atomic, family::Family, opaque::moved, outcome::Outcome};
 
 /// What the clock said at a timer tick: an entry of the map `CLOCK`, one for each CPU.
 #[repr(C)]
@@ -34,6 +34,16 @@ pub(crate) struct Tick {
     pub(crate) jiffies: u64,
     /// Nanoseconds of `CLOCK_BOOTTIME`.
     pub(crate) nanoseconds: u64,
+}
+
+/// A connection that begins: the entry of the map `BEGINNING`, one for each CPU. There is no room for it on the stack.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Beginning {
+    /// One over IPv4.
+    pub(crate) v4: FlowKey4,
+    /// One over IPv6.
+    pub(crate) v6: FlowKey6,
 }
 
 const MAPPED: usize = BPF_F_MMAPABLE as usize;
@@ -84,6 +94,8 @@ static VERDICTS: PerCpuArray<u64, { shared::VERDICTS.capacity as usize }> = PerC
 static CLOCK: PerCpuArray<Tick, 1> = PerCpuArray::new();
 #[btf_map]
 static ALLOWANCE: PerCpuArray<Allowance, 1> = PerCpuArray::new();
+#[btf_map]
+static BEGINNING: PerCpuArray<Beginning, 1> = PerCpuArray::new();
 
 // What the loader says of the table of connections: constants for the verifier, and one load each.
 #[unsafe(no_mangle)]
@@ -330,6 +342,15 @@ pub(crate) fn count_outcome(outcome: Outcome) {
         // SAFETY: as in `add_packet`.
         unsafe { *counter += 1 };
     }
+}
+
+/// Where this CPU keeps the connection that begins.
+#[inline(always)]
+pub(crate) fn beginning<F: Family>() -> Option<&'static mut F::Key> {
+    let beginning = BEGINNING.get_ptr_mut(0)?;
+    // SAFETY: `beginning` points to this CPU's entry, nothing else runs on this CPU meanwhile, and a packet begins one
+    // connection.
+    Some(F::beginning(unsafe { &mut *beginning }))
 }
 
 /// A bucket of the table of connections.

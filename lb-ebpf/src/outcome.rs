@@ -28,6 +28,8 @@ impl Outcome {
     const IS_UDP: u64 = 1 << 19;
     /// The packet is the first one of fragments.
     const IS_FIRST_FRAGMENT: u64 = 1 << 20;
+    /// The table has a word for the connection.
+    const HAS_WORD: u64 = 1 << 21;
     const NETWORK_SHIFT: u32 = 32;
     const TRANSPORT_SHIFT: u32 = 48;
 
@@ -68,7 +70,7 @@ impl Outcome {
     }
 
     /// The packet opens a connection, and leaves with it: `is_udp` or TCP; other fragments of it follow if it
-    /// `is_first_fragment`.
+    /// `is_first_fragment`. The table of connections `has_word` for it, or has none.
     #[inline(always)]
     pub(crate) const fn begin(
         verdict: Verdict,
@@ -76,8 +78,11 @@ impl Outcome {
         transport: usize,
         is_udp: bool,
         is_first_fragment: bool,
+        has_word: bool,
     ) -> Self {
-        let flags = (is_udp as u64 * Self::IS_UDP) | (is_first_fragment as u64 * Self::IS_FIRST_FRAGMENT);
+        let flags = (is_udp as u64 * Self::IS_UDP)
+            | (is_first_fragment as u64 * Self::IS_FIRST_FRAGMENT)
+            | (has_word as u64 * Self::HAS_WORD);
         Self::drop(verdict).about(network, transport, Self::BEGINS | flags)
     }
 
@@ -137,6 +142,12 @@ impl Outcome {
     #[inline(always)]
     pub(crate) const fn is_first_fragment(self) -> bool {
         self.0 & Self::IS_FIRST_FRAGMENT != 0
+    }
+
+    /// Whether the table has a word for a connection that is to begin.
+    #[inline(always)]
+    pub(crate) const fn has_word(self) -> bool {
+        self.0 & Self::HAS_WORD != 0
     }
 
     /// The same, at its end.

@@ -89,15 +89,16 @@ impl Segment {
 }
 
 impl<F: Family> Headers<F> {
-    /// The end of a packet that opens a connection, for now.
+    /// The end of a packet that opens a connection, for now. The table of connections `has_word` for it, or has none.
     #[inline(always)]
-    pub(crate) fn begin(&self, verdict: Verdict) -> Outcome {
+    pub(crate) fn begin(&self, verdict: Verdict, has_word: bool) -> Outcome {
         Outcome::begin(
             verdict,
             self.network,
             self.transport,
             self.is_udp(),
             self.is_first_fragment,
+            has_word,
         )
     }
 

@@ -21,6 +21,7 @@ use lb_common::{Connection as _, FlowWord, IndexedService, Real, flow_state, pro
 
 use self::table::Found;
 use crate::{
+    clock,
     family::{Family, V4, V6},
     maps,
     outcome::Outcome,
@@ -54,7 +55,6 @@ pub(crate) enum Memory {
 
 /// What the table holds of a connection.
 pub(crate) struct Known {
-    hash: u64,
     found: Option<Found>,
     /// Its real server, unless that is gone.
     real: Option<&'static Real>,
@@ -67,10 +67,9 @@ pub(crate) struct Known {
 /// Looks a connection up.
 #[inline(always)]
 pub(crate) fn find<F: Family>(packet: &Packet, key: &F::Key) -> Known {
-    let hash = key.hash(&maps::flow_secret());
+    let places = maps::places_of_flow(key.hash(&maps::flow_secret()));
     let mut known = Known {
-        hash,
-        found: table::find(packet, maps::places_of_flow(hash)),
+        found: table::find(packet, places),
         real: None,
         service: None,
         is_foreign: false,
@@ -130,6 +129,12 @@ pub(crate) fn recall(packet: &Packet, known: &Known, segment: Segment, now: u64)
 }
 
 impl Known {
+    /// Whether there is a word, be it another connection's.
+    #[inline(always)]
+    pub(crate) const fn has_word(&self) -> bool {
+        self.found.is_some()
+    }
+
     /// The real server: up, not yet resolved, or gone. Nothing is noted.
     #[inline(always)]
     pub(crate) fn memory(&self) -> Memory {
@@ -147,27 +152,44 @@ impl Known {
     }
 }
 
-/// Remembers that a new connection has the real server in `slot`. If the table has no place for it, the packet is
-/// forwarded all the same, and the client's next one is that of an unknown connection.
-#[inline(always)]
-pub(crate) fn remember<F: Family>(packet: &Packet, key: &F::Key, slot: u32, now: u64) {
+/// Gives the word of a connection that begins anew to the real server in `slot`. Returns whether it has none, so that it
+/// is to be [entered](enter).
+#[inline(never)]
+pub(crate) fn renew<F: Family>(packet: &Packet, key: &F::Key, slot: u32) -> bool {
     let known = find::<F>(packet, key);
-    if known.is_foreign {
-        return;
+    let Some(found) = known.found else {
+        return true;
+    };
+    if !known.is_foreign {
+        found.change(first_word::<F>(key, found.word.tag(), slot));
     }
+    false
+}
+
+/// Remembers that a new connection, which has no word, has the real server in `slot`. If the table has no place for it,
+/// the packet is forwarded all the same, and the client's next one is that of an unknown connection.
+#[inline(never)]
+pub(crate) fn enter<F: Family>(key: &F::Key, slot: u32) {
+    let places = maps::places_of_flow(hash::<F>(key));
+    let word = first_word::<F>(key, places.first_tag, slot);
+    table::enter(places, word, clock::now());
+}
+
+/// The hash of a connection that begins.
+#[inline(never)]
+fn hash<F: Family>(key: &F::Key) -> u64 {
+    key.hash(&maps::flow_secret())
+}
+
+/// The word of a connection that has shown one packet.
+#[inline(always)]
+fn first_word<F: Family>(key: &F::Key, tag: u64, slot: u32) -> FlowWord {
     let state = if F::protocol(key) == u32::from(protocol::UDP) {
         flow_state::DATAGRAM
     } else {
         flow_state::NASCENT
     };
-    let seen = maps::flow_time(state).at(now);
-    if let Some(found) = known.found {
-        found.change(FlowWord::new(found.word.tag(), state, seen, slot));
-        return;
-    }
-    let places = maps::places_of_flow(known.hash);
-    let word = FlowWord::new(places.first_tag, state, seen, slot);
-    table::enter(places, word, now);
+    FlowWord::new(tag, state, maps::flow_time(state).at(clock::now()), slot)
 }
 
 /// Names the connection of a packet that has shown that it goes on.

@@ -89,6 +89,7 @@ fn bpftool_loads_the_object_and_names_every_field() {
             "ADDRESSES",
             "ADDRESS_FILTER",
             "ALLOWANCE",
+            "BEGINNING",
             "CLOCK",
             "CURSORS",
             "FLOWS",
