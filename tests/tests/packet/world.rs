@@ -164,7 +164,11 @@ impl World {
         let mut world = Self {
             dataplane: Dataplane::load(connections).expect("the XDP program loads (as root)"),
         };
-        world.lease(lease(lease_state::HELD, 0));
+        // Longer than a test may take on an emulated machine that others are on, too.
+        world.lease(Lease {
+            interval: 60 * SECOND,
+            ..lease(lease_state::HELD, 0)
+        });
         let interface = Interface {
             mac: DIRECTOR_MAC,
             flags: interface_flags::KNOWN,
