@@ -20,6 +20,7 @@ mod lease;
 pub mod maps;
 mod net;
 mod real;
+mod ring;
 mod service;
 #[cfg(feature = "user")]
 mod user;
@@ -38,6 +39,7 @@ pub use lease::{
 };
 pub use net::{Address, FILTER_BITS, protocol};
 pub use real::{Real, real_flags};
+pub use ring::RingWord;
 pub use service::{Counters, IndexedService, Service, ServiceKey, placement};
 pub use verdict::Verdict;
 
@@ -45,7 +47,7 @@ pub use verdict::Verdict;
 ///
 /// It is written to the map [`maps::META`]. A daemon that finds pinned maps of another version replaces them.
 /// Raise it with every change to a type, a meaning or a map in this crate.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// 2^64 divided by the golden ratio: a product's upper bits depend on all of a factor's (Knuth, volume 3, section 6.4).
 pub(crate) const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -5,7 +5,7 @@ use core::{fmt, marker::PhantomData};
 
 use crate::{
     Address, AddressEntry, Counters, Departure, FILTER_BITS, FlowBucket, FlowClock, FlowName, Fragment,
-    FragmentKey, IndexedService, Interface, Lease, Meta, Real, Service, ServiceKey, Verdict,
+    FragmentKey, IndexedService, Interface, Lease, Meta, Real, RingWord, Service, ServiceKey, Verdict,
     VirtualRouterEntry, VirtualRouterKey, WORDS_PER_BUCKET, flow_buckets,
 };
 
@@ -45,17 +45,25 @@ impl<K, V> fmt::Debug for Map<K, V> {
 /// One slot: the ABI version of the pinned maps.
 pub const META: Map<u32, Meta> = Map::new("META", 1);
 /// The virtual services.
-pub const SERVICES: Map<ServiceKey, Service> = Map::new("SERVICES", 4_096);
+pub const SERVICES: Map<ServiceKey, Service> = Map::new("SERVICES", 10_240);
 /// Array by [`Service::index`]: which service that is. For whoever comes by a real server, which knows the index only.
 pub const SERVICE_INDEX: Map<u32, IndexedService> = Map::new("SERVICE_INDEX", SERVICES.capacity);
-/// Array of slots of [`REALS`]: the schedules of all services, each a slice. A change needs room for the old and the
-/// new schedule at once. Mapped into the daemon.
-pub const RINGS: Map<u32, u32> = Map::new("RINGS", 1 << 20);
+/// Array of slots of [`REALS`], four in an element: the schedules of all services, each a slice that begins with an
+/// element. A change needs room for the old and the new schedule at once. Mapped into the daemon.
+pub const RINGS: Map<u32, RingWord> = Map::new("RINGS", RING_SLOTS / RingWord::SLOTS);
+/// How many slots [`RINGS`] has room for.
+pub const RING_SLOTS: u32 = 1 << 21;
+
+const _: () = assert!(
+    REALS.capacity <= 1 << 16,
+    "schedules and connections have 16 bits for a slot"
+);
+
 /// Array by [`Service::index`]: how many connections were scheduled in turn, shared by all CPUs. Where the schedule
 /// goes on.
 pub const CURSORS: Map<u32, u64> = Map::new("CURSORS", SERVICES.capacity);
-/// Array: the real servers of all services together.
-pub const REALS: Map<u32, Real> = Map::new("REALS", 16_384);
+/// Array: the real servers of all services together. Mapped into the daemon.
+pub const REALS: Map<u32, Real> = Map::new("REALS", 1 << 16);
 /// Array of buckets: the connections that are remembered. The daemon sizes it as the configuration wants
 /// ([`crate::flow_buckets`]); the capacity here is the default. Mapped into the daemon.
 pub const FLOWS: Map<u32, FlowBucket> = Map::new("FLOWS", flow_buckets(DEFAULT_FLOW_TABLE_SIZE));
@@ -65,7 +73,7 @@ pub const FLOW_NAMES: Map<u32, FlowName> = Map::new("FLOW_NAMES", FLOWS.capacity
 /// One slot: how long connections are remembered. Mapped into the daemon.
 pub const FLOW_CLOCK: Map<u32, FlowClock> = Map::new("FLOW_CLOCK", 1);
 /// LRU: where the first fragments of packets went whose later fragments are awaited.
-pub const FRAGMENTS: Map<FragmentKey, Fragment> = Map::new("FRAGMENTS", 1 << 14);
+pub const FRAGMENTS: Map<FragmentKey, Fragment> = Map::new("FRAGMENTS", 1 << 13);
 /// Array: the leases of the virtual routers. Mapped into the daemon.
 pub const LEASES: Map<u32, Lease> = Map::new("LEASES", 1_024);
 /// The virtual addresses.

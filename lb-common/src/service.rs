@@ -21,7 +21,7 @@ const _: () = assert!(size_of::<ServiceKey>() == 24);
 
 /// How a virtual service is scheduled: the value of [`crate::maps::SERVICES`].
 ///
-/// The schedule is the slice `ring_offset .. ring_offset + ring_length` of [`crate::maps::RINGS`]. A slice that a
+/// The schedule is the slice `ring_offset .. ring_offset + ring_length` of the slots in [`crate::maps::RINGS`]. A slice that a
 /// service names is never written: a change writes another slice and then replaces this value whole, so that a
 /// packet sees the old schedule or the new one.
 #[repr(C)]
@@ -29,7 +29,7 @@ const _: () = assert!(size_of::<ServiceKey>() == 24);
 pub struct Service {
     /// The slot of this service in [`crate::maps::SERVICE_STATS`] and [`crate::maps::CURSORS`].
     pub index: u32,
-    /// The first slot of the schedule in [`crate::maps::RINGS`].
+    /// The first slot of the schedule in [`crate::maps::RINGS`]: a multiple of [`crate::RingWord::SLOTS`].
     pub ring_offset: u32,
     /// The slots of the schedule; 0 when no real server can take a new connection.
     pub ring_length: u32,

@@ -6,8 +6,8 @@
 
 use crate::{
     Address, AddressEntry, Counters, Departure, FlowBucket, FlowClock, FlowName, FlowSecret, Fragment,
-    FragmentKey, IndexedService, Interface, Lease, Meta, Real, Service, ServiceKey, VirtualRouterEntry,
-    VirtualRouterKey,
+    FragmentKey, IndexedService, Interface, Lease, Meta, Real, RingWord, Service, ServiceKey,
+    VirtualRouterEntry, VirtualRouterKey,
 };
 
 macro_rules! pod {
@@ -35,6 +35,7 @@ pod!(
     Lease,
     Meta,
     Real,
+    RingWord,
     Service,
     ServiceKey,
     VirtualRouterEntry,

@@ -14,14 +14,14 @@ use core::{
 
 use aya_ebpf::{
     Global,
-    bindings::BPF_F_MMAPABLE,
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
     macros::btf_map,
 };
 use lb_common::{
     Address, AddressEntry, Allowance, Counters, FlowBucket, FlowClock, FlowKey4, FlowKey6, FlowName,
     FlowSecret, FlowTime, Fragment, FragmentKey, IndexedService, Interface, Lease, Meta, Places, Real,
-    Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey, maps as shared,
+    RingWord, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey, maps as shared,
 };
 
 use crate::{atomic, family::Family, opaque::moved, outcome::Outcome};
@@ -47,19 +47,22 @@ pub(crate) struct Beginning {
 }
 
 const MAPPED: usize = BPF_F_MMAPABLE as usize;
+/// Of maps with room for far more than most directors have: an entry takes memory while it is there.
+const ON_DEMAND: usize = BPF_F_NO_PREALLOC as usize;
 
 #[btf_map]
 static META: Array<Meta, { shared::META.capacity as usize }> = Array::new();
 #[btf_map]
-static SERVICES: HashMap<ServiceKey, Service, { shared::SERVICES.capacity as usize }> = HashMap::new();
+static SERVICES: HashMap<ServiceKey, Service, { shared::SERVICES.capacity as usize }, ON_DEMAND> =
+    HashMap::new();
 #[btf_map]
 static SERVICE_INDEX: Array<IndexedService, { shared::SERVICE_INDEX.capacity as usize }> = Array::new();
 #[btf_map]
-static RINGS: Array<u32, { shared::RINGS.capacity as usize }, MAPPED> = Array::new();
+static RINGS: Array<RingWord, { shared::RINGS.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
 static CURSORS: Array<u64, { shared::CURSORS.capacity as usize }> = Array::new();
 #[btf_map]
-static REALS: Array<Real, { shared::REALS.capacity as usize }> = Array::new();
+static REALS: Array<Real, { shared::REALS.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
 static FLOWS: Array<FlowBucket, { shared::FLOWS.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
@@ -72,7 +75,8 @@ static FRAGMENTS: LruHashMap<FragmentKey, Fragment, { shared::FRAGMENTS.capacity
 #[btf_map]
 static LEASES: Array<Lease, { shared::LEASES.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
-static ADDRESSES: HashMap<Address, AddressEntry, { shared::ADDRESSES.capacity as usize }> = HashMap::new();
+static ADDRESSES: HashMap<Address, AddressEntry, { shared::ADDRESSES.capacity as usize }, ON_DEMAND> =
+    HashMap::new();
 #[btf_map]
 static ADDRESS_FILTER: Array<u64, { shared::ADDRESS_FILTER.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
@@ -183,7 +187,8 @@ pub(crate) fn indexed_service(index: u32) -> Option<&'static IndexedService> {
 /// The slot of the real server at `slot` of the schedules.
 #[inline(always)]
 pub(crate) fn ring(slot: u32) -> Option<u32> {
-    RINGS.get(slot).copied()
+    let word = RINGS.get(slot / RingWord::SLOTS)?;
+    Some(u32::from(word.slot(slot)))
 }
 
 /// What the clock said last on this CPU.

@@ -9,8 +9,8 @@ use aya::programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::{
     Address, AddressEntry, Connection, Counters, FlowBucket, FlowClock, FlowName, FlowSecret, FlowWord,
-    IndexedService, Interface, Lease, Places, Real, Service, ServiceKey, Verdict, VirtualRouterEntry,
-    VirtualRouterKey, WORDS_PER_BUCKET, flow_buckets,
+    IndexedService, Interface, Lease, Places, Real, RingWord, Service, ServiceKey, Verdict,
+    VirtualRouterEntry, VirtualRouterKey, WORDS_PER_BUCKET, flow_buckets,
     maps::{self, Map},
 };
 
@@ -271,8 +271,11 @@ impl Dataplane {
 
     /// Writes a service and its schedule.
     pub fn put_service(&mut self, key: ServiceKey, service: Service, ring: &[u32]) {
-        for (position, slot) in (service.ring_offset..).zip(ring) {
-            self.array(maps::RINGS).set(position, *slot, 0).expect("RINGS");
+        for (index, slots) in
+            (service.ring_offset / RingWord::SLOTS..).zip(ring.chunks(RingWord::SLOTS as usize))
+        {
+            let word = RingWord::of(slots.iter().map(|slot| *slot as u16));
+            self.array(maps::RINGS).set(index, word, 0).expect("RINGS");
         }
         let indexed = IndexedService {
             key,

@@ -243,7 +243,7 @@ pub(super) fn weights<'a>(
     services: impl Iterator<Item = (&'a VirtualService, &'a Range<usize>)> + Clone,
     problems: &mut Problems,
 ) {
-    let limit = ScheduleLimit::of(maps::RINGS.capacity, services.clone().map(|(service, _)| service));
+    let limit = ScheduleLimit::of(maps::RING_SLOTS, services.clone().map(|(service, _)| service));
     let rounded: Vec<_> = services
         .filter_map(|(service, header)| {
             let error = limit.rounding(service.scheduler, &service.weights()).error;

@@ -401,7 +401,7 @@ fn more_services_than_the_tables_hold_are_refused() {
         .filter(|diagnostic| diagnostic.severity() == Severity::Error)
         .map(Diagnostic::message)
         .collect();
-    assert_eq!(errors, ["there is room for 4096 virtual servers"]);
+    assert_eq!(errors, ["there is room for 10240 virtual servers"]);
 }
 
 #[test]

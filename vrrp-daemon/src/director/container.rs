@@ -240,7 +240,7 @@ impl Director {
     #[must_use]
     pub fn schedule_limit(&self) -> ScheduleLimit {
         let services = self.planned().virtual_services.iter();
-        ScheduleLimit::of(maps::RINGS.capacity, services)
+        ScheduleLimit::of(maps::RING_SLOTS, services)
     }
 
     /// What the schedule of a service, which may be as long as `limit` says, makes of the shares that its real servers

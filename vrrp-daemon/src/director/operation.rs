@@ -57,7 +57,7 @@ pub enum Operation {
     },
     /// Write a slice of [`lb_common::maps::RINGS`] that no service names.
     WriteRing {
-        /// The first slot of the slice.
+        /// The first slot of the slice: a multiple of [`lb_common::RingWord::SLOTS`].
         offset: u32,
         /// What to write there.
         slots: Vec<RealSlot>,

@@ -3,18 +3,19 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use lb_common::{Real, Service, ServiceKey, VirtualRouterKey, maps};
+use lb_common::{Real, RingWord, Service, ServiceKey, VirtualRouterKey, maps};
 
-use super::slices::{FreeSlices, Halves};
+use super::slices::{self, FreeSlices, Halves};
 use super::{Desired, DesiredService, Member, Operation, Plane, Shortage, placement, schedule};
 use crate::model::shares::{self, ScheduleLimit, TURNS_PER_REAL_SERVER};
 use crate::model::{RealSlot, Scheduler};
 
 /// There is a schedule for every service, whatever the configuration: each real server has its turns, and each service
-/// one to spare.
+/// an element to spare.
 const _: () = assert!(
-    TURNS_PER_REAL_SERVER * maps::REALS.capacity as usize + maps::SERVICES.capacity as usize
-        <= shares::room(maps::RINGS.capacity)
+    TURNS_PER_REAL_SERVER * maps::REALS.capacity as usize
+        + RingWord::SLOTS as usize * maps::SERVICES.capacity as usize
+        <= shares::room(maps::RING_SLOTS)
 );
 
 /// What to do, in this order, and what cannot be done.
@@ -76,7 +77,7 @@ impl Planner {
     /// A planner for maps with the capacities of [`lb_common::maps`].
     #[must_use]
     pub fn new() -> Self {
-        Self::with_ring_capacity(maps::RINGS.capacity)
+        Self::with_ring_capacity(maps::RING_SLOTS)
     }
 
     /// A planner for a ring array of this many slots.
@@ -173,9 +174,11 @@ impl Planner {
         for key in desired.services.keys() {
             let ring = &self.unrolled[key].ring;
             let present = actual.services.get(key).and_then(slice);
-            let is_home = present
-                .as_ref()
-                .is_some_and(|slice| home.start <= slice.start && slice.end <= home.end);
+            let is_home = present.as_ref().is_some_and(|slice| {
+                home.start <= slice.start
+                    && slice.end <= home.end
+                    && slice.start.is_multiple_of(RingWord::SLOTS)
+            });
             if ring.is_empty() {
                 places.push(Place::Kept(0));
             } else if let Some(slice) = present
@@ -187,7 +190,7 @@ impl Planner {
                 let offset = free
                     .get_or_insert_with(|| FreeSlices::new(in_force.clone(), cursor, home.clone()))
                     .allocate(length(ring))?;
-                cursor = offset + length(ring);
+                cursor = offset + slices::rounded_up(length(ring));
                 places.push(Place::New(offset));
             }
         }
@@ -221,7 +224,7 @@ impl Planner {
                 0 => Place::Kept(0),
                 length => {
                     let offset = self.ring_cursor;
-                    self.ring_cursor += length;
+                    self.ring_cursor += slices::rounded_up(length);
                     Place::New(offset)
                 }
             })
@@ -229,10 +232,12 @@ impl Planner {
     }
 }
 
-/// The slice of the ring array that a service names, if it names one.
+/// The slice of the ring array that the schedule of a service takes, if it has one.
 fn slice(service: &Service) -> Option<Range<u32>> {
-    (service.ring_length > 0)
-        .then(|| service.ring_offset..service.ring_offset.saturating_add(service.ring_length))
+    (service.ring_length > 0).then(|| {
+        let end = service.ring_offset.saturating_add(service.ring_length);
+        service.ring_offset..slices::rounded_up(end)
+    })
 }
 
 /// The length of a schedule, which the ring array is longer than.

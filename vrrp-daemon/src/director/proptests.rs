@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::fixture::{ETH0, World, neighbour, real_address, service, virtual_address};
 use super::*;
 use crate::health::Health;
+use crate::model::shares::TURNS_PER_REAL_SERVER;
 use crate::model::{HashOptions, RealServerId, Scheduler, VirtualService};
 
 const SERVICES: u16 = 4;
@@ -16,9 +17,10 @@ const REAL_SERVERS: u16 = 5;
 /// Weights that are always exact.
 const SMALL: u16 = 6;
 
-/// The smallest ring array for so many services and real servers: its quarter holds 8 turns for each real server, and
-/// one for each service.
-const RING_CAPACITY: u32 = 4 * (8 * SERVICES as u32 * REAL_SERVERS as u32 + SERVICES as u32);
+/// The smallest ring array for so many services and real servers: its quarter holds the turns of each real server, and
+/// an element for each service.
+const RING_CAPACITY: u32 =
+    4 * (TURNS_PER_REAL_SERVER as u32 * SERVICES as u32 * REAL_SERVERS as u32 + 4 * SERVICES as u32);
 
 /// Something that the director's loop learns.
 #[derive(Clone, Debug)]

@@ -2,6 +2,16 @@
 
 use std::ops::Range;
 
+use lb_common::RingWord;
+
+/// Slices begin with a whole element of the ring array and end with one.
+const ALIGNMENT: u32 = RingWord::SLOTS;
+
+/// The first slot after a schedule that ends at `end`, or its length with what is left over of its last element.
+pub(super) const fn rounded_up(end: u32) -> u32 {
+    end.saturating_add(ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT
+}
+
 /// The ring array in halves, of which schedules share one. When a new schedule finds no gap there, all of them move to
 /// the other, side by side: where free slots are scattered never decides whether there is room.
 #[derive(Clone, Copy, Debug)]
@@ -13,7 +23,9 @@ pub(super) struct Halves {
 impl Halves {
     /// The halves of an array of `capacity` slots.
     pub(super) const fn of(capacity: u32) -> Self {
-        Self { length: capacity / 2 }
+        Self {
+            length: capacity / 2 / ALIGNMENT * ALIGNMENT,
+        }
     }
 
     /// The half where the schedules in `in_force` are, or most of them.
@@ -78,8 +90,9 @@ impl FreeSlices {
         }
     }
 
-    /// The first slot of a free slice of `length`, which is not free any more.
+    /// The first slot of a free slice for a schedule of `length` slots, which is not free any more.
     pub(super) fn allocate(&mut self, length: u32) -> Option<u32> {
+        let length = rounded_up(length);
         let count = self.gaps.len();
         for step in 0..count {
             let index = (self.at + step) % count;
@@ -116,42 +129,52 @@ mod tests {
 
     #[test]
     fn slices_are_handed_out_from_the_cursor_and_round_the_end() {
-        let mut free = FreeSlices::new(vec![20..30, 0..10], 40, 0..50);
-        assert_eq!(free.allocate(10), Some(40));
-        assert_eq!(free.allocate(10), Some(10));
-        assert_eq!(free.allocate(10), Some(30));
+        let mut free = FreeSlices::new(vec![24..36, 0..12], 48, 0..60);
+        assert_eq!(free.allocate(12), Some(48));
+        assert_eq!(free.allocate(12), Some(12));
+        assert_eq!(free.allocate(12), Some(36));
         assert_eq!(free.allocate(1), None);
     }
 
     #[test]
     fn a_gap_cut_by_the_cursor_is_used_whole_when_nothing_else_is_left() {
-        let mut free = FreeSlices::new(vec![5..10, 0..5], 30, 0..50);
-        assert_eq!(free.allocate(40), Some(10));
+        let mut free = FreeSlices::new(vec![4..8, 0..4], 32, 0..48);
+        assert_eq!(free.allocate(40), Some(8));
         assert_eq!(free.allocate(1), None);
     }
 
     #[test]
-    fn slices_that_overlap_or_lie_outside_confuse_nobody() {
-        let mut free = FreeSlices::new(vec![0..10, 5..8, 40..90], 0, 0..50);
-        assert_eq!(free.allocate(30), Some(10));
+    fn slices_are_whole_elements() {
+        let mut free = FreeSlices::new(vec![0..4, 0..2], 0, 0..16);
+        assert_eq!(free.allocate(5), Some(4));
+        assert_eq!(free.allocate(1), Some(12));
         assert_eq!(free.allocate(1), None);
-        let mut free = FreeSlices::new(vec![0..10, 40..60, 90..95], 0, 50..100);
-        assert_eq!(free.allocate(30), Some(60));
-        assert_eq!(free.allocate(5), Some(95));
+        assert_eq!([0, 1, 4, 5].map(rounded_up), [0, 4, 4, 8]);
+        assert_eq!(Halves::of(30).home(&[]), 0..12);
+    }
+
+    #[test]
+    fn slices_that_overlap_or_lie_outside_confuse_nobody() {
+        let mut free = FreeSlices::new(vec![0..12, 4..8, 40..88], 0, 0..48);
+        assert_eq!(free.allocate(28), Some(12));
+        assert_eq!(free.allocate(1), None);
+        let mut free = FreeSlices::new(vec![0..12, 40..60, 88..92], 0, 48..96);
+        assert_eq!(free.allocate(28), Some(60));
+        assert_eq!(free.allocate(4), Some(92));
         assert_eq!(free.allocate(1), None);
     }
 
     #[test]
     fn home_is_where_most_slots_are() {
-        let halves = Halves::of(100);
+        let halves = Halves::of(104);
         let lower = 0..10;
         let across = 45..60;
         let beyond = 90..1_000;
-        assert_eq!(halves.home(&[]), 0..50);
-        assert_eq!(halves.home(std::slice::from_ref(&across)), 50..100);
-        assert_eq!(halves.home(&[across, lower.clone()]), 0..50);
-        assert_eq!(halves.home(&[lower, beyond]), 50..100);
-        assert_eq!(halves.other(&(0..50)), 50..100);
-        assert_eq!(halves.other(&(50..100)), 0..50);
+        assert_eq!(halves.home(&[]), 0..52);
+        assert_eq!(halves.home(std::slice::from_ref(&across)), 52..104);
+        assert_eq!(halves.home(&[across, lower.clone()]), 0..52);
+        assert_eq!(halves.home(&[lower, beyond]), 52..104);
+        assert_eq!(halves.other(&(0..52)), 52..104);
+        assert_eq!(halves.other(&(52..104)), 0..52);
     }
 }

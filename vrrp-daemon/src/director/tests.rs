@@ -428,7 +428,7 @@ fn a_service_that_names_a_schedule_which_is_not_there_gets_a_new_one() {
     world.plane.services.insert(
         key,
         Service {
-            ring_offset: maps::RINGS.capacity - 1,
+            ring_offset: maps::RING_SLOTS - 4,
             ..world.plane.services[&key]
         },
     );
@@ -473,7 +473,7 @@ fn a_slice_that_was_given_up_is_written_again_only_after_all_others() {
             }
         }
     }
-    assert_eq!(offsets, [0, 15, 16, 31, 0, 15]);
+    assert_eq!(offsets, [0, 16, 20, 36, 0, 16]);
 }
 
 #[test]
@@ -487,19 +487,17 @@ fn a_schedule_that_finds_no_gap_has_all_schedules_move() {
     let offsets = |world: &World| {
         [0, 1].map(|number| world.plane.services[&service_key(virtual_address(number))].ring_offset)
     };
-    let mut world = World::new(services([13, 13]));
-    // Halves of 66 slots.
-    world.planner = Planner::with_ring_capacity(132);
+    let mut world = World::new(services([11, 11]));
+    // Halves of 64 slots.
+    world.planner = Planner::with_ring_capacity(128);
     world.settle();
-    for weights in [[14, 13], [14, 14], [13, 14], [13, 13], [14, 13]] {
-        world.configuration.virtual_services = services(weights);
-        world.settle();
-    }
-    assert_eq!(offsets(&world), [28, 14]);
-    // There is room for 14 slots at 0, and for 23 at 43.
-    world.configuration.virtual_services = services([13, 14]);
+    world.configuration.virtual_services = services([12, 11]);
     world.settle();
-    assert_eq!(offsets(&world), [66, 80]);
+    assert_eq!(offsets(&world), [24, 12]);
+    // There is room for 12 slots at 0, and for 24 at 40.
+    world.configuration.virtual_services = services([11, 12]);
+    world.settle();
+    assert_eq!(offsets(&world), [64, 76]);
 }
 
 /// Carries a plan out without watching every step, which would take long.
@@ -542,8 +540,9 @@ fn seventy_services_of_large_weights_all_have_a_schedule_that_a_failed_server_le
 
 #[test]
 fn as_many_services_as_fit_have_schedules_whatever_the_weights() {
+    const SERVICES: u16 = maps::SERVICES.capacity as u16;
     let mut world = World::new(
-        (0..4_096)
+        (0..SERVICES)
             .map(|number| {
                 let servers = [0, 1, 2, 3].map(|real| (real, 65_000 + 7 * real + number % 13));
                 service(number, WeightedRoundRobin, &servers)
@@ -552,12 +551,12 @@ fn as_many_services_as_fit_have_schedules_whatever_the_weights() {
     );
     hurry(&mut world);
     for round in 0..3 {
-        for number in 0..4_096 {
+        for number in 0..SERVICES {
             let health = if round == 1 { Health::Up } else { Health::Down };
             world.set_health(number, 2, health);
         }
         hurry(&mut world);
-        assert_eq!(world.plane.services.len(), 4_096);
+        assert_eq!(world.plane.services.len(), usize::from(SERVICES));
         for (key, service) in &world.plane.services {
             assert!(service.ring_length > 0, "{key:?} has no schedule");
         }
@@ -587,11 +586,11 @@ fn schedules_all_over_the_array_come_home_at_the_first_plan() {
     world.settle();
     move_schedules(
         &mut world,
-        &[(0, 0), (1, 400_000), (2, (1 << 19) - 1), (3, 900_000)],
+        &[(0, 0), (1, 800_000), (2, (1 << 20) - 4), (3, 1_800_000)],
     );
     world.settle();
     for service in world.plane.services.values() {
-        assert!(service.ring_offset + service.ring_length <= 1 << 19);
+        assert!(service.ring_offset + service.ring_length <= 1 << 20);
     }
 }
 
@@ -603,36 +602,35 @@ fn a_move_that_stopped_halfway_leaves_room_for_the_next() {
             .map(|(number, weights)| service(number, WeightedRoundRobin, &weights))
             .collect()
     };
-    let long = [(1, 16), (2, 1)];
+    let long = [(1, 12), (2, 1)];
     let mut world = World::new(services([[(1, 3), (2, 1)], long, long]));
-    // Halves of 102 slots.
-    world.planner = Planner::with_ring_capacity(204);
+    // Halves of 96 slots.
+    world.planner = Planner::with_ring_capacity(192);
     world.settle();
-    move_schedules(&mut world, &[(0, 104), (1, 16), (2, 49)]);
-    // There is room for two of 17 slots beside the two that are at home, and the other half is not empty.
-    let other = [(1, 1), (2, 16)];
+    move_schedules(&mut world, &[(0, 100), (1, 12), (2, 40)]);
+    // There is room for two of 13 slots beside the two that are at home, and the other half is not empty.
+    let other = [(1, 1), (2, 12)];
     world.configuration.virtual_services = services([long, other, other]);
     world.settle();
     let offsets = [0, 1, 2].map(|number| {
         let key = service_key(virtual_address(number));
         world.plane.services[&key].ring_offset
     });
-    assert_eq!(offsets, [102, 119, 136]);
+    assert_eq!(offsets, [96, 112, 128]);
 }
 
 #[test]
 fn real_servers_beyond_the_capacity_are_told_and_the_others_served() {
+    let numbers: Vec<(u16, u16)> = (0..40_000).map(|real| (real, 1)).collect();
     let mut world = World::new(vec![service(0, RoundRobin, &[(1, 1)])]);
-    world.configuration.virtual_services[0].real_servers = {
-        let numbers: Vec<(u16, u16)> = (0..20_000).map(|real| (real, 1)).collect();
-        service(0, RoundRobin, &numbers).real_servers
-    };
+    world.configuration.virtual_services =
+        vec![service(0, RoundRobin, &numbers), service(1, RoundRobin, &numbers)];
     let desired = Desired::new(&world.inputs(), &world.plane);
     assert_eq!(
         desired.shortages,
         [Shortage::RealServers {
-            service: virtual_address(0),
-            count: 20_000 - maps::REALS.capacity as usize,
+            service: virtual_address(1),
+            count: 80_000 - maps::REALS.capacity as usize,
         }]
     );
     assert_eq!(desired.reals.len(), maps::REALS.capacity as usize);

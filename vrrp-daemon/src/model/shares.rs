@@ -2,13 +2,18 @@
 
 use std::fmt;
 
+use lb_common::RingWord;
+
 use super::{Scheduler, VirtualService};
 
 /// No schedule is longer than this, but for [`TURNS_PER_REAL_SERVER`]: working one out takes time.
 const LONGEST_SHARE: usize = 1 << 14;
 
 /// What a schedule may have for each real server of its service, however many services share the room.
-pub const TURNS_PER_REAL_SERVER: usize = 8;
+pub const TURNS_PER_REAL_SERVER: usize = 6;
+
+/// How many slots a schedule takes, at most, beside those that it has.
+const ROUNDED_UP: usize = RingWord::SLOTS as usize - 1;
 
 /// How many turns all schedules together may have in a ring array of `capacity` slots: half of one of its two halves.
 /// The planner moves all of them to the other half when a change finds no gap, so there is always room for the old and
@@ -30,13 +35,15 @@ pub struct ScheduleLimit {
 
 impl ScheduleLimit {
     /// The limit that keeps all schedules of `services` services, which have `real_servers` real servers together,
-    /// within the [`room`] of a ring array of `capacity` slots. There must be room for [`TURNS_PER_REAL_SERVER`] for
-    /// each real server and one for each service.
+    /// within the [`room`] of a ring array of `capacity` slots, each rounded up to whole elements. There must be room
+    /// for [`TURNS_PER_REAL_SERVER`] for each real server and an element for each service.
     #[must_use]
     pub fn new(capacity: u32, services: usize, real_servers: usize) -> Self {
         let rest = room(capacity).saturating_sub(TURNS_PER_REAL_SERVER * real_servers);
         Self {
-            share: (rest / services.max(1)).min(LONGEST_SHARE),
+            share: (rest / services.max(1))
+                .saturating_sub(ROUNDED_UP)
+                .min(LONGEST_SHARE),
         }
     }
 
@@ -314,10 +321,10 @@ mod tests {
 
     #[test]
     fn few_services_may_have_long_schedules_and_many_have_less() {
-        let capacity = 1 << 20;
-        assert_eq!(ScheduleLimit::new(capacity, 1, 2).turns(2), (1 << 14) + 16);
-        assert_eq!(ScheduleLimit::new(capacity, 70, 140).turns(2), 3_744);
-        assert_eq!(ScheduleLimit::new(capacity, 4_096, 16_384).turns(4), 64);
+        let capacity = 1 << 21;
+        assert_eq!(ScheduleLimit::new(capacity, 1, 2).turns(2), (1 << 14) + 12);
+        assert_eq!(ScheduleLimit::new(capacity, 70, 140).turns(2), 7_486);
+        assert_eq!(ScheduleLimit::new(capacity, 10_240, 65_536).turns(6), 45);
         assert_eq!(ScheduleLimit::new(capacity, 0, 0).turns(0), 1 << 14);
     }
 
@@ -366,10 +373,13 @@ mod tests {
             spare in 0..10_000_usize,
         ) {
             let real_servers: usize = services.iter().sum();
-            let room = TURNS_PER_REAL_SERVER * real_servers + services.len() + spare;
+            let room = TURNS_PER_REAL_SERVER * real_servers + (ROUNDED_UP + 1) * services.len() + spare;
             let capacity = u32::try_from(4 * room).expect("it is small");
             let limit = ScheduleLimit::new(capacity, services.len(), real_servers);
-            let all: usize = services.iter().map(|count| limit.turns(*count)).sum();
+            let all: usize = services
+                .iter()
+                .map(|count| limit.turns(*count).next_multiple_of(ROUNDED_UP + 1))
+                .sum();
             prop_assert!(all <= room);
             prop_assert!(limit.turns(0) >= 1);
         }

@@ -3,7 +3,8 @@
 use lab::dataplane::{Dataplane, INGRESS, boot_now};
 use lab::packet::DIRECTOR_MAC;
 use lb_common::{
-    Address, Interface, Lease, Real, Service, ServiceKey, interface_flags, lease_state, protocol, real_flags,
+    Address, Interface, Lease, Real, RingWord, Service, ServiceKey, interface_flags, lease_state, protocol,
+    real_flags,
 };
 
 use crate::traffic::{DNS, HTTP, Range, VIP};
@@ -84,7 +85,7 @@ fn put_service(
     };
     let service = Service {
         index,
-        ring_offset: slots[0],
+        ring_offset: RingWord::SLOTS * slots[0],
         ring_length: slots.len() as u32,
         lease: LEASE,
         ..Service::default()

@@ -680,11 +680,11 @@ fn more_real_servers_than_fit_are_told_once() {
         checks: Vec::new(),
         ..service.real_servers[0].clone()
     };
-    service.real_servers = (0..16_400_u32)
+    service.real_servers = (0..maps::REALS.capacity + 16)
         .map(|number| {
-            let [_, _, high, low] = number.to_be_bytes();
+            let [_, a, b, c] = number.to_be_bytes();
             let mut real_server = template.clone();
-            real_server.address.set_ip(IpAddr::from([10, 1, high, low]));
+            real_server.address.set_ip(IpAddr::from([11, a, b, c]));
             real_server
         })
         .collect();

@@ -3,7 +3,7 @@
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues};
 use lb_common::{
-    Address, AddressEntry, Counters, IndexedService, Interface, Real, Service, ServiceKey,
+    Address, AddressEntry, Counters, IndexedService, Interface, Real, RingWord, Service, ServiceKey,
     VirtualRouterEntry, VirtualRouterKey, maps,
 };
 
@@ -18,8 +18,10 @@ use crate::model::RealSlot;
 pub struct Tables {
     services: HashMap<MapData, ServiceKey, Service>,
     service_index: Array<MapData, IndexedService>,
-    rings: MappedArray<u32>,
+    rings: MappedArray<RingWord>,
     reals: Array<MapData, Real>,
+    /// The same, to be read without a system call for each.
+    mapped_reals: MappedArray<Real>,
     addresses: HashMap<MapData, Address, AddressEntry>,
     address_filter: AddressFilter,
     virtual_routers: HashMap<MapData, VirtualRouterKey, VirtualRouterEntry>,
@@ -44,11 +46,14 @@ impl Tables {
             &take(ebpf, maps::ADDRESS_FILTER)?,
             present.map_err(in_map(maps::ADDRESSES))?,
         )?;
+        let reals = take(ebpf, maps::REALS)?;
+        let mapped_reals = mapped(&reals, maps::REALS)?;
         Ok(Self {
             services: open!(ebpf, maps::SERVICES),
             service_index: open!(ebpf, maps::SERVICE_INDEX),
             rings: mapped(&take(ebpf, maps::RINGS)?, maps::RINGS)?,
-            reals: open!(ebpf, maps::REALS),
+            reals: reals.try_into().map_err(in_map(maps::REALS))?,
+            mapped_reals,
             addresses,
             address_filter,
             virtual_routers: open!(ebpf, maps::VIRTUAL_ROUTERS),
@@ -71,11 +76,9 @@ impl Tables {
                 .collect::<Result<_, _>>()
                 .map_err(in_map(maps::SERVICES))?,
             rings: Vec::new(),
-            reals: self
-                .reals
-                .iter()
-                .collect::<Result<_, _>>()
-                .map_err(in_map(maps::REALS))?,
+            reals: (0..self.mapped_reals.length())
+                .map(|slot| self.mapped_reals.get(slot))
+                .collect(),
             addresses: self
                 .addresses
                 .iter()
@@ -99,8 +102,12 @@ impl Tables {
             .values()
             .map(|service| service.ring_offset.saturating_add(service.ring_length))
             .max();
-        let end = end.unwrap_or(0).min(self.rings.length());
-        plane.rings = (0..end).map(|slot| RealSlot::new(self.rings.get(slot))).collect();
+        let end = end.unwrap_or(0).min(maps::RING_SLOTS);
+        let words = (0..end.div_ceil(RingWord::SLOTS)).map(|index| self.rings.get(index));
+        plane.rings = words
+            .flat_map(|word| (0..RingWord::SLOTS).map(move |number| word.slot(number)))
+            .map(|slot| RealSlot::new(slot.into()))
+            .collect();
         Ok(plane)
     }
 
@@ -140,8 +147,10 @@ impl Tables {
                 self.reals.set(slot.get(), real, 0).map_err(in_map(maps::REALS))
             }
             Operation::WriteRing { offset, slots } => {
-                for (slot, real) in (*offset..).zip(slots) {
-                    self.rings.set(slot, real.get());
+                for (index, slots) in (offset / RingWord::SLOTS..).zip(slots.chunks(RingWord::SLOTS as usize))
+                {
+                    self.rings
+                        .set(index, RingWord::of(slots.iter().map(|slot| slot.get() as u16)));
                 }
                 Ok(())
             }
