@@ -1,7 +1,10 @@
 //! The XDP program in the kernel, attached to nothing: `BPF_PROG_TEST_RUN` sends it packets one by one.
 
+mod loaded;
+
 use std::path::PathBuf;
 
+use self::loaded::Loaded;
 use crate::binaries;
 use anyhow::{Context, Result, ensure};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, RingBuf};
@@ -43,9 +46,11 @@ pub struct Fate {
 
 /// The loaded program with maps of its own.
 pub struct Dataplane {
-    ebpf: Ebpf,
-    program: &'static str,
+    ebpf: Loaded,
 }
+
+/// The program of the object that packets go to.
+const PROGRAM: &str = "lbd";
 
 /// Where `cargo xtask build-ebpf` puts the object `name`.
 ///
@@ -102,22 +107,14 @@ impl Dataplane {
 
     fn load_with(connections: u32, trace: u32, has_names: bool) -> Result<Self> {
         let buckets = flow_buckets(connections);
-        let names = if has_names {
-            buckets * WORDS_PER_BUCKET as u32
-        } else {
-            1
+        let load = || load(buckets, trace, has_names);
+        let mut dataplane = Self {
+            ebpf: if trace == 0 && has_names {
+                Loaded::shared(buckets, load)?
+            } else {
+                Loaded::alone(load()?)
+            },
         };
-        let mask = buckets - 1;
-        let ebpf = EbpfLoader::new()
-            .map_max_entries(maps::FLOWS.name, buckets)
-            .map_max_entries(maps::FLOW_NAMES.name, names)
-            .override_global(maps::FLOW_MASK, &mask, true)
-            .override_global(maps::FLOW_SECRET, &FLOW_SECRET, true)
-            .override_global(maps::WRITE_NAMES, &u32::from(has_names), true)
-            .override_global(maps::TRACE_PACKETS, &trace, true)
-            .load_file(object("lb-ebpf.o")?)
-            .context("cannot load lb-ebpf.o")?;
-        let mut dataplane = Self::start(ebpf, "lbd")?;
         dataplane
             .array(maps::FLOW_CLOCK)
             .set(0, FlowClock::default(), 0)
@@ -125,19 +122,9 @@ impl Dataplane {
         Ok(dataplane)
     }
 
-    fn start(mut ebpf: Ebpf, program: &'static str) -> Result<Self> {
-        let xdp: &mut Xdp = ebpf
-            .program_mut(program)
-            .with_context(|| format!("no program {program}"))?
-            .try_into()?;
-        xdp.load()
-            .with_context(|| format!("the kernel refuses {program}"))?;
-        Ok(Self { ebpf, program })
-    }
-
     fn program(&mut self) -> &mut Xdp {
         self.ebpf
-            .program_mut(self.program)
+            .program_mut(PROGRAM)
             .and_then(|program| program.try_into().ok())
             .expect("the program was there when it was loaded")
     }
@@ -382,6 +369,33 @@ impl Dataplane {
         let slot = bucket * WORDS_PER_BUCKET as u32 + way as u32;
         Some(self.array(maps::FLOW_NAMES).get(&slot, 0).expect("FLOW_NAMES"))
     }
+}
+
+/// Loads the object, for a table of that many buckets.
+fn load(buckets: u32, trace: u32, has_names: bool) -> Result<Ebpf> {
+    let names = if has_names {
+        buckets * WORDS_PER_BUCKET as u32
+    } else {
+        1
+    };
+    let mask = buckets - 1;
+    let mut ebpf = EbpfLoader::new()
+        .map_max_entries(maps::FLOWS.name, buckets)
+        .map_max_entries(maps::FLOW_NAMES.name, names)
+        .override_global(maps::FLOW_MASK, &mask, true)
+        .override_global(maps::FLOW_SECRET, &FLOW_SECRET, true)
+        .override_global(maps::WRITE_NAMES, &u32::from(has_names), true)
+        .override_global(maps::TRACE_PACKETS, &trace, true)
+        .load_file(object("lb-ebpf.o")?)
+        .context("cannot load lb-ebpf.o")?;
+    let program: &mut Xdp = ebpf
+        .program_mut(PROGRAM)
+        .with_context(|| format!("no program {PROGRAM}"))?
+        .try_into()?;
+    program
+        .load()
+        .with_context(|| format!("the kernel refuses {PROGRAM}"))?;
+    Ok(ebpf)
 }
 
 /// What connections are hashed with here.
