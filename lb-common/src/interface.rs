@@ -13,8 +13,27 @@ pub struct Interface {
 
 const _: () = assert!(size_of::<Interface>() == 8);
 
+/// Another real server of a service that this node is a real server of: a key of [`crate::maps::PEERS`].
+///
+/// A real server has the virtual address and sends nothing there, unless it is a director, too. So what comes from its
+/// link-layer address has been balanced.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Peer {
+    /// The interface that it is reached by.
+    pub interface: u32,
+    /// Its link-layer address.
+    pub mac: [u8; 6],
+    /// Zero.
+    pub _reserved: [u8; 2],
+}
+
+const _: () = assert!(size_of::<Peer>() == 12);
+
 /// Bits of [`Interface::flags`].
 pub mod interface_flags {
     /// The interface belongs to the data plane, and its address is known.
     pub const KNOWN: u16 = 1;
+    /// [`crate::maps::PEERS`] has some that are reached by it.
+    pub const HAS_PEERS: u16 = 1 << 1;
 }

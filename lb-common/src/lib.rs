@@ -33,14 +33,14 @@ pub use flow::{
     PLACEMENT_KEY, Places, WORDS_PER_BUCKET, flow_buckets, flow_state, spread,
 };
 pub use fragment::{Fragment, FragmentKey};
-pub use interface::{Interface, interface_flags};
+pub use interface::{Interface, Peer, interface_flags};
 pub use lease::{
     AddressEntry, Entitlement, Lease, NO_LEASE, VirtualRouterEntry, VirtualRouterKey, lease_state,
 };
 pub use net::{Address, FILTER_BITS, protocol};
 pub use real::{Real, real_flags};
 pub use ring::RingWord;
-pub use service::{Counters, IndexedService, Service, ServiceKey, placement};
+pub use service::{Counters, IndexedService, Service, ServiceKey, placement, service_flags};
 pub use verdict::Verdict;
 
 /// The version of everything in this crate that two builds must agree on.

@@ -5,7 +5,7 @@ use core::{fmt, marker::PhantomData};
 
 use crate::{
     Address, AddressEntry, Counters, Departure, FILTER_BITS, FlowBucket, FlowClock, FlowName, Fragment,
-    FragmentKey, IndexedService, Interface, Lease, Meta, Real, RingWord, Service, ServiceKey, Verdict,
+    FragmentKey, IndexedService, Interface, Lease, Meta, Peer, Real, RingWord, Service, ServiceKey, Verdict,
     VirtualRouterEntry, VirtualRouterKey, WORDS_PER_BUCKET, flow_buckets,
 };
 
@@ -88,6 +88,8 @@ pub const VIRTUAL_ROUTERS: Map<VirtualRouterKey, VirtualRouterEntry> =
 ///
 /// (An array, for it is read for every packet; and long, for indices are not given twice while a machine is up.)
 pub const INTERFACES: Map<u32, Interface> = Map::new("INTERFACES", 1 << 16);
+/// The other real servers of services that this node is a real server of. The values are 0.
+pub const PEERS: Map<Peer, u32> = Map::new("PEERS", 1_024);
 /// Per-CPU array by [`Service::index`].
 pub const SERVICE_STATS: Map<u32, Counters> = Map::new("SERVICE_STATS", SERVICES.capacity);
 /// Per-CPU array by slot of [`REALS`].

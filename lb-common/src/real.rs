@@ -38,12 +38,16 @@ pub mod real_flags {
     pub const CONFIGURED: u32 = 1;
     /// Health checks have not failed: flows of this server may go on.
     pub const UP: u32 = 1 << 1;
-    /// The link-layer address is known.
+    /// The link-layer address is known, or none is needed.
     pub const RESOLVED: u32 = 1 << 2;
+    /// The director itself is the real server: packets are passed to the kernel's network stack.
+    pub const LOCAL: u32 = 1 << 3;
     /// Connections may go on.
     pub const LIVING: u32 = CONFIGURED | UP;
-    /// All of them: packets can be forwarded.
+    /// Packets can be forwarded.
     pub const USABLE: u32 = LIVING | RESOLVED;
+    /// What is not reached by direct routing.
+    pub const OTHERWISE: u32 = LOCAL;
 }
 
 impl Real {
@@ -59,6 +63,13 @@ impl Real {
     #[must_use]
     pub const fn is_up(&self) -> bool {
         self.flags & real_flags::LIVING == real_flags::LIVING
+    }
+
+    /// Whether packets reach the server by direct routing: nothing but link-layer addresses changes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_direct(&self) -> bool {
+        self.flags & real_flags::OTHERWISE == 0
     }
 
     /// Whether a packet can be forwarded to this slot now: it is up, and its link-layer address is known.

@@ -37,9 +37,17 @@ pub struct Service {
     pub lease: u32,
     /// One of [`placement`]: where in its schedule a new connection begins.
     pub placement: u32,
+    /// Bits of [`service_flags`].
+    pub flags: u32,
 }
 
-const _: () = assert!(size_of::<Service>() == 20);
+const _: () = assert!(size_of::<Service>() == 24);
+
+/// Bits of [`Service::flags`].
+pub mod service_flags {
+    /// This node is one of its real servers, and that one is up.
+    pub const LOCAL: u32 = 1;
+}
 
 /// Values of [`Service::placement`].
 pub mod placement {

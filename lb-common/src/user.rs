@@ -6,7 +6,7 @@
 
 use crate::{
     Address, AddressEntry, Counters, Departure, FlowBucket, FlowClock, FlowName, FlowSecret, Fragment,
-    FragmentKey, IndexedService, Interface, Lease, Meta, Real, RingWord, Service, ServiceKey,
+    FragmentKey, IndexedService, Interface, Lease, Meta, Peer, Real, RingWord, Service, ServiceKey,
     VirtualRouterEntry, VirtualRouterKey,
 };
 
@@ -34,6 +34,7 @@ pod!(
     Interface,
     Lease,
     Meta,
+    Peer,
     Real,
     RingWord,
     Service,

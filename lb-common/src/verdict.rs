@@ -10,12 +10,16 @@ pub enum Verdict {
     PassNotIp = 0,
     /// Passed: the frame is for another link-layer address than ours, or for many.
     PassOtherHost,
+    /// Passed: another director has sent it to this node, which is its real server.
+    PassBalanced,
     /// Passed: addressed to none of our virtual addresses or services.
     PassNotOurs,
     /// Passed: to a virtual address of ours, but to no service there.
     PassNoService,
     /// Passed: this node is not the master of the address.
     PassNotMaster,
+    /// Passed: of a connection whose real server is this node.
+    PassLocal,
     /// Passed: a question for the link-layer address of a virtual address that this node may answer for.
     PassAnswer,
     /// Passed: a VRRP advertisement.
@@ -60,12 +64,14 @@ pub enum Verdict {
 
 impl Verdict {
     /// All verdicts, in the order of their numbers.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::PassNotIp,
         Self::PassOtherHost,
+        Self::PassBalanced,
         Self::PassNotOurs,
         Self::PassNoService,
         Self::PassNotMaster,
+        Self::PassLocal,
         Self::PassAnswer,
         Self::PassAdvertisement,
         Self::DropMalformed,
@@ -97,9 +103,11 @@ impl Verdict {
         match self {
             Self::PassNotIp => "pass_not_ip",
             Self::PassOtherHost => "pass_other_host",
+            Self::PassBalanced => "pass_balanced",
             Self::PassNotOurs => "pass_not_ours",
             Self::PassNoService => "pass_no_service",
             Self::PassNotMaster => "pass_not_master",
+            Self::PassLocal => "pass_local",
             Self::PassAnswer => "pass_answer",
             Self::PassAdvertisement => "pass_advertisement",
             Self::DropMalformed => "drop_malformed",
@@ -129,9 +137,11 @@ impl Verdict {
         match self {
             Self::PassNotIp => "not IPv4, IPv6 or ARP",
             Self::PassOtherHost => "the frame is for another link-layer address",
+            Self::PassBalanced => "another director has sent it to this node, which is its real server",
             Self::PassNotOurs => "to none of our virtual addresses or services",
             Self::PassNoService => "to a virtual address, but to no service there",
             Self::PassNotMaster => "this node is not the master of the address",
+            Self::PassLocal => "of a connection whose real server is this node",
             Self::PassAnswer => "a question for a virtual address that the kernel answers",
             Self::PassAdvertisement => "a VRRP advertisement",
             Self::DropMalformed => "malformed or truncated headers",

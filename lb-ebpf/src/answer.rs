@@ -6,6 +6,7 @@ use lb_common::{Address, Verdict};
 use crate::{
     clock,
     family::{V4, V6},
+    forward::local,
     maps,
     outcome::Outcome,
     packet::Packet,
@@ -27,13 +28,20 @@ pub(crate) fn send(packet: &mut Packet, outcome: Outcome) -> Outcome {
 
 #[inline(always)]
 fn send_to_client<F: Unreachable>(packet: &mut Packet, outcome: Outcome) -> Outcome {
+    let is_unknown = outcome.is(Verdict::ResetUnknownFlow);
+    let is_reset = is_unknown || outcome.is(Verdict::ResetRealServerGone);
+    if is_unknown && local::may_know::<F>(packet, outcome) {
+        return Outcome::pass(Verdict::PassLocal);
+    }
+    if is_reset && reset::is_one(packet, outcome) {
+        return Outcome::drop(Verdict::DropStray);
+    }
     if !F::address_at(packet, outcome.network() + F::SOURCE).is_some_and(is_host) {
         return Outcome::drop(Verdict::DropStray);
     }
     if !maps::take_answer(clock::now()) {
         return Outcome::drop(Verdict::DropAnswerLimit);
     }
-    let is_reset = outcome.is(Verdict::ResetUnknownFlow) || outcome.is(Verdict::ResetRealServerGone);
     let is_built = if is_reset {
         reset::build::<F>(packet, outcome)
     } else {

@@ -38,6 +38,8 @@ pub(crate) trait Family {
     fn address_at(packet: &Packet, offset: usize) -> Option<Address>;
     /// TCP or UDP.
     fn protocol(key: &Self::Key) -> u32;
+    /// The length of the IP packet whose header begins at `network`, from there on.
+    fn length(packet: &Packet, network: usize) -> Option<u64>;
     /// Takes one hop of the IP packet whose header begins at `network`, and returns its length from there on; `None` if
     /// it has no hop to spare.
     fn hop(packet: &mut Packet, network: usize) -> Option<u64>;
@@ -51,8 +53,8 @@ pub(crate) struct V6;
 
 macro_rules! family {
     (
-        $family:ident, $key:ident, $version:literal, $address:ident, $header:ident, $hop:ident,
-        $identification:ident
+        $family:ident, $key:ident, $version:literal, $address:ident, $header:ident, $length:ident,
+        $hop:ident, $identification:ident
     ) => {
         impl Family for $family {
             type Key = $key;
@@ -119,6 +121,11 @@ macro_rules! family {
             }
 
             #[inline(always)]
+            fn length(packet: &Packet, network: usize) -> Option<u64> {
+                packet.read(network).map($length)
+            }
+
+            #[inline(always)]
             fn hop(packet: &mut Packet, network: usize) -> Option<u64> {
                 $hop(packet, network)
             }
@@ -126,8 +133,8 @@ macro_rules! family {
     };
 }
 
-family!(V4, FlowKey4, 4, v4, Ipv4, hop4, identification4);
-family!(V6, FlowKey6, 6, v6, Ipv6, hop6, identification6);
+family!(V4, FlowKey4, 4, v4, Ipv4, length4, hop4, identification4);
+family!(V6, FlowKey6, 6, v6, Ipv6, length6, hop6, identification6);
 
 #[inline(always)]
 fn identification4(packet: &Packet, network: usize) -> Option<u32> {
@@ -143,6 +150,16 @@ fn identification6(packet: &Packet, network: usize) -> Option<u32> {
 }
 
 #[inline(always)]
+fn length4(ip: Ipv4) -> u64 {
+    u64::from(ip.total_length.get())
+}
+
+#[inline(always)]
+fn length6(ip: Ipv6) -> u64 {
+    size_of::<Ipv6>() as u64 + u64::from(ip.payload_length.get())
+}
+
+#[inline(always)]
 fn hop4(packet: &mut Packet, network: usize) -> Option<u64> {
     let ip: Ipv4 = packet.read(network)?;
     if ip.time_to_live <= 1 {
@@ -152,7 +169,7 @@ fn hop4(packet: &mut Packet, network: usize) -> Option<u64> {
     let [high, low] = checksum::after_hop(ip.checksum.get()).to_be_bytes();
     let changed = u32::from_ne_bytes([ip.time_to_live - 1, ip.protocol, high, low]);
     packet.write(network + offset_of!(Ipv4, time_to_live), changed)?;
-    Some(u64::from(ip.total_length.get()))
+    Some(length4(ip))
 }
 
 #[inline(always)]
@@ -162,5 +179,5 @@ fn hop6(packet: &mut Packet, network: usize) -> Option<u64> {
         return None;
     }
     packet.write(network + offset_of!(Ipv6, hop_limit), ip.hop_limit - 1)?;
-    Some(size_of::<Ipv6>() as u64 + u64::from(ip.payload_length.get()))
+    Some(length6(ip))
 }

@@ -54,8 +54,8 @@ pub(crate) fn follow<F: Family>(
     protocol: u8,
     identification: u32,
 ) -> Outcome {
-    if !frame::is_ours(packet) {
-        return Outcome::pass(Verdict::PassOtherHost);
+    if let Some(refusal) = frame::refusal(packet) {
+        return refusal;
     }
     let Some(source) = F::address_at(packet, network + F::SOURCE) else {
         return Outcome::drop(Verdict::DropMalformed);

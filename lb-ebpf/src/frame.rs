@@ -1,15 +1,19 @@
-//! *frame*: is it for this node?
+//! *frame*: is it for this node, and has nobody balanced it yet?
 //!
 //! The kernel's stack takes what was sent to its interface's own link-layer address, and passes over what is for
 //! another host: a switch floods what it has not learnt, and a bridge carries others' frames on purpose. So do we, and
 //! for one more reason: whoever is answered from a foreign address teaches every switch that it lives here. IPVS looks
 //! at no broadcast or multicast frame either.
+//!
+//! Directors may be each other's real servers. What one of them has sent to the other is for that one's own network
+//! stack, whoever is the master: for some moments of a failover both are, and would send it to and fro.
 
-use lb_common::{Interface, VirtualRouterKey, interface_flags};
+use lb_common::{Interface, Peer, Verdict, VirtualRouterKey, interface_flags};
 
 use crate::{
     headers::ethernet,
     maps::{self, Key},
+    outcome::Outcome,
     packet::Packet,
     parse,
 };
@@ -18,13 +22,24 @@ use crate::{
 /// (RFC 9568, section 7.3).
 const VIRTUAL_ROUTER: [u8; 4] = [0x00, 0x00, 0x5e, 0x00];
 
-/// Whether the frame is for the interface that it arrived on, or for a virtual router there. On an interface that the
-/// daemon has not told of, every frame is: better one too many than a silent director.
+/// Why a frame is left to the kernel, if it is: it is not for the interface that it arrived on, nor for a virtual router
+/// there; or another director has balanced it. On an interface that the daemon has not told of, every frame is for this
+/// node: better one too many than a silent director.
 #[inline(always)]
-pub(crate) fn is_ours(packet: &Packet) -> bool {
-    let Some(interface) = own(packet) else {
-        return true;
-    };
+pub(crate) fn refusal(packet: &Packet) -> Option<Outcome> {
+    let interface = own(packet)?;
+    if !is_for(packet, interface) {
+        return Some(Outcome::pass(Verdict::PassOtherHost));
+    }
+    if interface.flags & interface_flags::HAS_PEERS != 0 && is_peers(packet) {
+        return Some(Outcome::pass(Verdict::PassBalanced));
+    }
+    None
+}
+
+/// Whether the frame is for `interface`, which it arrived on, or for a virtual router there.
+#[inline(always)]
+fn is_for(packet: &Packet, interface: Interface) -> bool {
     // Eight bytes at once, of which two are the source's: six by six, each would be taken from its own place.
     match packet.read::<[u8; 8]>(ethernet::DESTINATION) {
         Some(start) if address_of(start) == address_of(padded(interface.mac)) => true,
@@ -47,6 +62,19 @@ const fn padded([a, b, c, d, e, f]: [u8; 6]) -> [u8; 8] {
 #[inline(always)]
 pub(crate) fn own(packet: &Packet) -> Option<Interface> {
     maps::interface(packet.interface()).filter(|interface| interface.flags & interface_flags::KNOWN != 0)
+}
+
+/// Whether a director has sent the frame that has this node as a real server, and is one itself.
+#[inline(never)]
+fn is_peers(packet: &Packet) -> bool {
+    let Some(mac) = packet.read(ethernet::SOURCE) else {
+        return false;
+    };
+    maps::is_peer(&Key(Peer {
+        interface: packet.interface(),
+        mac,
+        _reserved: [0; 2],
+    }))
 }
 
 #[inline(never)]

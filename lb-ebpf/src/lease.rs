@@ -43,8 +43,8 @@ pub(crate) fn refusal(slot: u32, now: u64) -> Option<Outcome> {
 /// The end of a packet that belongs to no service. Its IP header begins at `network`.
 #[inline(never)]
 pub(crate) fn without_service<F: Family>(packet: &Packet, network: usize) -> Outcome {
-    if !frame::is_ours(packet) {
-        return Outcome::pass(Verdict::PassOtherHost);
+    if let Some(refusal) = frame::refusal(packet) {
+        return refusal;
     }
     let Some(slot) = slot_of::<F>(packet, network + F::DESTINATION) else {
         return Outcome::pass(Verdict::PassNotOurs);

@@ -69,7 +69,7 @@ pub(crate) use crate::trace::macro_support;
 use crate::{
     advertisement::Group,
     family::{Family, V4},
-    flow::{Memory, Target},
+    flow::{Known, Memory},
     headers::ether_type,
     outcome::Outcome,
     packet::Packet,
@@ -95,11 +95,13 @@ fn lbd(context: XdpContext) -> u32 {
 fn go_on(packet: &mut Packet, outcome: Outcome) -> Outcome {
     let mut outcome = outcome.forgotten(packet);
     if outcome.is_named() {
-        flow::name(packet, outcome);
-        return outcome.ended();
+        outcome = flow::name(packet, outcome);
     }
     if outcome.is_begin() {
         outcome = begin::connection(packet, outcome);
+    }
+    if outcome.is_sent() {
+        outcome = forward::otherwise(packet, outcome.forgotten(packet));
     }
     if outcome.is_answer() {
         outcome = answer::send(packet, outcome.forgotten(packet));
@@ -159,16 +161,18 @@ fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
     let Some(lease) = service::lease::<F>(&headers.key, &known) else {
         return lease::without_service::<F>(packet, network);
     };
-    if !frame::is_ours(packet) {
-        return Outcome::pass(Verdict::PassOtherHost);
+    if let Some(refusal) = frame::refusal(packet) {
+        return refusal;
     }
     let now = clock::now();
     if let Some(refusal) = lease::refusal(lease, now) {
         return refusal;
     }
     if headers.segment == Segment::ERROR {
-        return match known.memory() {
-            Memory::Known(target) => forward::to::<F>(packet, network, target, Verdict::ForwardIcmpError),
+        return match (known.memory(), known.target()) {
+            (Memory::Known, Some(target)) => {
+                forward::to::<F>(packet, network, target, Verdict::ForwardIcmpError)
+            }
             _ => lease::without_service::<F>(packet, network),
         };
     }
@@ -176,40 +180,34 @@ fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
         return Outcome::drop(Verdict::DropStray);
     }
     if headers.hop_limit <= 1 {
-        return Outcome::answer(Verdict::AnswerTimeExceeded, network, headers.transport);
+        return headers.answer(Verdict::AnswerTimeExceeded);
     }
     let verdict = match flow::recall(packet, &known, headers.segment, now) {
-        Memory::Known(target) => return go_to::<F>(packet, &headers, lease, target),
-        Memory::Established(target) => {
-            let outcome = go_to::<F>(packet, &headers, lease, target);
+        Memory::Known => return go_on_with::<F>(packet, &headers, lease, &known),
+        Memory::Established => {
+            let outcome = go_on_with::<F>(packet, &headers, lease, &known);
             return headers.name(outcome);
         }
         Memory::Unresolved => return Outcome::drop(Verdict::DropUnresolved),
         Memory::Unknown if headers.segment.opens() => Verdict::ForwardNew,
         Memory::Lost if headers.segment.opens() => Verdict::ForwardRescheduled,
-        Memory::Unknown => return refuse(&headers, Verdict::ResetUnknownFlow),
-        Memory::Lost => return refuse(&headers, Verdict::ResetRealServerGone),
+        Memory::Unknown => return headers.answer(Verdict::ResetUnknownFlow),
+        Memory::Lost => return headers.answer(Verdict::ResetRealServerGone),
     };
     headers.begin(verdict, known.has_word())
 }
 
 /// The end of a packet of a known connection.
 #[inline(always)]
-fn go_to<F: Family>(packet: &mut Packet, headers: &Headers<F>, lease: u32, target: Target) -> Outcome {
+fn go_on_with<F: Family>(packet: &mut Packet, headers: &Headers<F>, lease: u32, known: &Known) -> Outcome {
+    let Some(target) = known.target() else {
+        return Outcome::drop(Verdict::DropUnresolved);
+    };
     if headers.is_first_fragment {
         let protocol = F::protocol(&headers.key) as u8;
         fragment::remember::<F>(packet, headers.network, protocol, lease, target.slot);
     }
     forward::to::<F>(packet, headers.network, target, Verdict::ForwardFlow)
-}
-
-/// The end of a TCP segment that belongs to no connection which could go on.
-#[inline(always)]
-fn refuse<F: Family>(headers: &Headers<F>, verdict: Verdict) -> Outcome {
-    if headers.segment == Segment::RESET {
-        return Outcome::drop(Verdict::DropStray);
-    }
-    Outcome::answer(verdict, headers.network, headers.transport)
 }
 
 /// The licence that the kernel asks for: some helpers are for GPL-compatible programs only.

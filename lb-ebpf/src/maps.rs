@@ -20,7 +20,7 @@ use aya_ebpf::{
 };
 use lb_common::{
     Address, AddressEntry, Allowance, Counters, FlowBucket, FlowClock, FlowKey4, FlowKey6, FlowName,
-    FlowSecret, FlowTime, Fragment, FragmentKey, IndexedService, Interface, Lease, Meta, Places, Real,
+    FlowSecret, FlowTime, Fragment, FragmentKey, IndexedService, Interface, Lease, Meta, Peer, Places, Real,
     RingWord, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey, maps as shared,
 };
 
@@ -88,6 +88,8 @@ static VIRTUAL_ROUTERS: HashMap<
 #[btf_map]
 static INTERFACES: Array<Interface, { shared::INTERFACES.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
+static PEERS: HashMap<Peer, u32, { shared::PEERS.capacity as usize }, ON_DEMAND> = HashMap::new();
+#[btf_map]
 static SERVICE_STATS: PerCpuArray<Counters, { shared::SERVICE_STATS.capacity as usize }> = PerCpuArray::new();
 #[btf_map]
 static REAL_STATS: PerCpuArray<Counters, { shared::REAL_STATS.capacity as usize }> = PerCpuArray::new();
@@ -136,6 +138,7 @@ const _: () = {
     agree(&ADDRESS_FILTER, shared::ADDRESS_FILTER);
     agree(&VIRTUAL_ROUTERS, shared::VIRTUAL_ROUTERS);
     agree(&INTERFACES, shared::INTERFACES);
+    agree(&PEERS, shared::PEERS);
     agree(&SERVICE_STATS, shared::SERVICE_STATS);
     agree(&REAL_STATS, shared::REAL_STATS);
     agree(&VERDICTS, shared::VERDICTS);
@@ -242,6 +245,13 @@ pub(crate) fn virtual_router(Key(key): &Key<VirtualRouterKey>) -> Option<&'stati
 #[inline(always)]
 pub(crate) fn interface(index: u32) -> Option<Interface> {
     INTERFACES.get(index).copied()
+}
+
+/// Whether there is such a peer.
+#[inline(always)]
+pub(crate) fn is_peer(Key(peer): &Key<Peer>) -> bool {
+    // SAFETY: nothing is read of the entry.
+    unsafe { PEERS.get(peer) }.is_some()
 }
 
 /// Takes one answer from what this CPU may still send. Returns whether one was left.

@@ -30,8 +30,12 @@ impl Outcome {
     const IS_FIRST_FRAGMENT: u64 = 1 << 20;
     /// The table has a word for the connection.
     const HAS_WORD: u64 = 1 << 21;
+    /// The real server is not reached by direct routing.
+    const SENDS: u64 = 1 << 22;
     const NETWORK_SHIFT: u32 = 32;
     const TRANSPORT_SHIFT: u32 = 48;
+    /// In the place of the transport header.
+    const SLOT_SHIFT: u32 = Self::TRANSPORT_SHIFT;
 
     #[inline(always)]
     const fn new(verdict: Verdict, action: u32) -> Self {
@@ -86,10 +90,33 @@ impl Outcome {
         Self::drop(verdict).about(network, transport, Self::BEGINS | flags)
     }
 
-    /// The same; and the connection of the packet has shown that it goes on.
+    /// The packet, whose IP header is at `network`, goes to the real server in `slot`, but not by direct routing.
+    #[inline(always)]
+    pub(crate) const fn send(verdict: Verdict, network: usize, slot: u32) -> Self {
+        let Self(outcome) = Self::drop(verdict).about(network, 0, Self::SENDS);
+        Self(outcome | (slot as u64) << Self::SLOT_SHIFT)
+    }
+
+    /// The same, but now to the real server in `slot`, if it does not go by direct routing; else the end.
+    #[inline(always)]
+    pub(crate) const fn sent_to(self, slot: u32) -> Self {
+        if !self.is_sent() {
+            return self.ended();
+        }
+        let kept = self.ended().0 | Self::SENDS | (self.network() as u64) << Self::NETWORK_SHIFT;
+        Self(kept | (slot as u64) << Self::SLOT_SHIFT)
+    }
+
+    /// The same; and the connection of the packet has shown that it goes on. (Its word has the slot of its real
+    /// server.)
     #[inline(always)]
     pub(crate) const fn named(self, network: usize, transport: usize, is_udp: bool) -> Self {
-        self.about(network, transport, Self::NAMES | (is_udp as u64 * Self::IS_UDP))
+        let Self(outcome) = self;
+        Self(outcome & u32::MAX as u64).about(
+            network,
+            transport,
+            Self::NAMES | (is_udp as u64 * Self::IS_UDP),
+        )
     }
 
     #[inline(always)]
@@ -120,6 +147,18 @@ impl Outcome {
     #[inline(always)]
     pub(crate) const fn is_named(self) -> bool {
         self.0 & Self::NAMES != 0
+    }
+
+    /// Whether the packet goes to its real server, but not by direct routing.
+    #[inline(always)]
+    pub(crate) const fn is_sent(self) -> bool {
+        self.0 & Self::SENDS != 0
+    }
+
+    /// The slot of that real server.
+    #[inline(always)]
+    pub(crate) const fn slot(self) -> u32 {
+        (self.0 >> Self::SLOT_SHIFT) as u32
     }
 
     /// Whether a reply is to be built.

@@ -108,6 +108,12 @@ impl<F: Family> Headers<F> {
         outcome.named(self.network, self.transport, self.is_udp())
     }
 
+    /// The end of a packet that can go nowhere, for now.
+    #[inline(always)]
+    pub(crate) fn answer(&self, verdict: Verdict) -> Outcome {
+        Outcome::answer(verdict, self.network, self.transport)
+    }
+
     #[inline(always)]
     fn is_udp(&self) -> bool {
         F::protocol(&self.key) == u32::from(protocol::UDP)

@@ -18,6 +18,13 @@ use crate::{
     reply::{self, Reply},
 };
 
+/// Whether the segment that an outcome is about is a reset itself, which none may answer.
+#[inline(always)]
+pub(crate) fn is_one(packet: &Packet, outcome: Outcome) -> bool {
+    let flags = packet.read::<u8>(outcome.transport() + offset_of!(Tcp, flags));
+    flags.is_some_and(|flags| flags & tcp_flags::RST != 0)
+}
+
 /// Builds the reset that the outcome of a segment asks for, in its place. Returns whether that could be done.
 #[inline(never)]
 pub(crate) fn build<F: Reply>(packet: &mut Packet, outcome: Outcome) -> bool {

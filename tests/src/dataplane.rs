@@ -12,7 +12,7 @@ use aya::programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::{
     Address, AddressEntry, Connection, Counters, FlowBucket, FlowClock, FlowName, FlowSecret, FlowWord,
-    IndexedService, Interface, Lease, Places, Real, RingWord, Service, ServiceKey, Verdict,
+    IndexedService, Interface, Lease, Peer, Places, Real, RingWord, Service, ServiceKey, Verdict,
     VirtualRouterEntry, VirtualRouterKey, WORDS_PER_BUCKET, flow_buckets,
     maps::{self, Map},
 };
@@ -310,6 +310,11 @@ impl Dataplane {
         self.array(maps::INTERFACES)
             .set(index, interface, 0)
             .expect("INTERFACES");
+    }
+
+    /// Writes another real server of a service that this node is a real server of.
+    pub fn put_peer(&mut self, peer: Peer) {
+        self.table(maps::PEERS).insert(peer, 0, 0).expect("PEERS");
     }
 
     fn buckets(&mut self) -> Array<&mut MapData, FlowBucket> {

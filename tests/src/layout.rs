@@ -115,6 +115,16 @@ impl Lab {
         })
     }
 
+    /// Makes a director a real server as well: with the virtual addresses on its loopback interface, and the same
+    /// servers.
+    ///
+    /// # Errors
+    /// They don't start.
+    pub fn serve_on<'lab>(&self, director: &'lab Node) -> Result<RealServer<&'lab Node>> {
+        take_virtual_addresses(director)?;
+        RealServer::start(director, &self.directory, self.lifetime)
+    }
+
     /// The first two directors.
     ///
     /// # Panics

@@ -12,18 +12,18 @@ use crate::{ECHO, Node, VIP, VIP6, binaries, wait};
 
 /// A node that serves the virtual addresses: nginx answers with the node's name, and so does the responder.
 #[derive(Debug)]
-pub struct RealServer {
+pub struct RealServer<N = Node> {
     /// The machine.
-    pub node: Node,
+    pub node: N,
     directory: PathBuf,
     lifetime: Lifetime,
     nginx: Mutex<Option<Process>>,
     responder: Mutex<Option<Process>>,
 }
 
-impl RealServer {
+impl<N: AsRef<Node>> RealServer<N> {
     /// Starts both servers on `node`.
-    pub(crate) fn start(node: Node, directory: &Path, lifetime: Lifetime) -> Result<Self> {
+    pub(crate) fn start(node: N, directory: &Path, lifetime: Lifetime) -> Result<Self> {
         let server = Self {
             node,
             directory: directory.to_owned(),
@@ -41,7 +41,7 @@ impl RealServer {
     /// # Errors
     /// It doesn't.
     pub fn start_nginx(&self) -> Result<()> {
-        let name = &self.node.name;
+        let name = &self.node().name;
         let file = |extension: &str| self.directory.join(format!("{name}.nginx.{extension}"));
         // One process: the one that is killed is the one that serves.
         fs::write(
@@ -63,7 +63,7 @@ impl RealServer {
                 pid = file("pid").display(),
             ),
         )?;
-        let mut command = self.node.namespace.command("nginx");
+        let mut command = self.node().namespace.command("nginx");
         command.arg("-c").arg(file("conf")).arg("-e").arg("stderr");
         let process = Process::start(command, &file("log"), self.lifetime)?;
         self.await_listener(80).with_context(|| process.log_tail())?;
@@ -92,8 +92,8 @@ impl RealServer {
     /// # Errors
     /// It doesn't.
     pub fn start_responder(&self) -> Result<()> {
-        let name = &self.node.name;
-        let mut command = self.node.namespace.command(binaries::find("responder")?);
+        let name = &self.node().name;
+        let mut command = self.node().namespace.command(binaries::find("responder")?);
         command
             .arg(name)
             .arg(format!("{VIP}:{ECHO}"))
@@ -119,12 +119,17 @@ impl RealServer {
         }
     }
 
+    fn node(&self) -> &Node {
+        self.node.as_ref()
+    }
+
     /// Waits until something listens on the TCP port `port`.
     fn await_listener(&self, port: u16) -> Result<()> {
-        let address = self.node.address;
-        self.node.namespace.run(|| {
+        let node = self.node();
+        let address = node.address;
+        node.namespace.run(|| {
             wait::until(
-                &format!("{} listens on port {port}", self.node.name),
+                &format!("{} listens on port {port}", node.name),
                 Duration::from_secs(10),
                 || std::net::TcpStream::connect((address, port)).ok(),
             )

@@ -20,6 +20,8 @@ mod frames;
 mod headers;
 #[path = "packet/icmp.rs"]
 mod icmp;
+#[path = "packet/local.rs"]
+mod local;
 #[path = "packet/object.rs"]
 mod object;
 #[path = "packet/resets.rs"]

@@ -17,7 +17,7 @@
 
 mod table;
 
-use lb_common::{Connection as _, FlowWord, IndexedService, Real, flow_state, protocol};
+use lb_common::{Connection as _, FlowWord, IndexedService, Real, Verdict, flow_state, protocol};
 
 use self::table::Found;
 use crate::{
@@ -44,9 +44,9 @@ pub(crate) enum Memory {
     /// Nothing, or nothing that concerns this packet.
     Unknown,
     /// Its real server.
-    Known(Target),
+    Known,
     /// Its real server; and with this packet it is established.
-    Established(Target),
+    Established,
     /// Its real server, whose link-layer address is not known.
     Unresolved,
     /// A real server that is gone.
@@ -121,8 +121,8 @@ pub(crate) fn recall(packet: &Packet, known: &Known, segment: Segment, now: u64)
         found.change(noted);
     }
     match memory {
-        Memory::Known(target) if is_going_on(state) && state != word.state() && maps::are_flows_named() => {
-            Memory::Established(target)
+        Memory::Known if is_going_on(state) && state != word.state() && maps::are_flows_named() => {
+            Memory::Established
         }
         memory => memory,
     }
@@ -138,17 +138,24 @@ impl Known {
     /// The real server: up, not yet resolved, or gone. Nothing is noted.
     #[inline(always)]
     pub(crate) fn memory(&self) -> Memory {
-        let Some(found) = self.found.filter(|_| !self.is_foreign) else {
+        if self.found.is_none() || self.is_foreign {
             return Memory::Unknown;
-        };
+        }
         match self.real {
-            Some(real) if real.is_usable() => Memory::Known(Target {
-                slot: found.word.slot(),
-                real,
-            }),
+            Some(real) if real.is_usable() => Memory::Known,
             Some(_) => Memory::Unresolved,
             None => Memory::Lost,
         }
+    }
+
+    /// The real server, unless it is gone. (No part of the memory: what is there for some memories only, the compiler
+    /// puts on the stack for all of them, and the verifier refuses to read it.)
+    #[inline(always)]
+    pub(crate) fn target(&self) -> Option<Target> {
+        Some(Target {
+            slot: self.found?.word.slot(),
+            real: self.real?,
+        })
     }
 }
 
@@ -192,26 +199,29 @@ fn first_word<F: Family>(key: &F::Key, tag: u64, slot: u32) -> FlowWord {
     FlowWord::new(tag, state, maps::flow_time(state).at(clock::now()), slot)
 }
 
-/// Names the connection of a packet that has shown that it goes on.
+/// Names the connection of a packet that has shown that it goes on. What is left of the packet's story, if anything.
 #[inline(never)]
-pub(crate) fn name(packet: &Packet, outcome: Outcome) {
-    match packet.read::<u8>(outcome.network()).map(|byte| byte >> 4) {
+pub(crate) fn name(packet: &Packet, outcome: Outcome) -> Outcome {
+    let slot = match packet.read::<u8>(outcome.network()).map(|byte| byte >> 4) {
         Some(4) => name_of::<V4>(packet, outcome),
         Some(6) => name_of::<V6>(packet, outcome),
-        _ => {}
+        _ => None,
+    };
+    match slot {
+        Some(slot) => outcome.sent_to(slot),
+        // Another CPU has forgotten it just now.
+        None if outcome.is_sent() => Outcome::drop(Verdict::DropUnresolved),
+        None => outcome.ended(),
     }
 }
 
 #[inline(always)]
-fn name_of<F: Family>(packet: &Packet, outcome: Outcome) {
-    let Some(key) = F::key_at(packet, outcome.network(), outcome.transport(), outcome.protocol()) else {
-        return;
-    };
+fn name_of<F: Family>(packet: &Packet, outcome: Outcome) -> Option<u32> {
+    let key = F::key_at(packet, outcome.network(), outcome.transport(), outcome.protocol())?;
     let places = maps::places_of_flow(key.hash(&maps::flow_secret()));
-    if let Some(found) = table::find(packet, places) {
-        let slot = table::slot(places, found.word.tag(), found.way);
-        maps::name_flow(slot, F::name(&key));
-    }
+    let found = table::find(packet, places)?;
+    maps::name_flow(table::slot(places, found.word.tag(), found.way), F::name(&key));
+    Some(found.word.slot())
 }
 
 /// Whether a flow in `state` has shown a second packet.

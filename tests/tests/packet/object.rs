@@ -100,6 +100,7 @@ fn bpftool_loads_the_object_and_names_every_field() {
             "LEASES",
             "LOST",
             "META",
+            "PEERS",
             "REALS",
             "REAL_STATS",
             "RINGS",

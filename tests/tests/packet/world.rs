@@ -237,8 +237,17 @@ impl World {
         self.schedule_placed(index, ring, lease, placement::TURN);
     }
 
+    /// The same, with these bits of [`Service::flags`].
+    pub(crate) fn schedule_flagged(&mut self, index: u32, ring: &[u32], flags: u32) {
+        self.put_service(index, ring, LEASE, placement::TURN, flags);
+    }
+
     /// The same, where a hash may place connections.
     pub(crate) fn schedule_placed(&mut self, index: u32, ring: &[u32], lease: u32, placement: u32) {
+        self.put_service(index, ring, lease, placement, 0);
+    }
+
+    fn put_service(&mut self, index: u32, ring: &[u32], lease: u32, placement: u32, flags: u32) {
         let key = match index {
             TCP4 => service_key(IpAddr::V4(VIP), PORT, protocol::TCP),
             UDP4 => service_key(IpAddr::V4(VIP), DATAGRAM_PORT, protocol::UDP),
@@ -251,6 +260,7 @@ impl World {
             ring_length: ring.len() as u32,
             lease,
             placement,
+            flags,
         };
         self.dataplane.put_service(key, service, ring);
     }

@@ -250,7 +250,10 @@ pub struct RealServerStatus {
     pub scheduled_weight: f64,
     /// Whether it takes connections, and if not, why.
     pub state: RealServerState,
-    /// Its MAC address (`02:00:00:00:00:01`), once resolved.
+    /// How packets reach it: `dr`, or `local` if it is the director itself.
+    #[serde(default)]
+    pub forward: String,
+    /// Its MAC address (`02:00:00:00:00:01`), once resolved; none if it is the director itself.
     pub mac: Option<String>,
     /// Connections that are established: they have shown more than one packet, the client has not closed them, and they
     /// have not timed out. IPVS's `ActiveConn`, and established UDP as well.

@@ -21,7 +21,7 @@ use super::probes::{Ended, Probes};
 use super::signals::Signals;
 use super::sweeper::{Sweeper, Swept};
 use crate::api::{Problem, RefusedReload, Request, Response};
-use crate::director::{Director, Effect, Operation, Route};
+use crate::director::{Director, Effect, Operation, Route, Ways};
 use crate::io::bpf::{FlowTable, MapPins, Statistics, Tables};
 use crate::io::control::ControlSocket;
 use crate::io::netlink::{self, Events, Netlink, Observed, Resolution, Resolver};
@@ -249,7 +249,12 @@ impl DirectorLoop {
                 Err(reason) => drop(unreachable.insert(*address, reason.to_string())),
             }
         }
-        self.director.resolved(routes, unreachable, Instant::now());
+        let ways = Ways {
+            routes,
+            own: self.resolver.own().clone(),
+            unreachable,
+        };
+        self.director.resolved(ways, Instant::now());
     }
 
     /// Nobody asks for the real servers' link-layer addresses any more.

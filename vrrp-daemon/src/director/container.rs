@@ -230,6 +230,7 @@ impl Director {
             configuration,
             health: self.monitors.health(),
             neighbours: self.routes.neighbours(),
+            own: self.routes.own(),
             interfaces: &self.interfaces,
             leases: &self.lease_slots,
             quarantine: self.sweeps.quarantine(),

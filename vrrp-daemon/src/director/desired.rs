@@ -1,11 +1,11 @@
 //! What the maps should hold.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use lb_common::{
-    Address, AddressEntry, Interface, NO_LEASE, Real, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
-    interface_flags, maps, real_flags,
+    Address, AddressEntry, Interface, NO_LEASE, Peer, Real, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
+    interface_flags, maps, real_flags, service_flags,
 };
 
 use super::{
@@ -26,6 +26,8 @@ pub struct Inputs<'a> {
     pub health: &'a HashMap<RealServerId, Health>,
     /// The neighbours that are resolved.
     pub neighbours: &'a Neighbours,
+    /// The addresses of real servers that are this node's own.
+    pub own: &'a BTreeSet<IpAddr>,
     /// The interfaces that exist.
     pub interfaces: &'a Interfaces,
     /// The lease slots that were assigned for this configuration.
@@ -40,9 +42,18 @@ pub struct RealServerView<'a> {
     /// What its checks say: without one it is up.
     pub health: Health,
     /// How it is reached, if that is known.
-    pub neighbour: Option<&'a Neighbour>,
+    pub way: Option<Way<'a>>,
     /// What follows.
     pub share: Share,
+}
+
+/// How a real server is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way<'a> {
+    /// It is this node itself.
+    Local,
+    /// By a network.
+    Neighbour(&'a Neighbour),
 }
 
 impl Inputs<'_> {
@@ -58,11 +69,15 @@ impl Inputs<'_> {
         } else {
             self.health.get(&id).copied().unwrap_or_default()
         };
-        let neighbour = self.neighbours.get(&real_server.address.ip());
+        let address = real_server.address.ip();
+        let way = match self.own.contains(&address) {
+            true => Some(Way::Local),
+            false => self.neighbours.get(&address).map(Way::Neighbour),
+        };
         RealServerView {
             health,
-            neighbour,
-            share: Share::new(service.scheduler, real_server, health, neighbour.is_some()),
+            way,
+            share: Share::new(service.scheduler, real_server, health, way.is_some()),
         }
     }
 }
@@ -76,6 +91,8 @@ pub struct DesiredService {
     pub lease: u32,
     /// Who chooses among them.
     pub scheduler: Scheduler,
+    /// [`lb_common::Service::flags`].
+    pub flags: u32,
     /// The real servers, as [`schedule`](super::schedule()) takes them. Unrolling that, and where in the ring array it
     /// goes, is the planner's business.
     pub members: Vec<Member>,
@@ -94,6 +111,8 @@ pub struct Desired {
     pub virtual_routers: HashMap<VirtualRouterKey, VirtualRouterEntry>,
     /// The interfaces of the data plane, by their index; all other slots should be empty.
     pub interfaces: BTreeMap<u32, Interface>,
+    /// The other real servers of services that this node is a real server of.
+    pub peers: BTreeSet<Peer>,
     /// What does not fit.
     pub shortages: Vec<Shortage>,
 }
@@ -126,7 +145,23 @@ impl Desired {
                 .or_insert(AddressEntry { lease });
             desired.add_service(inputs, service, lease, &mut slots);
         }
+        desired.mark_peers();
         desired
+    }
+
+    /// Keeps as many peers as there is room for, and says on which interfaces there are some.
+    fn mark_peers(&mut self) {
+        let capacity = maps::PEERS.capacity as usize;
+        if self.peers.len() > capacity {
+            let count = self.peers.len() - capacity;
+            self.shortages.push(Shortage::Peers { count });
+            self.peers = self.peers.iter().take(capacity).copied().collect();
+        }
+        for peer in &self.peers {
+            if let Some(interface) = self.interfaces.get_mut(&peer.interface) {
+                interface.flags |= interface_flags::HAS_PEERS;
+            }
+        }
     }
 
     /// Adds the interfaces that the program may be attached to. One whose index is beyond the map is no shortage: there
@@ -198,12 +233,23 @@ impl Desired {
         };
         let mut members = Vec::with_capacity(service.real_servers.len());
         let mut left_out = 0;
+        let mut flags = 0;
+        let mut others = Vec::new();
         for real_server in &service.real_servers {
             let Some(RealHandle { slot, generation }) = slots.real(index, real_server.address) else {
                 left_out += 1;
                 continue;
             };
             let view = inputs.view(service, real_server);
+            match view.way {
+                Some(Way::Local) if view.health == Health::Up => flags |= service_flags::LOCAL,
+                Some(Way::Neighbour(neighbour)) => others.push(Peer {
+                    interface: neighbour.interface,
+                    mac: neighbour.destination_mac,
+                    _reserved: [0; 2],
+                }),
+                Some(Way::Local) | None => {}
+            }
             let identity = Real {
                 address: map_address(real_server.address.ip()),
                 port: real_server.address.port(),
@@ -212,7 +258,7 @@ impl Desired {
                 ..Real::default()
             };
             self.reals
-                .insert(slot, with_state(identity, view.health, view.neighbour));
+                .insert(slot, with_state(identity, view.health, view.way));
             members.push(Member {
                 address: real_server.address,
                 slot,
@@ -228,12 +274,17 @@ impl Desired {
                 Shortage::RealServers { service, count }
             });
         }
+        let mut real_servers = service.real_servers.iter();
+        if real_servers.any(|real_server| inputs.own.contains(&real_server.address.ip())) {
+            self.peers.extend(others);
+        }
         self.services.insert(
             key,
             DesiredService {
                 index,
                 lease,
                 scheduler: service.scheduler,
+                flags,
                 members,
             },
         );
@@ -241,17 +292,21 @@ impl Desired {
 }
 
 /// The slot of a configured real server, in that state.
-fn with_state(identity: Real, health: Health, neighbour: Option<&Neighbour>) -> Real {
+fn with_state(identity: Real, health: Health, way: Option<Way<'_>>) -> Real {
     let mut real = identity;
     real.flags = real_flags::CONFIGURED;
     if health == Health::Up {
         real.flags |= real_flags::UP;
     }
-    if let Some(neighbour) = neighbour {
-        real.flags |= real_flags::RESOLVED;
-        real.interface = neighbour.interface;
-        real.source_mac = neighbour.source_mac;
-        real.destination_mac = neighbour.destination_mac;
+    match way {
+        Some(Way::Local) => real.flags |= real_flags::RESOLVED | real_flags::LOCAL,
+        Some(Way::Neighbour(neighbour)) => {
+            real.flags |= real_flags::RESOLVED;
+            real.interface = neighbour.interface;
+            real.source_mac = neighbour.source_mac;
+            real.destination_mac = neighbour.destination_mac;
+        }
+        None => {}
     }
     real
 }

@@ -2,7 +2,7 @@
 
 mod connections;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -114,6 +114,7 @@ pub(super) struct World {
     pub(super) configuration: Configuration,
     pub(super) health: HashMap<RealServerId, Health>,
     pub(super) neighbours: Neighbours,
+    pub(super) own: BTreeSet<IpAddr>,
     pub(super) interfaces: Interfaces,
     pub(super) leases: LeaseSlots,
     pub(super) plane: Plane,
@@ -148,6 +149,7 @@ impl World {
             },
             health: HashMap::new(),
             neighbours: Neighbours::new(),
+            own: BTreeSet::new(),
             interfaces: HashMap::from([("eth0".to_owned(), ETH0)]),
             leases: LeaseSlots::default(),
             plane: Plane::default(),
@@ -182,6 +184,7 @@ impl World {
             configuration: &self.configuration,
             health: &self.health,
             neighbours: &self.neighbours,
+            own: &self.own,
             interfaces: &self.interfaces,
             leases: &self.leases,
             quarantine: &self.quarantine,

@@ -46,7 +46,7 @@ pub use abi::{
 pub use assignment::Assignment;
 pub use changes::Changes;
 pub use container::{Cold, Director, Effect, Refusal};
-pub use desired::{Desired, DesiredService, Inputs, RealServerView};
+pub use desired::{Desired, DesiredService, Inputs, RealServerView, Way};
 pub use leases::LeaseSlots;
 pub use notice::{Notice, Severity};
 pub use operation::Operation;
@@ -54,7 +54,7 @@ pub use plan::{Plan, Planner};
 pub use plane::{Plane, Seed};
 pub use problem::Problem;
 pub use quarantine::Quarantine;
-pub use routes::{Exits, Route};
+pub use routes::{Exits, Route, Ways};
 pub use schedule::{Member, schedule};
 pub use share::{RealServerState, ServiceState, Share};
 pub use shortage::Shortage;

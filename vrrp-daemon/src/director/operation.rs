@@ -3,7 +3,7 @@
 use std::fmt;
 
 use lb_common::{
-    Address, AddressEntry, Interface, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
+    Address, AddressEntry, Interface, Peer, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
 };
 
 use super::{ip_address, service_address};
@@ -35,6 +35,16 @@ pub enum Operation {
     RemoveInterface {
         /// The slot.
         index: u32,
+    },
+    /// Insert an entry of [`lb_common::maps::PEERS`].
+    PutPeer {
+        /// The key.
+        peer: Peer,
+    },
+    /// Delete an entry of [`lb_common::maps::PEERS`].
+    RemovePeer {
+        /// The key.
+        peer: Peer,
     },
     /// Insert or replace an entry of [`lb_common::maps::ADDRESSES`].
     PutAddress {
@@ -100,10 +110,22 @@ impl fmt::Display for Operation {
                 key.virtual_router_id, key.interface
             ),
             Self::PutInterface { index, interface } => {
-                let [a, b, c, d, e, f] = interface.mac;
+                write!(formatter, "interface {index}: {}", Mac(interface.mac))
+            }
+            Self::PutPeer { peer } => {
                 write!(
                     formatter,
-                    "interface {index}: {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"
+                    "peer {} on interface {}",
+                    Mac(peer.mac),
+                    peer.interface
+                )
+            }
+            Self::RemovePeer { peer } => {
+                write!(
+                    formatter,
+                    "remove peer {} on interface {}",
+                    Mac(peer.mac),
+                    peer.interface
                 )
             }
             Self::RemoveInterface { index } => write!(formatter, "remove interface {index}"),
@@ -137,6 +159,16 @@ impl fmt::Display for Operation {
             Self::ClearServiceCounters { index } => write!(formatter, "clear counters of service {index}"),
             Self::ClearRealCounters { slot } => write!(formatter, "clear counters of real server {slot}"),
         }
+    }
+}
+
+/// A link-layer address for people.
+struct Mac([u8; 6]);
+
+impl fmt::Display for Mac {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self([a, b, c, d, e, f]) = self;
+        write!(formatter, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
     }
 }
 

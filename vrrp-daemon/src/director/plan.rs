@@ -91,16 +91,17 @@ impl Planner {
 
     /// The operations that make `actual` what `desired` was computed to be from it.
     ///
-    /// Their order keeps every state in between consistent: interfaces, virtual routers and addresses first; then real
-    /// servers that are usable; then new schedules, in slices that nobody names; then the services, each of which
+    /// Their order keeps every state in between consistent: peers, interfaces, virtual routers and addresses first; then
+    /// real servers that are usable; then new schedules, in slices that nobody names; then the services, each of which
     /// changes over to its new schedule in one update; and only after them the real servers that are not usable any
-    /// more, the addresses, virtual routers and interfaces that go. So no packet meets a schedule that names a server
-    /// which cannot serve it.
+    /// more, the addresses, virtual routers, interfaces and peers that go. So no packet meets a schedule that names a
+    /// server which cannot serve it.
     pub fn plan(&mut self, actual: &Plane, desired: &Desired) -> Plan {
         let mut plan = Plan {
             operations: Vec::new(),
             shortages: desired.shortages.clone(),
         };
+        plan.put_peers(actual, desired);
         plan.put_interfaces(actual, desired);
         plan.put_virtual_routers(actual, desired);
         plan.put_addresses(actual, desired);
@@ -112,6 +113,7 @@ impl Planner {
         plan.remove_addresses(actual, desired);
         plan.remove_virtual_routers(actual, desired);
         plan.remove_interfaces(actual, desired);
+        plan.remove_peers(actual, desired);
         plan
     }
 
@@ -137,6 +139,7 @@ impl Planner {
                 ring_length: length(ring),
                 lease: service.lease,
                 placement: placement(service.scheduler),
+                flags: service.flags,
             };
             let present = actual.services.get(key);
             if present.is_none_or(|present| present.index != value.index) {
@@ -246,6 +249,18 @@ fn length(ring: &[RealSlot]) -> u32 {
 }
 
 impl Plan {
+    fn put_peers(&mut self, actual: &Plane, desired: &Desired) {
+        let peers = desired.peers.difference(&actual.peers);
+        self.operations
+            .extend(peers.map(|peer| Operation::PutPeer { peer: *peer }));
+    }
+
+    fn remove_peers(&mut self, actual: &Plane, desired: &Desired) {
+        let peers = actual.peers.difference(&desired.peers);
+        self.operations
+            .extend(peers.map(|peer| Operation::RemovePeer { peer: *peer }));
+    }
+
     fn put_interfaces(&mut self, actual: &Plane, desired: &Desired) {
         for (index, interface) in &desired.interfaces {
             if actual.interfaces.get(index) != Some(interface) {

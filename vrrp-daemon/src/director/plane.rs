@@ -1,10 +1,10 @@
 //! What the maps hold.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
 use lb_common::{
-    Address, AddressEntry, Interface, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
+    Address, AddressEntry, Interface, Peer, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
     real_flags,
 };
 
@@ -27,6 +27,8 @@ pub struct Plane {
     pub virtual_routers: HashMap<VirtualRouterKey, VirtualRouterEntry>,
     /// [`lb_common::maps::INTERFACES`], without the empty slots.
     pub interfaces: BTreeMap<u32, Interface>,
+    /// [`lb_common::maps::PEERS`].
+    pub peers: BTreeSet<Peer>,
 }
 
 /// What pinned maps tell about a real server before anything else is known of it.
@@ -100,11 +102,13 @@ impl Plane {
                     } else {
                         Health::Down
                     },
-                    neighbour: (real.flags & real_flags::RESOLVED != 0).then_some(Neighbour {
-                        interface: real.interface,
-                        source_mac: real.source_mac,
-                        destination_mac: real.destination_mac,
-                    }),
+                    neighbour: (real.flags & real_flags::RESOLVED != 0 && real.is_direct()).then_some(
+                        Neighbour {
+                            interface: real.interface,
+                            source_mac: real.source_mac,
+                            destination_mac: real.destination_mac,
+                        },
+                    ),
                 };
                 (id, seed)
             })
@@ -125,6 +129,12 @@ impl Plane {
             }
             Operation::RemoveInterface { index } => {
                 self.interfaces.remove(index);
+            }
+            Operation::PutPeer { peer } => {
+                self.peers.insert(*peer);
+            }
+            Operation::RemovePeer { peer } => {
+                self.peers.remove(peer);
             }
             Operation::PutAddress { address, entry } => {
                 self.addresses.insert(*address, *entry);

@@ -56,6 +56,7 @@ impl Problem {
             | Shortage::RealServers { service, .. }
             | Shortage::ClearedSlots { service, .. } => service.to_string(),
             Shortage::Addresses { .. } => "virtual addresses".to_owned(),
+            Shortage::Peers { .. } => "real servers".to_owned(),
             Shortage::Leases { instance } => instance.clone(),
         };
         Self::NoRoom {

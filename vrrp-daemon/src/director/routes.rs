@@ -21,6 +21,17 @@ pub struct Route {
     pub destination_mac: Option<[u8; 6]>,
 }
 
+/// What the kernel says of the addresses of real servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ways {
+    /// How those on a network of this node are reached.
+    pub routes: BTreeMap<IpAddr, Route>,
+    /// Those that are this node's own.
+    pub own: BTreeSet<IpAddr>,
+    /// Those that cannot be reached, and why.
+    pub unreachable: BTreeMap<IpAddr, String>,
+}
+
 /// How packets leave by the interfaces that lead to real servers, where it is not simply by those. Interfaces are named
 /// by their index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,9 +46,7 @@ pub struct Exits {
 /// All that is known of how real servers are reached.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Routes {
-    routes: BTreeMap<IpAddr, Route>,
-    /// The addresses that direct routing cannot reach, and why.
-    unreachable: BTreeMap<IpAddr, String>,
+    ways: Ways,
     exits: Exits,
     neighbours: Neighbours,
     /// Those that nobody had asked for before, and that may not have had the time to answer.
@@ -54,24 +63,31 @@ impl Routes {
 
     /// How each real server is reached, on whose network this node is.
     pub(super) const fn routes(&self) -> &BTreeMap<IpAddr, Route> {
-        &self.routes
+        &self.ways.routes
+    }
+
+    /// The real servers that are this node itself.
+    pub(super) const fn own(&self) -> &BTreeSet<IpAddr> {
+        &self.ways.own
     }
 
     /// The real servers that are reached by the interface with the index `index`.
     pub(super) fn reached_by(&self, index: u32) -> BTreeSet<IpAddr> {
-        let routes = self.routes.iter();
+        let routes = self.ways.routes.iter();
         let reached = routes.filter(|(_, route)| route.interface == index);
         reached.map(|(address, _)| *address).collect()
     }
 
     /// Whether there is nothing more to be found out of `address`: packets can be sent there, or it cannot be reached.
     pub(super) fn is_settled(&self, address: IpAddr) -> bool {
-        self.neighbours.contains_key(&address) || self.unreachable.contains_key(&address)
+        self.neighbours.contains_key(&address)
+            || self.ways.own.contains(&address)
+            || self.ways.unreachable.contains_key(&address)
     }
 
     /// The indices of the interfaces that lead to real servers.
     pub(super) fn egress(&self) -> BTreeSet<u32> {
-        self.routes.values().map(|route| route.interface).collect()
+        self.ways.routes.values().map(|route| route.interface).collect()
     }
 
     /// Whether `address` may answer in a moment: that it has not says nothing yet.
@@ -95,28 +111,24 @@ impl Routes {
     }
 
     /// Everything was looked at again.
-    pub(super) fn replace(
-        &mut self,
-        routes: BTreeMap<IpAddr, Route>,
-        unreachable: BTreeMap<IpAddr, String>,
-        now: Instant,
-    ) {
-        let fresh = routes
+    pub(super) fn replace(&mut self, ways: Ways, now: Instant) {
+        let known = &self.ways.routes;
+        let fresh = ways
+            .routes
             .iter()
-            .filter(|(address, route)| route.destination_mac.is_none() && !self.routes.contains_key(address));
+            .filter(|(address, route)| route.destination_mac.is_none() && !known.contains_key(address));
         let before = self.sought.len();
         self.sought.extend(fresh.map(|(address, _)| *address));
         if self.sought.len() > before {
             self.sought_until = Some(now + NEIGHBOUR_ANSWERS_WITHIN);
         }
-        self.routes = routes;
-        self.unreachable = unreachable;
+        self.ways = ways;
         self.work_out();
     }
 
     /// One has changed. Returns whether packets are sent another way.
     pub(super) fn update(&mut self, address: IpAddr, route: Route) -> bool {
-        self.routes.insert(address, route);
+        self.ways.routes.insert(address, route);
         let neighbour = self.neighbour(&route);
         if route.destination_mac.is_some() && self.sought.remove(&address) && self.sought.is_empty() {
             self.sought_until = None;
@@ -139,13 +151,13 @@ impl Routes {
     }
 
     fn work_out(&mut self) {
-        let routes = self.routes.iter();
+        let routes = self.ways.routes.iter();
         self.neighbours = routes
             .filter_map(|(address, route)| Some((*address, self.neighbour(route)?)))
             .collect();
         // Where packets cannot leave, an answer would help nobody.
         self.sought.retain(|address| {
-            self.routes.get(address).is_some_and(|route| {
+            self.ways.routes.get(address).is_some_and(|route| {
                 route.destination_mac.is_none() && !self.exits.blocked.contains_key(&route.interface)
             })
         });
@@ -167,13 +179,15 @@ impl Routes {
 
     /// Why nothing can be sent to `address`, if that is so, and will not be otherwise in a moment.
     pub(super) fn obstacle(&self, address: IpAddr) -> Option<String> {
-        if self.neighbours.contains_key(&address) || self.is_sought(address) {
+        let is_reached = self.neighbours.contains_key(&address) || self.ways.own.contains(&address);
+        if is_reached || self.is_sought(address) {
             return None;
         }
-        if let Some(reason) = self.unreachable.get(&address) {
+        if let Some(reason) = self.ways.unreachable.get(&address) {
             return Some(reason.clone());
         }
         let blocked = self
+            .ways
             .routes
             .get(&address)
             .and_then(|route| self.exits.blocked.get(&route.interface));
@@ -185,6 +199,6 @@ impl Routes {
 
     /// The addresses that direct routing cannot reach, and why.
     pub(super) const fn unreachable(&self) -> &BTreeMap<IpAddr, String> {
-        &self.unreachable
+        &self.ways.unreachable
     }
 }

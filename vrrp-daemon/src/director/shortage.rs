@@ -48,6 +48,15 @@ pub enum Shortage {
         /// How many are left out.
         count: usize,
     },
+    /// What some directors send to this node, which is a real server of theirs, is balanced again.
+    #[error(
+        "no room for {count} other real servers of services that this node is a real server of: at most {} fit",
+        maps::PEERS.capacity
+    )]
+    Peers {
+        /// How many are left out.
+        count: usize,
+    },
     /// A virtual router has no lease, so that nothing of it is served.
     #[error(
         "no room for the lease of the vrrp_instance {instance}: at most {} fit",

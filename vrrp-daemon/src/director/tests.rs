@@ -10,6 +10,8 @@ use crate::health::Health;
 use crate::model::Scheduler::{Maglev, RoundRobin, SourceHash, WeightedRoundRobin};
 use crate::model::{HashOptions, LeaseSlot, Password, RealSlot, Version, VrrpInstance, Weight};
 
+mod local;
+
 const SLOT_1: RealSlot = RealSlot::new(1);
 
 fn three_servers() -> World {

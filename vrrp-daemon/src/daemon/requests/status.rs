@@ -17,7 +17,7 @@ use crate::api::{
     AttachedMode, CheckStatus, ConfigurationStatus, DataplaneStatus, InterfaceStatus, LastCheck, Problem,
     RealServerState, RealServerStatus, Response, Status, Timestamp, VirtualServerState, VirtualServerStatus,
 };
-use crate::director::{self, Director, ServiceState, service_key};
+use crate::director::{self, Director, ServiceState, Way, service_key};
 use crate::health::{self, Watched};
 use crate::io::bpf::{Error, Statistics};
 use crate::model::shares::ScheduleLimit;
@@ -258,7 +258,15 @@ impl Snapshot<'_> {
                 director::RealServerState::Drained => RealServerState::Drained,
                 director::RealServerState::Unresolved => RealServerState::Unresolved,
             },
-            mac: view.neighbour.map(|neighbour| mac(neighbour.destination_mac)),
+            forward: match view.way {
+                Some(Way::Local) => "local",
+                Some(Way::Neighbour(_)) | None => "dr",
+            }
+            .to_owned(),
+            mac: match view.way {
+                Some(Way::Neighbour(neighbour)) => Some(mac(neighbour.destination_mac)),
+                Some(Way::Local) | None => None,
+            },
             active_connections: 0,
             inactive_connections: 0,
             connections: 0,

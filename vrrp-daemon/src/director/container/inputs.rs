@@ -1,12 +1,11 @@
 //! What the director learns.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
 use super::{Director, Effect, Refusal, STOP_MARGIN};
 use crate::director::assignment::{Assignment, interfaces_of};
-use crate::director::{Changes, Exits, Interfaces, Notice, Operation, Plane, Route};
+use crate::director::{Changes, Exits, Interfaces, Notice, Operation, Plane, Route, Ways};
 use crate::health::CheckHandle;
 use crate::model::Configuration;
 
@@ -47,16 +46,10 @@ impl Director {
         }
     }
 
-    /// What was asked to be resolved is: these are the ways that the kernel knows, and these the addresses that direct
-    /// routing cannot reach, each with the reason.
-    pub fn resolved(
-        &mut self,
-        routes: BTreeMap<IpAddr, Route>,
-        unreachable: BTreeMap<IpAddr, String>,
-        now: Instant,
-    ) {
+    /// What was asked to be resolved is: these are the ways that the kernel knows.
+    pub fn resolved(&mut self, ways: Ways, now: Instant) {
         self.resolving.done(now);
-        for (address, reason) in &unreachable {
+        for (address, reason) in &ways.unreachable {
             if self.routes.unreachable().get(address) != Some(reason) {
                 self.effects.push_back(Effect::Tell(Notice::Unreachable {
                     address: *address,
@@ -64,7 +57,7 @@ impl Director {
                 }));
             }
         }
-        self.routes.replace(routes, unreachable, now);
+        self.routes.replace(ways, now);
         let egress = self.routes.egress();
         if self.assignment.egress != egress {
             self.assignment.egress = egress;

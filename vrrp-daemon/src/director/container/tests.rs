@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::config;
-use crate::director::{Exits, NetworkInterface, Route, Severity};
+use crate::director::{Exits, NetworkInterface, Route, Severity, Ways};
 use crate::health::Health;
 
 mod sweeps;
@@ -162,7 +162,11 @@ impl Bench {
                     let ways = addresses
                         .iter()
                         .map(|address| (*address, route(!self.silent.contains(address))));
-                    self.director.resolved(ways.collect(), BTreeMap::new(), self.now);
+                    let ways = Ways {
+                        routes: ways.collect(),
+                        ..Ways::default()
+                    };
+                    self.director.resolved(ways, self.now);
                     self.resolved.push(addresses);
                 }
                 Effect::Confirm(addresses) => {

@@ -3,7 +3,7 @@
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues};
 use lb_common::{
-    Address, AddressEntry, Counters, IndexedService, Interface, Real, RingWord, Service, ServiceKey,
+    Address, AddressEntry, Counters, IndexedService, Interface, Peer, Real, RingWord, Service, ServiceKey,
     VirtualRouterEntry, VirtualRouterKey, maps,
 };
 
@@ -26,6 +26,7 @@ pub struct Tables {
     address_filter: AddressFilter,
     virtual_routers: HashMap<MapData, VirtualRouterKey, VirtualRouterEntry>,
     interfaces: MappedArray<Interface>,
+    peers: HashMap<MapData, Peer, u32>,
     service_stats: PerCpuArray<MapData, Counters>,
     real_stats: PerCpuArray<MapData, Counters>,
     processors: usize,
@@ -58,6 +59,7 @@ impl Tables {
             address_filter,
             virtual_routers: open!(ebpf, maps::VIRTUAL_ROUTERS),
             interfaces: mapped(&take(ebpf, maps::INTERFACES)?, maps::INTERFACES)?,
+            peers: open!(ebpf, maps::PEERS),
             service_stats: open!(ebpf, maps::SERVICE_STATS),
             real_stats: open!(ebpf, maps::REAL_STATS),
             processors: aya::util::nr_cpus().map_err(|(_, source)| Error::Processors(source))?,
@@ -93,6 +95,11 @@ impl Tables {
                 .map(|index| (index, self.interfaces.get(index)))
                 .filter(|(_, interface)| *interface != Interface::default())
                 .collect(),
+            peers: self
+                .peers
+                .keys()
+                .collect::<Result<_, _>>()
+                .map_err(in_map(maps::PEERS))?,
         };
         while plane.reals.last().is_some_and(|real| *real == Real::default()) {
             plane.reals.pop();
@@ -131,6 +138,10 @@ impl Tables {
             Operation::RemoveInterface { index } => {
                 self.interfaces.set(*index, Interface::default());
                 Ok(())
+            }
+            Operation::PutPeer { peer } => self.peers.insert(peer, 0, 0).map_err(in_map(maps::PEERS)),
+            Operation::RemovePeer { peer } => {
+                absent_is_fine(self.peers.remove(peer)).map_err(in_map(maps::PEERS))
             }
             Operation::PutAddress { address, entry } => {
                 self.address_filter.add(*address);

@@ -38,8 +38,8 @@ pub enum Unreachable {
         /// The next hop.
         gateway: IpAddr,
     },
-    /// The address is this machine's own, a broadcast address or the like.
-    #[error("{address} is not the address of another machine")]
+    /// The address is a broadcast address or the like.
+    #[error("{address} is not the address of a machine")]
     NotUnicast {
         /// The real server.
         address: IpAddr,
@@ -84,6 +84,15 @@ pub struct Resolver {
     netlink: Netlink,
     links: BTreeMap<u32, Link>,
     resolutions: BTreeMap<IpAddr, Result<Resolution, Unreachable>>,
+    own: BTreeSet<IpAddr>,
+}
+
+/// What the routing table says of an address.
+enum Found {
+    /// It is this machine's own.
+    Own,
+    /// It is another machine's.
+    Other(Result<Resolution, Unreachable>),
 }
 
 impl Resolver {
@@ -94,13 +103,20 @@ impl Resolver {
             netlink,
             links: BTreeMap::new(),
             resolutions: BTreeMap::new(),
+            own: BTreeSet::new(),
         }
     }
 
-    /// How each address given to the last [`Resolver::resolve`] is reached.
+    /// How each address given to the last [`Resolver::resolve`] is reached, but for this machine's [own](Self::own).
     #[must_use]
     pub const fn resolutions(&self) -> &BTreeMap<IpAddr, Result<Resolution, Unreachable>> {
         &self.resolutions
+    }
+
+    /// Those of the addresses given to the last [`Resolver::resolve`] that are this machine's own.
+    #[must_use]
+    pub const fn own(&self) -> &BTreeSet<IpAddr> {
+        &self.own
     }
 
     /// Finds out how `addresses` are reached, from now on keeps their neighbour entries resolved, and releases those
@@ -122,8 +138,15 @@ impl Resolver {
         }
 
         let mut resolutions = BTreeMap::new();
+        let mut own = BTreeSet::new();
         for &address in addresses {
-            let mut resolution = self.look_up(address, &links).await?;
+            let mut resolution = match self.look_up(address, &links).await? {
+                Found::Own => {
+                    own.insert(address);
+                    continue;
+                }
+                Found::Other(resolution) => resolution,
+            };
             if let Ok(found) = &mut resolution {
                 let key = (found.interface, address);
                 found.destination_mac = known.get(&key).copied().flatten();
@@ -146,6 +169,7 @@ impl Resolver {
         }
         self.links = links;
         self.resolutions = resolutions;
+        self.own = own;
         Ok(())
     }
 
@@ -189,6 +213,13 @@ impl Resolver {
                 interface,
                 address: network,
                 present,
+            } if self.own.contains(&network.addr()) != *present && self.knows(network.addr()) => {
+                Observed::Stale
+            }
+            Event::Address {
+                interface,
+                address: network,
+                present,
             } => self.stale_if(|address, resolution| {
                 let reached = resolution
                     .as_ref()
@@ -210,6 +241,11 @@ impl Resolver {
                 })
             }
         }
+    }
+
+    /// Whether `address` is one of those that were resolved.
+    fn knows(&self, address: IpAddr) -> bool {
+        self.own.contains(&address) || self.resolutions.contains_key(&address)
     }
 
     fn stale_if(&self, concerned: impl Fn(&IpAddr, &Result<Resolution, Unreachable>) -> bool) -> Observed {
@@ -238,35 +274,33 @@ impl Resolver {
     }
 
     /// How `address` is reached, but for its own link-layer address.
-    async fn look_up(
-        &self,
-        address: IpAddr,
-        links: &BTreeMap<u32, Link>,
-    ) -> Result<Result<Resolution, Unreachable>, Error> {
+    async fn look_up(&self, address: IpAddr, links: &BTreeMap<u32, Link>) -> Result<Found, Error> {
+        let none = || Ok(Found::Other(Err(Unreachable::NoRoute { address })));
         let route = match self.netlink.route(address).await {
             Ok(Some(route)) => route,
-            Ok(None) => return Ok(Err(Unreachable::NoRoute { address })),
+            Ok(None) => return none(),
             Err(error) if matches!(errno(&error), Some(libc::ENETUNREACH | libc::EHOSTUNREACH)) => {
-                return Ok(Err(Unreachable::NoRoute { address }));
+                return none();
             }
             Err(error) => {
-                return Ok(Err(Unreachable::Refused {
-                    address,
-                    cause: kernel_text(error)?,
-                }));
+                let cause = kernel_text(error)?;
+                return Ok(Found::Other(Err(Unreachable::Refused { address, cause })));
             }
         };
+        if route.kind == RouteType::Local {
+            return Ok(Found::Own);
+        }
         if let Some(gateway) = route.gateway {
-            return Ok(Err(Unreachable::Gateway { address, gateway }));
+            return Ok(Found::Other(Err(Unreachable::Gateway { address, gateway })));
         }
         if route.kind != RouteType::Unicast {
-            return Ok(Err(Unreachable::NotUnicast { address }));
+            return Ok(Found::Other(Err(Unreachable::NotUnicast { address })));
         }
         let Some(link) = links.get(&route.interface) else {
             // The interface came or went between the dump and the look-up; the event of that brings us back here.
-            return Ok(Err(Unreachable::NoRoute { address }));
+            return none();
         };
-        Ok(match link.mac {
+        Ok(Found::Other(match link.mac {
             Some(source_mac) => Ok(Resolution {
                 interface: link.index,
                 source_mac,
@@ -276,7 +310,7 @@ impl Resolver {
                 address,
                 interface: link.name.clone(),
             }),
-        })
+        }))
     }
 }
 

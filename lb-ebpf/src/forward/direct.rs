@@ -1,6 +1,6 @@
-//! *forward*: one hop less, two link-layer addresses, and off.
+//! Direct routing: one hop less, two link-layer addresses, and off.
 //!
-//! Nothing else of the packet changes (direct routing), and a VLAN tag stays. The hop is counted as IPVS counts it: two
+//! Nothing else of the packet changes, and a VLAN tag stays. The hop is counted as IPVS counts it: two
 //! directors whose real server is the other one would else send a packet to and fro for ever.
 #![allow(unsafe_code, reason = "redirecting is a kernel helper")]
 
@@ -11,7 +11,7 @@ use crate::{family::Family, flow::Target, headers::ethernet, maps, outcome::Outc
 
 /// Sends the packet, whose IP header begins at `network`, to a real server, and counts it.
 #[inline(always)]
-pub(crate) fn to<F: Family>(
+pub(super) fn send<F: Family>(
     packet: &mut Packet,
     network: usize,
     target: Target,
