@@ -40,7 +40,9 @@ pub use lease::{
 pub use net::{Address, FILTER_BITS, protocol};
 pub use real::{Real, real_flags};
 pub use ring::RingWord;
-pub use service::{Counters, IndexedService, Service, ServiceKey, placement, service_flags};
+pub use service::{
+    Counters, IndexedService, PortsOwner, Service, ServiceKey, ServicePorts, placement, service_flags,
+};
 pub use verdict::Verdict;
 
 /// The version of everything in this crate that two builds must agree on.

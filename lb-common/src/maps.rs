@@ -5,8 +5,8 @@ use core::{fmt, marker::PhantomData};
 
 use crate::{
     Address, AddressEntry, Counters, Departure, FILTER_BITS, FlowBucket, FlowClock, FlowName, Fragment,
-    FragmentKey, IndexedService, Interface, Lease, Meta, Peer, Real, RingWord, Service, ServiceKey, Verdict,
-    VirtualRouterEntry, VirtualRouterKey, WORDS_PER_BUCKET, flow_buckets,
+    FragmentKey, IndexedService, Interface, Lease, Meta, Peer, PortsOwner, Real, RingWord, Service,
+    ServiceKey, ServicePorts, Verdict, VirtualRouterEntry, VirtualRouterKey, WORDS_PER_BUCKET, flow_buckets,
 };
 
 /// A map with keys `K` and values `V`. The keys of an array are the slots from 0 on.
@@ -48,6 +48,9 @@ pub const META: Map<u32, Meta> = Map::new("META", 1);
 pub const SERVICES: Map<ServiceKey, Service> = Map::new("SERVICES", 10_240);
 /// Array by [`Service::index`]: which service that is. For whoever comes by a real server, which knows the index only.
 pub const SERVICE_INDEX: Map<u32, IndexedService> = Map::new("SERVICE_INDEX", SERVICES.capacity);
+/// Trie of prefixes: further addresses and ports of the virtual services. It is asked when [`SERVICES`] does not know a
+/// packet's. (Its memory is as much as it holds.)
+pub const SERVICE_PORTS: Map<ServicePorts, PortsOwner> = Map::new("SERVICE_PORTS", 1 << 16);
 /// Array of slots of [`REALS`], four in an element: the schedules of all services, each a slice that begins with an
 /// element. A change needs room for the old and the new schedule at once. Mapped into the daemon.
 pub const RINGS: Map<u32, RingWord> = Map::new("RINGS", RING_SLOTS / RingWord::SLOTS);

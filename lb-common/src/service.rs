@@ -8,16 +8,53 @@ use crate::Address;
 pub struct ServiceKey {
     /// The virtual IP address.
     pub address: Address,
-    /// The destination port, in host order.
+    /// The destination port, in host order; of a service that has several, the first one.
     pub port: u16,
-    /// Zero.
-    pub _reserved: u16,
+    /// The last port of a service that has several; else 0, as in every packet.
+    pub last_port: u16,
     /// One of [`crate::protocol`]: TCP or UDP. (Four bytes, for 24 in all: the kernel compares keys eight at a time,
     /// and what is left over costs more.)
     pub protocol: u32,
 }
 
 const _: () = assert!(size_of::<ServiceKey>() == 24);
+
+/// A port of an address and a protocol, or all that begin with the same bits: the key of
+/// [`crate::maps::SERVICE_PORTS`], a trie of prefixes, and therefore in network order.
+///
+/// A service is in [`crate::maps::SERVICES`] once, under the first of its addresses and ports. Where else it is, is said
+/// here: its further addresses, and its ports if there are several, in as many entries as it takes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServicePorts {
+    /// The virtual IP address.
+    pub address: Address,
+    /// One of [`crate::protocol`], in network order.
+    pub protocol: [u8; 2],
+    /// The destination port, in network order.
+    pub port: [u8; 2],
+}
+
+const _: () = assert!(size_of::<ServicePorts>() == 20);
+
+impl ServicePorts {
+    /// The bits of the key that are the address and the protocol: a prefix of so many stands for every port.
+    pub const EVERY_PORT: u32 = 8 * 18;
+    /// The bits of the whole key: a prefix of so many stands for one port.
+    pub const ONE_PORT: u32 = 8 * size_of::<Self>() as u32;
+}
+
+/// Whose a port is: the value of [`crate::maps::SERVICE_PORTS`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortsOwner {
+    /// [`Service::index`] of the service.
+    pub service: u32,
+    /// The slot in [`crate::maps::LEASES`] that entitles this node to the address, or [`crate::NO_LEASE`].
+    pub lease: u32,
+}
+
+const _: () = assert!(size_of::<PortsOwner>() == 8);
 
 /// How a virtual service is scheduled: the value of [`crate::maps::SERVICES`].
 ///
@@ -33,7 +70,7 @@ pub struct Service {
     pub ring_offset: u32,
     /// The slots of the schedule; 0 when no real server can take a new connection.
     pub ring_length: u32,
-    /// The slot in [`crate::maps::LEASES`] that entitles this node to the service, or [`crate::NO_LEASE`].
+    /// The slot in [`crate::maps::LEASES`] that entitles this node to the address of its key, or [`crate::NO_LEASE`].
     pub lease: u32,
     /// One of [`placement`]: where in its schedule a new connection begins.
     pub placement: u32,

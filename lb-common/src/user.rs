@@ -6,8 +6,8 @@
 
 use crate::{
     Address, AddressEntry, Counters, Departure, FlowBucket, FlowClock, FlowName, FlowSecret, Fragment,
-    FragmentKey, IndexedService, Interface, Lease, Meta, Peer, Real, RingWord, Service, ServiceKey,
-    VirtualRouterEntry, VirtualRouterKey,
+    FragmentKey, IndexedService, Interface, Lease, Meta, Peer, PortsOwner, Real, RingWord, Service,
+    ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey,
 };
 
 macro_rules! pod {
@@ -35,10 +35,12 @@ pod!(
     Lease,
     Meta,
     Peer,
+    PortsOwner,
     Real,
     RingWord,
     Service,
     ServiceKey,
+    ServicePorts,
     VirtualRouterEntry,
     VirtualRouterKey,
 );

@@ -67,7 +67,7 @@ macro_rules! family {
                 Key::whole(ServiceKey {
                     address: Address::$address(key.virtual_address),
                     port: key.virtual_port,
-                    _reserved: 0,
+                    last_port: 0,
                     protocol: key.protocol,
                 })
             }

@@ -55,6 +55,7 @@ mod outcome;
 mod packet;
 mod parse;
 mod parsed;
+mod ports;
 mod reply;
 mod reset;
 mod schedule;

@@ -15,13 +15,14 @@ use core::{
 use aya_ebpf::{
     Global,
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
-    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, lpm_trie},
     macros::btf_map,
 };
 use lb_common::{
     Address, AddressEntry, Allowance, Counters, FlowBucket, FlowClock, FlowKey4, FlowKey6, FlowName,
-    FlowSecret, FlowTime, Fragment, FragmentKey, IndexedService, Interface, Lease, Meta, Peer, Places, Real,
-    RingWord, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey, maps as shared,
+    FlowSecret, FlowTime, Fragment, FragmentKey, IndexedService, Interface, Lease, Meta, Peer, Places,
+    PortsOwner, Real, RingWord, Service, ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey,
+    maps as shared,
 };
 
 use crate::{atomic, family::Family, opaque::moved, outcome::Outcome};
@@ -57,6 +58,9 @@ static SERVICES: HashMap<ServiceKey, Service, { shared::SERVICES.capacity as usi
     HashMap::new();
 #[btf_map]
 static SERVICE_INDEX: Array<IndexedService, { shared::SERVICE_INDEX.capacity as usize }> = Array::new();
+#[btf_map]
+static SERVICE_PORTS: LpmTrie<ServicePorts, PortsOwner, { shared::SERVICE_PORTS.capacity as usize }> =
+    LpmTrie::new();
 #[btf_map]
 static RINGS: Array<RingWord, { shared::RINGS.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
@@ -117,6 +121,7 @@ trait Holds<K, V> {}
 impl<V, const N: usize, const F: usize> Holds<u32, V> for Array<V, N, F> {}
 impl<V, const N: usize, const F: usize> Holds<u32, V> for PerCpuArray<V, N, F> {}
 impl<K, V, const N: usize, const F: usize> Holds<K, V> for HashMap<K, V, N, F> {}
+impl<K, V, const N: usize, const F: usize> Holds<K, V> for LpmTrie<K, V, N, F> {}
 impl<K, V, const N: usize, const F: usize> Holds<K, V> for LruHashMap<K, V, N, F> {}
 
 /// Compiles only if `map` holds what `lb-common` tells the daemon that it does.
@@ -126,6 +131,7 @@ const _: () = {
     agree(&META, shared::META);
     agree(&SERVICES, shared::SERVICES);
     agree(&SERVICE_INDEX, shared::SERVICE_INDEX);
+    agree(&SERVICE_PORTS, shared::SERVICE_PORTS);
     agree(&RINGS, shared::RINGS);
     agree(&CURSORS, shared::CURSORS);
     agree(&REALS, shared::REALS);
@@ -161,13 +167,19 @@ impl Key<ServiceKey> {
         Self(unsafe { transmute::<[u64; 3], ServiceKey>(words.map(moved)) })
     }
 
+    /// The key as it is in memory: two words of the address, and one of the ports and the protocol.
+    #[inline(always)]
+    pub(crate) fn words(&self) -> [u64; 3] {
+        // SAFETY: as in `whole`.
+        unsafe { transmute(self.0) }
+    }
+
     /// Whether the other key is the same.
     #[inline(always)]
     pub(crate) fn is(&self, other: &ServiceKey) -> bool {
         // SAFETY: as in `whole`; entries of maps are aligned for words.
         let [a, b, c] = unsafe { ptr::from_ref(other).cast::<[u64; 3]>().read() };
-        // SAFETY: as in `whole`.
-        let [d, e, f]: [u64; 3] = unsafe { transmute(self.0) };
+        let [d, e, f] = self.words();
         // Compared as arrays they would be handed to a function.
         (a ^ d) | (b ^ e) | (c ^ f) == 0
     }
@@ -185,6 +197,29 @@ pub(crate) fn service(Key(key): &Key<ServiceKey>) -> Option<Service> {
 #[inline(always)]
 pub(crate) fn indexed_service(index: u32) -> Option<&'static IndexedService> {
     SERVICE_INDEX.get(index)
+}
+
+/// The service that has an index, and none that has taken its key since.
+#[inline(always)]
+pub(crate) fn service_at(index: u32) -> Option<Service> {
+    let IndexedService { key, .. } = SERVICE_INDEX.get(index)?;
+    // SAFETY: as in `service`; a key that is written meanwhile names no service.
+    let service = unsafe { SERVICES.get(key) }.copied()?;
+    (service.index == index).then_some(service)
+}
+
+/// Whose a port is. Its address is given as two words as they are in memory, its protocol and number as four bytes in
+/// network order. (The key is composed of whole words, for only these reach the stack.)
+#[inline(always)]
+pub(crate) fn ports_owner(high: u64, low: u64, ports: u64) -> Option<PortsOwner> {
+    let words: [u64; 3] = [
+        u64::from(ServicePorts::ONE_PORT) | high << 32,
+        high >> 32 | low << 32,
+        low >> 32 | ports << 32,
+    ];
+    // SAFETY: the key is as long as the words, and packed; any bytes are valid in it.
+    let key = unsafe { &*ptr::from_ref(&words).cast::<lpm_trie::Key<ServicePorts>>() };
+    SERVICE_PORTS.get(key).copied()
 }
 
 /// The slot of the real server at `slot` of the schedules.

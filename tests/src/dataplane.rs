@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use self::loaded::Loaded;
 use crate::binaries;
 use anyhow::{Context, Result, ensure};
+use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, RingBuf};
 use aya::programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::{
     Address, AddressEntry, Connection, Counters, FlowBucket, FlowClock, FlowName, FlowSecret, FlowWord,
-    IndexedService, Interface, Lease, Peer, Places, Real, RingWord, Service, ServiceKey, Verdict,
-    VirtualRouterEntry, VirtualRouterKey, WORDS_PER_BUCKET, flow_buckets,
+    IndexedService, Interface, Lease, Peer, Places, PortsOwner, Real, RingWord, Service, ServiceKey,
+    ServicePorts, Verdict, VirtualRouterEntry, VirtualRouterKey, WORDS_PER_BUCKET, flow_buckets,
     maps::{self, Map},
 };
 
@@ -275,6 +276,24 @@ impl Dataplane {
         self.table(maps::SERVICES)
             .insert(key, service, 0)
             .expect("SERVICES");
+    }
+
+    /// Says whose the ports are that have the first `bits` bits in common with `port`, under `key`'s address and
+    /// protocol.
+    pub fn put_ports(&mut self, key: ServiceKey, bits: u32, owner: PortsOwner) {
+        let map = self
+            .ebpf
+            .map_mut(maps::SERVICE_PORTS.name)
+            .expect("the object has the map");
+        let ports = ServicePorts {
+            address: key.address,
+            protocol: (key.protocol as u16).to_be_bytes(),
+            port: key.port.to_be_bytes(),
+        };
+        let mut map: LpmTrie<_, ServicePorts, PortsOwner> =
+            LpmTrie::try_from(map).expect("the map holds this");
+        map.insert(&Key::new(ServicePorts::EVERY_PORT + bits, ports), owner, 0)
+            .expect("SERVICE_PORTS");
     }
 
     /// Writes a lease.

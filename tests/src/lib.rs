@@ -65,7 +65,7 @@ pub use notify::NotifySocket;
 pub use port::occupy;
 pub use probe::{Gap, Probe, ProbeReport};
 pub use process::{Lifetime, Process, Signal};
-pub use real_server::RealServer;
+pub use real_server::{FURTHER_PORTS, RealServer};
 pub use session::{Session, SessionReport};
 pub use status::{Problem, Status};
 pub use teardown::teardown;

@@ -1,6 +1,7 @@
 //! Real servers: nginx, and a responder for UDP and for long-lived connections.
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,6 +10,9 @@ use anyhow::{Context, Result};
 
 use crate::process::{Lifetime, Process, Signal};
 use crate::{ECHO, Node, VIP, VIP6, binaries, wait};
+
+/// Where nginx listens beside port 80, over IPv4.
+pub const FURTHER_PORTS: RangeInclusive<u16> = 8_000..=8_005;
 
 /// A node that serves the virtual addresses: nginx answers with the node's name, and so does the responder.
 #[derive(Debug)]
@@ -57,10 +61,13 @@ impl<N: AsRef<Node>> RealServer<N> {
                  \x20   server {{\n\
                  \x20       listen 80 backlog=4096;\n\
                  \x20       listen [::]:80 backlog=4096;\n\
+                 \x20       listen {first}-{last};\n\
                  \x20       location / {{ default_type text/plain; return 200 \"{name}\\n\"; }}\n\
                  \x20   }}\n\
                  }}\n",
                 pid = file("pid").display(),
+                first = FURTHER_PORTS.start(),
+                last = FURTHER_PORTS.end(),
             ),
         )?;
         let mut command = self.node().namespace.command("nginx");

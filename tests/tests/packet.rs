@@ -24,6 +24,8 @@ mod icmp;
 mod local;
 #[path = "packet/object.rs"]
 mod object;
+#[path = "packet/ports.rs"]
+mod ports;
 #[path = "packet/resets.rs"]
 mod resets;
 #[path = "packet/schedule.rs"]

@@ -17,16 +17,17 @@
 
 mod table;
 
-use lb_common::{Connection as _, FlowWord, IndexedService, Real, Verdict, flow_state, protocol};
+use lb_common::{Connection as _, FlowWord, IndexedService, Real, ServiceKey, Verdict, flow_state, protocol};
 
 use self::table::Found;
 use crate::{
     clock,
     family::{Family, V4, V6},
-    maps,
+    maps::{self, Key},
     outcome::Outcome,
     packet::Packet,
     parsed::Segment,
+    ports,
 };
 
 /// A real server and its slot.
@@ -58,8 +59,8 @@ pub(crate) struct Known {
     found: Option<Found>,
     /// Its real server, unless that is gone.
     real: Option<&'static Real>,
-    /// Its virtual service, as long as its real server is configured.
-    pub(crate) service: Option<&'static IndexedService>,
+    /// The slot of the lease that guards its virtual service, as long as its real server is configured.
+    pub(crate) lease: Option<u32>,
     /// Whether the word is another connection's, to another service.
     is_foreign: bool,
 }
@@ -71,7 +72,7 @@ pub(crate) fn find<F: Family>(packet: &Packet, key: &F::Key) -> Known {
     let mut known = Known {
         found: table::find(packet, places),
         real: None,
-        service: None,
+        lease: None,
         is_foreign: false,
     };
     let Some(found) = known.found else {
@@ -83,13 +84,23 @@ pub(crate) fn find<F: Family>(packet: &Packet, key: &F::Key) -> Known {
     let Some(service) = maps::indexed_service(real.service) else {
         return known;
     };
-    if F::service(key).is(&service.key) {
-        known.service = Some(service);
+    known.lease = lease_of(&F::service(key), real.service, service);
+    if known.lease.is_some() {
         known.real = Some(real).filter(|real| real.is_up());
     } else {
         known.is_foreign = true;
     }
     known
+}
+
+/// The slot of the lease that guards `service`, which has this `index`, if a packet with this key is for it.
+#[inline(always)]
+fn lease_of(key: &Key<ServiceKey>, index: u32, service: &IndexedService) -> Option<u32> {
+    if key.is(&service.key) {
+        return Some(service.lease);
+    }
+    let owner = ports::owner(key).filter(|owner| owner.service == index)?;
+    Some(owner.lease)
 }
 
 /// Recalls what is `known` of a connection, and remembers of it what this packet shows.

@@ -106,6 +106,7 @@ fn bpftool_loads_the_object_and_names_every_field() {
             "RINGS",
             "SERVICES",
             "SERVICE_INDEX",
+            "SERVICE_PORTS",
             "SERVICE_STATS",
             "VERDICTS",
             "VIRTUAL_ROUTERS",

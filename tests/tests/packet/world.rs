@@ -95,7 +95,7 @@ pub(crate) fn service_key(ip: IpAddr, port: u16, protocol: u8) -> ServiceKey {
     ServiceKey {
         address: address(ip),
         port,
-        _reserved: 0,
+        last_port: 0,
         protocol: u32::from(protocol),
     }
 }

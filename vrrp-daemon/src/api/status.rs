@@ -199,8 +199,17 @@ pub enum AttachedMode {
 pub struct VirtualServerStatus {
     /// The virtual address.
     pub address: IpAddr,
-    /// The port.
+    /// The port; the first one if there are several, and 0 if that is every port.
     pub port: u16,
+    /// The last port, if there are several.
+    #[serde(default)]
+    pub last_port: Option<u16>,
+    /// The virtual_server_group that has the addresses, if one has.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// The further addresses of the group, `10.0.0.4:80`: the first one is the lowest of all.
+    #[serde(default)]
+    pub further_addresses: Vec<String>,
     /// `tcp` or `udp`.
     pub protocol: String,
     /// IPVS's name of the scheduler.
@@ -238,7 +247,7 @@ pub enum VirtualServerState {
 pub struct RealServerStatus {
     /// Its address.
     pub address: IpAddr,
-    /// Its port; with direct routing the service's.
+    /// Its port; with direct routing the service's, or 0 if that has several.
     pub port: u16,
     /// The configured weight.
     pub weight: u16,

@@ -8,9 +8,10 @@ use lb_common::maps;
 use toml::Spanned;
 
 use crate::model::shares::{Percent, ScheduleLimit};
-use crate::model::{Scheduler, VirtualService};
+use crate::model::{Ports, Protocol, Scheduler, ServiceAddress, VirtualService};
 
 use super::diagnostic::Diagnostic;
+use super::group::{Groups, RawGroup};
 use super::instance::RawInstance;
 use super::node::RawDataplane;
 use super::section::{Problems, Reported};
@@ -128,13 +129,13 @@ pub(super) fn leases(
 /// Reports real servers whose address is a virtual one.
 pub(super) fn real_addresses(
     servers: &[Result<RawServer, Reported>],
+    groups: &Groups<'_>,
     instances: &[Result<RawInstance, Reported>],
     problems: &mut Problems,
 ) {
-    let services = servers.iter().flatten().flat_map(|server| &server.address);
-    let mut virtual_addresses: HashMap<IpAddr, Range<usize>> = services
-        .map(|address| (*address.get_ref(), address.span()))
-        .collect();
+    let services = servers.iter().flatten();
+    let mut virtual_addresses: HashMap<IpAddr, Range<usize>> =
+        services.flat_map(|server| server.ips(groups)).collect();
     for address in instances.iter().flatten().flat_map(RawInstance::addresses) {
         if let Ok(ip) = address.get_ref().ip() {
             virtual_addresses.entry(ip).or_insert_with(|| address.span());
@@ -160,33 +161,47 @@ pub(super) fn real_addresses(
     }
 }
 
-/// Reports services that are there twice, and those that no instance makes highly available.
+/// Reports groups that are there twice.
+pub(super) fn groups(groups: &[Result<RawGroup, Reported>], problems: &mut Problems) {
+    let mut seen: HashMap<&str, Range<usize>> = HashMap::new();
+    for name in groups.iter().flatten().flat_map(|group| &group.name) {
+        let text = name.get_ref().0.as_str();
+        if let Some(first) = seen.get(text) {
+            let message = format!("two virtual_server_groups are named `{}`", text.escape_debug());
+            let diagnostic = Diagnostic::error(name.span(), message, "second definition")
+                .beside(first.clone(), "first defined here")
+                .help("make the members of one of them members of the other, or choose another name");
+            problems.report(diagnostic);
+        } else {
+            seen.insert(text, name.span());
+        }
+    }
+}
+
+/// Reports services that are there twice or in part, and those that no instance makes highly available.
 pub(super) fn services(
     servers: &[Result<RawServer, Reported>],
+    groups: &Groups<'_>,
     instances: &[Result<RawInstance, Reported>],
     problems: &mut Problems,
 ) {
-    let mut seen = HashMap::new();
+    let mut seen = Seen::default();
     for server in servers.iter().flatten() {
-        super::server::check_real_servers(server, problems);
-        let Ok(address) = &server.address else {
-            continue;
-        };
-        if let Ok(service) = server.service_address() {
-            if let Some(first) = seen.get(&service) {
-                let message = format!("virtual server {service} is there twice");
-                let diagnostic = Diagnostic::error(address.span(), message, "second definition")
-                    .beside(Range::clone(first), "first defined here")
-                    .help("move its real servers into one of them, or change the port or the protocol");
-                problems.report(diagnostic);
-            } else {
-                seen.insert(service, address.span());
-            }
+        if let Ok(Some(group)) = &server.group {
+            groups.check(group, problems);
         }
+        super::server::check_real_servers(server, groups, problems);
+        for (service, place) in server.addresses(groups).into_iter().flatten() {
+            seen.check(service, place, problems);
+        }
+        let ips = server.ips(groups);
+        let uncovered = ips.iter().find(|(ip, _)| !may_cover(instances, *ip));
         // What is wrong elsewhere may be why.
-        if !may_cover(instances, *address.get_ref()) && !problems.any_error() {
-            let message = format!("{} is in no vrrp_instance", address.get_ref());
-            let diagnostic = Diagnostic::warning(address.span(), message, "not highly available")
+        if let Some((ip, place)) = uncovered
+            && !problems.any_error()
+        {
+            let message = format!("{ip} is in no vrrp_instance");
+            let diagnostic = Diagnostic::warning(place.clone(), message, "not highly available")
                 .note("lbd forwards its packets, but neither adds the address nor announces it nor moves it")
                 .help("add it to the `virtual_ipaddress` of a `[[vrrp_instance]]`");
             problems.report(diagnostic);
@@ -194,14 +209,64 @@ pub(super) fn services(
     }
 }
 
+/// Ports of one address and protocol that are one service, and their place.
+type PlacedPorts = (Ports, Range<usize>);
+
+/// The addresses of the services so far, each with its place.
+#[derive(Default)]
+struct Seen {
+    all: HashMap<ServiceAddress, Range<usize>>,
+    /// The ranges of ports of each address.
+    ranges: HashMap<(IpAddr, Protocol), Vec<PlacedPorts>>,
+}
+
+impl Seen {
+    /// Reports that `service` is there already, or that some of its ports are another one's that has more beside them.
+    fn check(&mut self, service: ServiceAddress, place: Range<usize>, problems: &mut Problems) {
+        if let Some(first) = self.all.get(&service) {
+            let message = format!("virtual server {service} is there twice");
+            let diagnostic = Diagnostic::error(place, message, "second definition")
+                .beside(first.clone(), "first defined here")
+                .help("move its real servers into one of them, or change the port or the protocol");
+            problems.report(diagnostic);
+            return;
+        }
+        if service.ports.only().is_none() {
+            let ranges = self.ranges.entry((service.ip, service.protocol)).or_default();
+            if let Some((other, first)) = ranges.iter().find(|(other, _)| other.crosses(service.ports)) {
+                let message = format!("ports of {service} are ports of another virtual server, too");
+                let diagnostic = Diagnostic::error(
+                    place.clone(),
+                    message,
+                    format!("on ports {}", service.ports),
+                )
+                .beside(first.clone(), format!("on ports {other}"))
+                .note("of two ranges, packets are for the one that is a part of the other; here neither is")
+                .help("end one of them before the other begins");
+                problems.report(diagnostic);
+            }
+            ranges.push((service.ports, place.clone()));
+        }
+        self.all.insert(service, place);
+    }
+}
+
 /// Reports what the tables of the XDP program have no room for.
 pub(super) fn capacities(
     servers: &[Result<RawServer, Reported>],
+    groups: &Groups<'_>,
     instances: &[Result<RawInstance, Reported>],
     problems: &mut Problems,
 ) {
     let headers = servers.iter().flatten().map(|server| (1, server.place.clone()));
     capacity("virtual servers", maps::SERVICES.capacity, headers, problems);
+    let blocks = servers.iter().flatten().map(|server| {
+        let addresses = server.addresses(groups).unwrap_or_default().into_iter();
+        let blocks = addresses.map(|(address, _)| address.ports.blocks().count());
+        (blocks.sum::<usize>().saturating_sub(1), server.place.clone())
+    });
+    let what = "further addresses and parts of ranges of ports";
+    capacity(what, maps::SERVICE_PORTS.capacity, blocks, problems);
     let headers = servers
         .iter()
         .flatten()

@@ -6,6 +6,7 @@ use crate::model::Configuration;
 
 use super::checks;
 use super::diagnostic::Diagnostic;
+use super::group::{Groups, RawGroup};
 use super::instance::RawInstance;
 use super::node::{RawDataplane, RawNode};
 use super::section::{Problems, Reported};
@@ -19,6 +20,7 @@ table! {
         node: Single<RawNode> = single(),
         dataplane: Single<RawDataplane> = single(),
         vrrp_instance: Several<RawInstance> = several(),
+        virtual_server_group: Several<RawGroup> = several(),
         virtual_server: Several<RawServer> = several(),
     }
 }
@@ -26,9 +28,11 @@ table! {
 impl TableCheck for RawFile {
     fn check(&mut self, problems: &mut Problems) {
         checks::instances(&self.vrrp_instance, problems);
-        checks::services(&self.virtual_server, &self.vrrp_instance, problems);
-        checks::real_addresses(&self.virtual_server, &self.vrrp_instance, problems);
-        checks::capacities(&self.virtual_server, &self.vrrp_instance, problems);
+        checks::groups(&self.virtual_server_group, problems);
+        let groups = Groups::new(&self.virtual_server_group);
+        checks::services(&self.virtual_server, &groups, &self.vrrp_instance, problems);
+        checks::real_addresses(&self.virtual_server, &groups, &self.vrrp_instance, problems);
+        checks::capacities(&self.virtual_server, &groups, &self.vrrp_instance, problems);
         if let Ok(dataplane) = &self.dataplane {
             checks::leases(&self.vrrp_instance, dataplane, problems);
         }
@@ -49,11 +53,12 @@ impl RawFile {
 
     /// What it means.
     pub(super) fn model(self, problems: &mut Problems) -> Result<Configuration, Reported> {
+        let groups = Groups::new(&self.virtual_server_group);
         let configuration = Configuration {
             node: self.node?.model()?,
             dataplane: self.dataplane?.model()?,
             vrrp_instances: models(&self.vrrp_instance, RawInstance::model)?,
-            virtual_services: models(&self.virtual_server, RawServer::model)?,
+            virtual_services: models(&self.virtual_server, |server: &RawServer| server.model(&groups))?,
         };
         let headers = self.virtual_server.iter().flatten().map(|server| &server.place);
         checks::weights(configuration.virtual_services.iter().zip(headers), problems);

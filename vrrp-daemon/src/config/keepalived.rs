@@ -21,6 +21,10 @@ const OTHERS: &[(&str, &str)] = &[
     ("preempt", "it is the default; `nopreempt = true` turns it off"),
     ("vrrp_version", "each `[[vrrp_instance]]` has a `version`"),
     (
+        "fwmark",
+        "nothing marks packets before lbd sees them: name the addresses and ports, or ranges of them, in `member`",
+    ),
+    (
         "inhibit_on_failure",
         "a server that fails its check gets no new connections",
     ),
@@ -96,7 +100,6 @@ const NOT_BUILT: &[&str] = &[
     "virtual_ipaddress_excluded",
     "virtual_routes",
     "virtual_rules",
-    "virtual_server_group",
     "virtualhost",
     "vrrp_garp_master_delay",
     "vrrp_script",

@@ -1,7 +1,7 @@
 //! Reads the configuration file: TOML text in, a [`Configuration`] or diagnostics out.
 //!
 //! The text becomes a tree of spanned values (`syntax.rs` has the parser's own errors). Each table of the file has its
-//! table of keys (`file.rs`, `node.rs`, `instance.rs`, `server.rs`, in the form that `table.rs` describes), each key a
+//! table of keys (`file.rs`, `node.rs`, `instance.rs`, `group.rs`, `server.rs`, in the form that `table.rs` describes), each key a
 //! type (`value.rs`): they turn the tree into raw tables, in which each field is a value with its place or has been
 //! reported. `checks.rs` compares tables with each other; and what no error was found in becomes the model. Nothing
 //! stops at the first error. The same tables of keys yield the sample (`sample.rs`). Nothing here reads files or asks
@@ -14,6 +14,7 @@ mod checks;
 mod diagnostic;
 mod encoding;
 mod file;
+mod group;
 mod instance;
 mod keepalived;
 mod key;

@@ -163,6 +163,20 @@ impl<'a, 'i> Section<'a, 'i> {
         Err(Reported)
     }
 
+    /// Reads `key`, which must be there, or [`Self::close`] reports it, unless the key `other` is.
+    pub(super) fn required_unless<T>(
+        &mut self,
+        key: &'static str,
+        other: &str,
+        example: &str,
+        read: impl FnOnce(&Value<'i>, &mut Problems) -> Result<T, Reported>,
+    ) -> Result<Option<Spanned<T>>, Reported> {
+        if self.table.contains_key(other) {
+            return self.optional(key, read);
+        }
+        self.required(key, example, read).map(Some)
+    }
+
     /// Reads the tables `[[key]]`; `header` shows how their headers are written. None is fine.
     pub(super) fn tables<T>(
         &mut self,

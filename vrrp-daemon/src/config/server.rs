@@ -8,16 +8,18 @@ use std::time::Duration;
 use toml::Spanned;
 
 use crate::model::{
-    Check, CheckKind, CheckTiming, HashOptions, Protocol, RealServer, Scheduler, ServiceAddress,
+    Check, CheckKind, CheckTiming, HashOptions, Ports, Protocol, RealServer, Scheduler, ServiceAddress,
     VirtualService, Weight,
 };
 
 use super::diagnostic::Diagnostic;
+use super::group::Groups;
 use super::section::{Field, Problems, Reported};
 use super::table::{
-    Optional, Several, TableCheck, default, optional, own, own_optional, required, several, table,
+    Optional, Several, TableCheck, default, optional, own, own_optional, required, required_unless, several,
+    table,
 };
-use super::value::{Algorithm, Forwarding, Port, Retries, Rise, Timeout};
+use super::value::{Algorithm, AnyPort, Forwarding, Name, Port, Retries, Rise, Timeout};
 
 const PORT_NOTE: &str =
     "with direct routing, packets reach the real server with the port that the client used";
@@ -39,9 +41,12 @@ table! {
     /// A service on one of these addresses.
     struct RawServer in "[[virtual_server]]" {
         /// The address that clients use.
-        address: Field<IpAddr> = required(r#""10.0.0.3""#),
-        /// The port that clients use.
-        port: Field<Port> = required("80"),
+        address: Optional<IpAddr> = required_unless("group", r#""10.0.0.3""#),
+        /// The port that clients use, or several: they are one service. A port that is a service of its own is not a
+        /// range's, and one of a range is not of a service on every port.
+        port: Optional<Ports> = required_unless("group", "80"),
+        /// Instead of address and port: the virtual_server_group that has them.
+        group: Optional<Name> = optional(r#""web""#),
         /// The transport protocol.
         protocol: Field<Protocol> = default(Protocol::Tcp),
         /// Who picks the real server of a new connection: "wrr" (in proportion to the weights), "rr" (each in turn), or
@@ -72,8 +77,8 @@ table! {
     struct RawRealServer in "[[virtual_server.real_server]]" {
         /// Its own address, unlike the virtual one.
         address: Field<IpAddr> = required(r#""10.0.0.11""#),
-        /// With direct routing, the port of the service.
-        port: Optional<Port> = optional("80"),
+        /// With direct routing, the port of the service; 0 if that has several.
+        port: Optional<AnyPort> = optional("80"),
         /// Its share of new connections; 0: known connections go on, new ones go elsewhere.
         weight: Field<Weight> = default(Weight::new(1)).shown("3"),
         /// The health check: a TCP connection. All keys have defaults, so `{}` is a check; without `tcp_check`, the
@@ -86,7 +91,7 @@ table! {
 table! {
     /// A health check that opens a TCP connection.
     struct RawCheck in "tcp_check = {}" {
-        /// Where to connect to; by default the port of the service.
+        /// Where to connect to; by default the port of the service, if it has one only.
         connect_port: Optional<Port> = optional("80"),
         /// How long it may take.
         connect_timeout: Field<Timeout> = default(Timeout(Duration::from_secs(5))),
@@ -100,8 +105,36 @@ table! {
 }
 
 impl TableCheck for RawServer {
-    /// Warns of what is said about a scheduler that is not the service's.
     fn check(&mut self, problems: &mut Problems) {
+        self.check_group(problems);
+        self.check_scheduler(problems);
+    }
+}
+impl TableCheck for RawRealServer {}
+impl TableCheck for RawCheck {}
+
+impl RawServer {
+    /// Reports what the group says already.
+    fn check_group(&mut self, problems: &mut Problems) {
+        let Ok(Some(group)) = &self.group else {
+            return;
+        };
+        let said = [
+            self.address
+                .as_ref()
+                .map(|address| address.as_ref().map(Spanned::span)),
+            self.port.as_ref().map(|port| port.as_ref().map(Spanned::span)),
+        ];
+        if let Some(place) = said.into_iter().flatten().flatten().next() {
+            let message = "a virtual_server has either a group or an address and a port of its own";
+            let diagnostic = Diagnostic::error(place, message, "its group has addresses and ports");
+            let help = "remove it, or make it a member of the group";
+            self.group = Err(problems.report(diagnostic.beside(group.span(), "the group").help(help)));
+        }
+    }
+
+    /// Warns of what is said about a scheduler that is not the service's.
+    fn check_scheduler(&mut self, problems: &mut Problems) {
         let Ok(algorithm) = &self.lb_algo else {
             return;
         };
@@ -144,18 +177,59 @@ impl TableCheck for RawServer {
         }
     }
 }
-impl TableCheck for RawRealServer {}
-impl TableCheck for RawCheck {}
+
+/// The ports of a virtual server, and what follows for its real servers.
+#[derive(Clone, Copy)]
+struct ServicePorts {
+    /// The port of its real servers: with direct routing its own, if it can have one only.
+    real_server: u16,
+    /// The port that is checked unless the check has one of its own: the service's, if it has one only.
+    checked: Option<u16>,
+}
 
 impl RawServer {
-    /// What names the service, if that could be read.
-    pub(super) fn service_address(&self) -> Result<ServiceAddress, Reported> {
-        let Port(port) = own(&self.port)?;
-        Ok(ServiceAddress {
-            ip: own(&self.address)?,
-            port,
-            protocol: own(&self.protocol)?,
-        })
+    /// The addresses that could be read, each with its place.
+    pub(super) fn ips(&self, groups: &Groups<'_>) -> Vec<(IpAddr, Range<usize>)> {
+        match &self.group {
+            Ok(Some(group)) => groups.ips(&group.get_ref().0),
+            Ok(None) | Err(Reported) => {
+                let own = self.address.iter().flatten();
+                own.map(|address| (*address.get_ref(), address.span())).collect()
+            }
+        }
+    }
+
+    /// What clients reach it by, each with its place, if all of that could be read.
+    pub(super) fn addresses(
+        &self,
+        groups: &Groups<'_>,
+    ) -> Result<Vec<(ServiceAddress, Range<usize>)>, Reported> {
+        let protocol = own(&self.protocol)?;
+        let addresses = match own_optional(&self.group)? {
+            Some(Name(group)) => groups.addresses(&group)?,
+            None => {
+                let address = self.address.as_ref().map_err(|reported| *reported)?;
+                let address = address.as_ref().ok_or(Reported)?;
+                let ports = own_optional(&self.port)?.ok_or(Reported)?;
+                vec![(*address.get_ref(), ports, address.span())]
+            }
+        };
+        let with_protocol = |(ip, ports, place)| (ServiceAddress { ip, ports, protocol }, place);
+        Ok(addresses.into_iter().map(with_protocol).collect())
+    }
+
+    /// The ports of its real servers, given what it is reached by. (Those of a group have none: a member more must not
+    /// make others of them.)
+    fn ports(&self, mut addresses: impl Iterator<Item = ServiceAddress>) -> ServicePorts {
+        let checked = addresses.next().and_then(|address| {
+            let same = addresses.all(|other| other.ports == address.ports);
+            address.ports.only().filter(|_| same)
+        });
+        let is_group = matches!(self.group, Ok(Some(_)));
+        ServicePorts {
+            real_server: checked.filter(|_| !is_group).unwrap_or_default(),
+            checked,
+        }
     }
 
     /// Who picks the real server.
@@ -178,20 +252,27 @@ impl RawServer {
     }
 
     /// What it means.
-    pub(super) fn model(&self) -> Result<VirtualService, Reported> {
-        let address = self.service_address()?;
+    pub(super) fn model(&self, groups: &Groups<'_>) -> Result<VirtualService, Reported> {
+        let addresses = self.addresses(groups)?.into_iter();
+        let mut addresses: Vec<ServiceAddress> = addresses.map(|(address, _)| address).collect();
+        addresses.sort_unstable();
+        let ports = self.ports(addresses.iter().copied());
+        let mut addresses = addresses.into_iter();
+        let address = addresses.next().ok_or(Reported)?;
         own(&self.lb_kind)?;
         let Timeout(delay_loop) = own(&self.delay_loop)?;
         let real_servers: Result<Vec<RealServer>, Reported> = self
             .real_server
             .iter()
             .map(|real_server| match real_server {
-                Ok(real_server) => real_server.model(address.port, delay_loop),
+                Ok(real_server) => real_server.model(ports, delay_loop),
                 Err(reported) => Err(*reported),
             })
             .collect();
         Ok(VirtualService {
             address,
+            further_addresses: addresses.collect(),
+            group: own_optional(&self.group)?.map(|Name(group)| group),
             scheduler: self.scheduler()?,
             real_servers: real_servers?,
         })
@@ -199,14 +280,14 @@ impl RawServer {
 }
 
 impl RawRealServer {
-    /// What it means in a service of port `service_port` whose real servers are checked every `delay_loop`.
-    fn model(&self, service_port: u16, delay_loop: Duration) -> Result<RealServer, Reported> {
+    /// What it means in a service of these ports whose real servers are checked every `delay_loop`.
+    fn model(&self, ports: ServicePorts, delay_loop: Duration) -> Result<RealServer, Reported> {
         if let Err(reported) = &self.port {
             return Err(*reported);
         }
-        let address = SocketAddr::new(own(&self.address)?, service_port);
+        let address = SocketAddr::new(own(&self.address)?, ports.real_server);
         let checks = match &self.tcp_check {
-            Ok(Some(check)) => vec![check.get_ref().model(address, delay_loop)?],
+            Ok(Some(check)) => vec![check.get_ref().model(address.ip(), ports.checked, delay_loop)?],
             Ok(None) => Vec::new(),
             Err(reported) => return Err(*reported),
         };
@@ -219,12 +300,14 @@ impl RawRealServer {
 }
 
 impl RawCheck {
-    /// What it means for the real server at `real_server` in a service of this `delay_loop`.
-    fn model(&self, real_server: SocketAddr, delay_loop: Duration) -> Result<Check, Reported> {
+    /// What it means for the real server at `real_server` in a service of this port, if it has one only, and this
+    /// `delay_loop`.
+    fn model(&self, real_server: IpAddr, port: Option<u16>, delay_loop: Duration) -> Result<Check, Reported> {
         let Timeout(connect_timeout) = own(&self.connect_timeout)?;
         let Retries(retry) = own(&self.retry)?;
         let Rise(rise) = own(&self.rise)?;
-        let port = own_optional(&self.connect_port)?.map_or(real_server.port(), |Port(port)| port);
+        let connect_port = own_optional(&self.connect_port)?.map(|Port(port)| port);
+        let port = connect_port.or(port).ok_or(Reported)?;
         Ok(Check {
             timing: CheckTiming {
                 delay_loop,
@@ -233,7 +316,7 @@ impl RawCheck {
                 rise,
             },
             kind: CheckKind::Tcp {
-                target: SocketAddr::new(real_server.ip(), port),
+                target: SocketAddr::new(real_server, port),
                 connect_timeout,
             },
         })
@@ -241,7 +324,7 @@ impl RawCheck {
 }
 
 /// Checks what concerns one service: its real servers among each other and against the service.
-pub(super) fn check_real_servers(server: &RawServer, problems: &mut Problems) {
+pub(super) fn check_real_servers(server: &RawServer, groups: &Groups<'_>, problems: &mut Problems) {
     if server.real_server.is_empty() && !problems.any_error() {
         let diagnostic = Diagnostic::warning(
             server.place.clone(),
@@ -251,25 +334,19 @@ pub(super) fn check_real_servers(server: &RawServer, problems: &mut Problems) {
         problems.report(diagnostic.help("add a `[[virtual_server.real_server]]`"));
     }
     let mut seen = HashMap::new();
+    let ips = server.ips(groups);
+    let ports = server.addresses(groups).ok().map(|addresses| {
+        let addresses = addresses.into_iter().map(|(address, _)| address);
+        server.ports(addresses)
+    });
     for real_server in server.real_server.iter().flatten() {
-        if let (Ok(port), Ok(Some(real_port))) = (&server.port, &real_server.port)
-            && port.get_ref() != real_port.get_ref()
-        {
-            let diagnostic = Diagnostic::error(
-                real_port.span(),
-                "the port of a real server differs from its service's",
-                format!("must be {}", port.get_ref().0),
-            )
-            .beside(port.span(), "the port of the service");
-            let help = "leave `port` out, or let the real server listen on the port of the service";
-            problems.report(diagnostic.note(PORT_NOTE).help(help));
+        if let Some(ports) = ports {
+            check_ports(server, ports, real_server, problems);
         }
         let Ok(address) = &real_server.address else {
             continue;
         };
-        if let Ok(service) = &server.address {
-            check_family(service, address, problems);
-        }
+        check_family(&ips, address, problems);
         if let Some(first) = seen.get(address.get_ref()) {
             let diagnostic = Diagnostic::error(
                 address.span(),
@@ -284,18 +361,66 @@ pub(super) fn check_real_servers(server: &RawServer, problems: &mut Problems) {
     }
 }
 
-/// Checks that a real server's address is of the service's family.
-fn check_family(service: &Spanned<IpAddr>, real: &Spanned<IpAddr>, problems: &mut Problems) {
-    let family = |address: &IpAddr| if address.is_ipv4() { "IPv4" } else { "IPv6" };
-    if service.get_ref().is_ipv4() == real.get_ref().is_ipv4() {
-        return;
+/// Checks that a real server has its service's port, and that there is one to check.
+fn check_ports(
+    server: &RawServer,
+    ports: ServicePorts,
+    real_server: &RawRealServer,
+    problems: &mut Problems,
+) {
+    let place = match (&server.group, &server.port) {
+        (Ok(Some(group)), _) => group.span(),
+        (_, Ok(Some(port))) => port.span(),
+        _ => return,
+    };
+    if let Ok(Some(port)) = &real_server.port
+        && port.get_ref().0 != ports.real_server
+    {
+        let (message, beside, help) = if ports.real_server == 0 {
+            (
+                "a real server of a service on several ports has none of its own",
+                "the ports of the service",
+                "leave `port` out; which port is checked, `connect_port` in `tcp_check` says",
+            )
+        } else {
+            (
+                "the port of a real server differs from its service's",
+                "the port of the service",
+                "leave `port` out, or let the real server listen on the port of the service",
+            )
+        };
+        let diagnostic = Diagnostic::error(port.span(), message, format!("must be {}", ports.real_server))
+            .beside(place.clone(), beside);
+        problems.report(diagnostic.note(PORT_NOTE).help(help));
     }
+    if let Ok(Some(check)) = &real_server.tcp_check
+        && let Ok(None) = &check.get_ref().connect_port
+        && ports.checked.is_none()
+    {
+        let diagnostic = Diagnostic::error(
+            check.span(),
+            "nothing says which port is to be checked",
+            "has no connect_port",
+        )
+        .beside(place, "the service has several");
+        problems.report(diagnostic.help("for example `tcp_check = { connect_port = 80 }`"));
+    }
+}
+
+/// Checks that a real server's address is of the family that the service's are of.
+fn check_family(services: &[(IpAddr, Range<usize>)], real: &Spanned<IpAddr>, problems: &mut Problems) {
+    let family = |address: &IpAddr| if address.is_ipv4() { "IPv4" } else { "IPv6" };
+    let mut services = services.iter();
+    let Some((service, place)) = services.find(|(service, _)| service.is_ipv4() != real.get_ref().is_ipv4())
+    else {
+        return;
+    };
     let diagnostic = Diagnostic::error(
         real.span(),
         "IPv4 and IPv6 are mixed in one virtual server",
         format!("{} here", family(real.get_ref())),
     )
-    .beside(service.span(), format!("{} here", family(service.get_ref())));
+    .beside(place.clone(), format!("{} here", family(service)));
     let note =
         "with direct routing, the real server gets the client's packet as it is: nothing translates it";
     problems.report(

@@ -146,6 +146,32 @@ impl<T: ConfigValue> Declaration<Field<T>> for Required {
     }
 }
 
+/// A key that must be there, unless another one is.
+pub(super) struct RequiredUnless {
+    other: &'static str,
+    example: &'static str,
+}
+
+/// The key must be there, unless the key `other` is; `example` is a value that it might have, as TOML.
+pub(super) const fn required_unless(other: &'static str, example: &'static str) -> RequiredUnless {
+    RequiredUnless { other, example }
+}
+
+impl<T: ConfigValue> Declaration<Optional<T>> for RequiredUnless {
+    fn read(self, key: &'static str, section: &mut Section<'_, '_>) -> Optional<T> {
+        let Self { other, example } = self;
+        section.required_unless(key, other, example, |value, problems| {
+            T::read(&Asked { key, example }, value, problems)
+        })
+    }
+
+    fn describe(self, key: &'static str, comment: &'static [&'static str]) -> Key {
+        let Self { example, .. } = self;
+        let shown = None;
+        describe::<T>(key, comment, Presence::Required { example, shown })
+    }
+}
+
 /// A key with a default.
 pub(super) struct Default<T> {
     value: T,

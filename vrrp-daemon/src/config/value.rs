@@ -6,6 +6,7 @@
 mod address;
 mod duration;
 mod number;
+mod ports;
 mod text;
 mod word;
 
@@ -16,9 +17,9 @@ use super::diagnostic::Diagnostic;
 use super::key::Key;
 use super::section::{Problems, Reported, Value, kind};
 
-pub(super) use address::NetworkAddress;
+pub(super) use address::{AddressRange, NetworkAddress};
 pub(super) use duration::{ConnectionTimeout, Timeout};
-pub(super) use number::{FlowTableSize, Port, Retries, Rise};
+pub(super) use number::{AnyPort, FlowTableSize, Port, Retries, Rise};
 pub(super) use text::{AbsolutePath, InterfaceName, Label, Name, SocketPath};
 pub(super) use word::{Algorithm, AuthType, Forwarding, InitialState, Switch};
 

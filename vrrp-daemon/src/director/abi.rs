@@ -3,11 +3,13 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use lb_common::{Address, FlowClock, ServiceKey, VirtualRouterEntry, VirtualRouterKey, placement, protocol};
+use lb_common::{
+    Address, FlowClock, ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey, placement, protocol,
+};
 
 use super::NetworkInterface;
 use crate::model::{
-    FlowTimeouts, HashOptions, LeaseSlot, Protocol, Scheduler, ServiceAddress, Version, VrrpInstance,
+    FlowTimeouts, HashOptions, LeaseSlot, Ports, Protocol, Scheduler, ServiceAddress, Version, VrrpInstance,
 };
 
 const TCP: u32 = protocol::TCP as u32;
@@ -57,17 +59,45 @@ pub const fn placement(scheduler: Scheduler) -> u32 {
 pub const fn service_key(service: ServiceAddress) -> ServiceKey {
     ServiceKey {
         address: map_address(service.ip),
-        port: service.port,
-        _reserved: 0,
-        protocol: match service.protocol {
-            Protocol::Tcp => TCP,
-            Protocol::Udp => UDP,
+        port: service.ports.first(),
+        last_port: match service.ports.only() {
+            Some(_) => 0,
+            None => service.ports.last(),
         },
+        protocol: protocol_number(service.protocol),
     }
 }
 
+const fn protocol_number(protocol: Protocol) -> u32 {
+    match protocol {
+        Protocol::Tcp => TCP,
+        Protocol::Udp => UDP,
+    }
+}
+
+/// A prefix of keys of [`lb_common::maps::SERVICE_PORTS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PortsPrefix {
+    /// The first of the keys.
+    pub ports: ServicePorts,
+    /// How many bits they have in common.
+    pub bits: u32,
+}
+
+/// What [`lb_common::maps::SERVICE_PORTS`] has for an address of a service.
+pub fn ports_prefixes(service: ServiceAddress) -> impl Iterator<Item = PortsPrefix> {
+    service.ports.blocks().map(move |(port, bits)| PortsPrefix {
+        ports: ServicePorts {
+            address: map_address(service.ip),
+            protocol: [0, protocol_number(service.protocol).to_be_bytes()[3]],
+            port: port.to_be_bytes(),
+        },
+        bits: ServicePorts::EVERY_PORT + bits,
+    })
+}
+
 /// The virtual service that a key of [`lb_common::maps::SERVICES`] names; nothing for a protocol that this build does
-/// not know.
+/// not know, or for ports that are none.
 #[must_use]
 pub const fn service_address(key: ServiceKey) -> Option<ServiceAddress> {
     let protocol = match key.protocol {
@@ -75,9 +105,16 @@ pub const fn service_address(key: ServiceKey) -> Option<ServiceAddress> {
         UDP => Protocol::Udp,
         _ => return None,
     };
+    let ports = match key.last_port {
+        0 => Ports::one(key.port),
+        last_port => match Ports::range(key.port, last_port) {
+            Some(ports) => ports,
+            None => return None,
+        },
+    };
     Some(ServiceAddress {
         ip: ip_address(key.address),
-        port: key.port,
+        ports,
         protocol,
     })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::LeaseSlots;
-use crate::model::{Attach, Configuration, XdpMode};
+use crate::model::{Attach, Configuration, VirtualService, XdpMode};
 use crate::vrrp::{Awaited, Member};
 
 /// What the VRRP loop has to do, as the director sets it.
@@ -46,7 +46,8 @@ impl Assignment {
         let unguarded = configuration
             .virtual_services
             .iter()
-            .any(|service| configuration.instance_of(service.address.ip).is_none());
+            .flat_map(VirtualService::addresses)
+            .any(|address| configuration.instance_of(address.ip).is_none());
         Self {
             revision: 0,
             instances,

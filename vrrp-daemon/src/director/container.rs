@@ -272,10 +272,10 @@ impl Director {
 
     /// Watches what is planned.
     fn watch(&mut self, now: Instant) {
-        let seeds = self.plane.seeds();
-        let seed = |id: &RealServerId| seeds.get(id).map(|seed| seed.health);
         // Not `self.planned()`, which would borrow the monitors as well.
         let planned = self.departing.as_ref().unwrap_or(&self.configuration);
+        let seeds = self.plane.seeds(&planned.virtual_services);
+        let seed = |id: &RealServerId| seeds.get(id).map(|seed| seed.health);
         self.monitors.watch(planned, seed, now);
         let monitors = &self.monitors;
         self.warming.retain(|check| monitors.check(check).is_some());

@@ -1,20 +1,23 @@
 //! What the maps should hold.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use lb_common::{
-    Address, AddressEntry, Interface, NO_LEASE, Peer, Real, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
-    interface_flags, maps, real_flags, service_flags,
+    Address, AddressEntry, Interface, NO_LEASE, Peer, PortsOwner, Real, ServiceKey, VirtualRouterEntry,
+    VirtualRouterKey, interface_flags, maps, real_flags, service_flags,
 };
 
 use super::{
-    Interfaces, LeaseSlots, Member, Neighbour, Neighbours, Plane, Quarantine, Share, Shortage, map_address,
-    service_key, virtual_router_entry, virtual_router_key, virtual_router_key_below,
+    Interfaces, LeaseSlots, Member, Neighbour, Neighbours, Plane, PortsPrefix, Quarantine, Share, Shortage,
+    map_address, ports_prefixes, service_key, virtual_router_entry, virtual_router_key,
+    virtual_router_key_below,
 };
 use crate::health::Health;
 use crate::model::{
-    Configuration, LeaseSlot, RealHandle, RealServer, RealServerId, RealSlot, Scheduler, VirtualService,
+    Configuration, LeaseSlot, RealHandle, RealServer, RealServerId, RealSlot, Scheduler, ServiceAddress,
+    VirtualService,
 };
 
 /// All that decides what the maps should hold.
@@ -103,6 +106,8 @@ pub struct DesiredService {
 pub struct Desired {
     /// The virtual services.
     pub services: BTreeMap<ServiceKey, DesiredService>,
+    /// What else belongs to the services: their further addresses, and the ports of those that have several.
+    pub ports: BTreeMap<PortsPrefix, PortsOwner>,
     /// The real servers, by slot; all other slots should be free.
     pub reals: BTreeMap<RealSlot, Real>,
     /// The virtual addresses: those of virtual routers, and those of services that no virtual router guards.
@@ -129,22 +134,36 @@ impl Desired {
         let mut desired = Self::default();
         desired.add_interfaces(inputs);
         let leases = desired.add_virtual_routers(inputs);
-        let mut slots = Slots::new(actual, inputs.quarantine);
-        for service in &inputs.configuration.virtual_services {
-            // A service whose virtual router has no lease is not ours to serve; the shortage has been told.
-            let lease = match leases.get(&service.address.ip) {
-                None => NO_LEASE,
-                Some(Some(lease)) => lease.get(),
-                Some(None) => continue,
+        let services = &inputs.configuration.virtual_services;
+        let mut slots = Slots::new(actual, actual.indices(services), inputs.quarantine);
+        let mut further = Vec::new();
+        for service in services {
+            // An address whose virtual router has no lease is not ours to serve; the shortage has been told.
+            let lease_of = |address: ServiceAddress| match leases.get(&address.ip) {
+                None => Some(NO_LEASE),
+                Some(lease) => lease.map(LeaseSlot::get),
             };
-            // An address that no virtual router guards is among ours only by its services. The program must know it:
-            // what is malformed, or a fragment that follows none, has no port to find a service by.
-            desired
-                .addresses
-                .entry(map_address(service.address.ip))
-                .or_insert(AddressEntry { lease });
-            desired.add_service(inputs, service, lease, &mut slots);
+            let Some(lease) = lease_of(service.address) else {
+                continue;
+            };
+            let Some(index) = desired.add_service(inputs, service, lease, &mut slots) else {
+                continue;
+            };
+            for address in service.addresses() {
+                let Some(lease) = lease_of(address) else {
+                    continue;
+                };
+                // An address that no virtual router guards is among ours only by its services. The program must know
+                // it: what is malformed, or a fragment that follows none, has no port to find a service by.
+                let entry = AddressEntry { lease };
+                desired.addresses.entry(map_address(address.ip)).or_insert(entry);
+                if address != service.address || address.ports.only().is_none() {
+                    let service = index;
+                    further.push((address, PortsOwner { service, lease }));
+                }
+            }
         }
+        desired.add_ports(further);
         desired.mark_peers();
         desired
     }
@@ -161,6 +180,16 @@ impl Desired {
             if let Some(interface) = self.interfaces.get_mut(&peer.interface) {
                 interface.flags |= interface_flags::HAS_PEERS;
             }
+        }
+    }
+
+    /// Adds what belongs to services beside their own ports. Of those that share a block of ports, it is the one's that
+    /// has the fewest.
+    fn add_ports(&mut self, mut owners: Vec<(ServiceAddress, PortsOwner)>) {
+        owners.sort_by_key(|(address, _)| Reverse(address.ports.width()));
+        for (address, owner) in owners {
+            self.ports
+                .extend(ports_prefixes(address).map(|prefix| (prefix, owner)));
         }
     }
 
@@ -217,19 +246,19 @@ impl Desired {
         leases
     }
 
+    /// Adds a service. Returns its index, if there is one left.
     fn add_service(
         &mut self,
         inputs: &Inputs<'_>,
         service: &VirtualService,
         lease: u32,
         slots: &mut Slots<'_>,
-    ) {
-        let key = service_key(service.address);
-        let Some(index) = slots.service(&key) else {
+    ) -> Option<u32> {
+        let Some(index) = slots.service(service.address) else {
             self.shortages.push(Shortage::Services {
                 service: service.address,
             });
-            return;
+            return None;
         };
         let mut members = Vec::with_capacity(service.real_servers.len());
         let mut left_out = 0;
@@ -279,7 +308,7 @@ impl Desired {
             self.peers.extend(others);
         }
         self.services.insert(
-            key,
+            service_key(service.address),
             DesiredService {
                 index,
                 lease,
@@ -288,6 +317,7 @@ impl Desired {
                 members,
             },
         );
+        Some(index)
     }
 }
 
@@ -315,6 +345,8 @@ fn with_state(identity: Real, health: Health, way: Option<Way<'_>>) -> Real {
 struct Slots<'a> {
     actual: &'a Plane,
     quarantine: &'a Quarantine,
+    /// The indices that services have.
+    indices: HashMap<ServiceAddress, u32>,
     /// Indices of services that are taken: by services, and by real servers whose service is gone and who would be
     /// adopted by the wrong one.
     taken_indices: HashSet<u32>,
@@ -329,7 +361,7 @@ struct Slots<'a> {
 }
 
 impl<'a> Slots<'a> {
-    fn new(actual: &'a Plane, quarantine: &'a Quarantine) -> Self {
+    fn new(actual: &'a Plane, indices: HashMap<ServiceAddress, u32>, quarantine: &'a Quarantine) -> Self {
         let mut taken_indices: HashSet<u32> = actual.services.values().map(|service| service.index).collect();
         let mut reals = HashMap::new();
         let mut are_held = false;
@@ -346,6 +378,7 @@ impl<'a> Slots<'a> {
         Self {
             actual,
             quarantine,
+            indices,
             taken_indices,
             kept_indices: HashSet::new(),
             next_index: 0,
@@ -356,12 +389,12 @@ impl<'a> Slots<'a> {
     }
 
     /// The index of a service: the one it has, or a free one.
-    fn service(&mut self, key: &ServiceKey) -> Option<u32> {
-        if let Some(service) = self.actual.services.get(key)
-            && service.index < maps::SERVICES.capacity
-            && self.kept_indices.insert(service.index)
+    fn service(&mut self, service: ServiceAddress) -> Option<u32> {
+        if let Some(index) = self.indices.get(&service)
+            && *index < maps::SERVICES.capacity
+            && self.kept_indices.insert(*index)
         {
-            return Some(service.index);
+            return Some(*index);
         }
         let index =
             (self.next_index..maps::SERVICES.capacity).find(|index| !self.taken_indices.contains(index))?;

@@ -12,8 +12,8 @@ use lb_common::{NO_LEASE, real_flags};
 use super::*;
 use crate::health::Health;
 use crate::model::{
-    Attach, Check, CheckKind, CheckTiming, Configuration, Dataplane, FlowTimeouts, Interval, Node, Priority,
-    Protocol, RealHandle, RealServer, RealServerId, RealSlot, Scheduler, ServiceAddress, Version,
+    Attach, Check, CheckKind, CheckTiming, Configuration, Dataplane, FlowTimeouts, Interval, Node, Ports,
+    Priority, Protocol, RealHandle, RealServer, RealServerId, RealSlot, Scheduler, ServiceAddress, Version,
     VirtualAddress, VirtualRouterId, VirtualService, VrrpInstance, Weight, XdpMode,
 };
 use connections::Connections;
@@ -22,7 +22,7 @@ use connections::Connections;
 pub(super) fn virtual_address(number: u16) -> ServiceAddress {
     ServiceAddress {
         ip: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 3)),
-        port: 80 + number,
+        ports: Ports::one(80 + number),
         protocol: if number.is_multiple_of(2) {
             Protocol::Tcp
         } else {
@@ -42,7 +42,7 @@ pub(super) fn real_server(service: u16, real: u16) -> RealServerId {
     let service = virtual_address(service);
     RealServerId {
         service,
-        address: SocketAddr::new(real_address(real), service.port),
+        address: SocketAddr::new(real_address(real), service.ports.first()),
     }
 }
 
@@ -50,6 +50,8 @@ pub(super) fn real_server(service: u16, real: u16) -> RealServerId {
 pub(super) fn service(number: u16, scheduler: Scheduler, real_servers: &[(u16, u16)]) -> VirtualService {
     VirtualService {
         address: virtual_address(number),
+        further_addresses: Vec::new(),
+        group: None,
         scheduler,
         real_servers: real_servers
             .iter()

@@ -40,8 +40,8 @@ mod sweep;
 mod warming;
 
 pub use abi::{
-    flow_clock, ip_address, map_address, placement, service_address, service_key, virtual_router_entry,
-    virtual_router_key, virtual_router_key_below,
+    PortsPrefix, flow_clock, ip_address, map_address, placement, ports_prefixes, service_address,
+    service_key, virtual_router_entry, virtual_router_key, virtual_router_key_below,
 };
 pub use assignment::Assignment;
 pub use changes::Changes;

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use lb_common::{
-    Address, AddressEntry, Interface, Peer, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
+    Address, AddressEntry, Interface, Peer, PortsOwner, Real, Service, ServiceKey, ServicePorts,
+    VirtualRouterEntry, VirtualRouterKey,
 };
 
-use super::{ip_address, service_address};
+use super::{PortsPrefix, ip_address, service_address};
 use crate::model::RealSlot;
 
 /// One write to the maps.
@@ -84,6 +85,18 @@ pub enum Operation {
         /// The key.
         key: ServiceKey,
     },
+    /// Insert or replace an entry of [`lb_common::maps::SERVICE_PORTS`].
+    PutPorts {
+        /// The key.
+        prefix: PortsPrefix,
+        /// The value.
+        owner: PortsOwner,
+    },
+    /// Delete an entry of [`lb_common::maps::SERVICE_PORTS`].
+    RemovePorts {
+        /// The key.
+        prefix: PortsPrefix,
+    },
     /// Set a slot of [`lb_common::maps::SERVICE_STATS`] to zero on all CPUs.
     ClearServiceCounters {
         /// The slot.
@@ -156,6 +169,14 @@ impl fmt::Display for Operation {
                 service.ring_offset
             ),
             Self::RemoveService { key } => write!(formatter, "remove service {}", ServiceName(*key)),
+            Self::PutPorts { prefix, owner } => write!(
+                formatter,
+                "{}: service {}, lease {}",
+                PortsName(*prefix),
+                owner.service,
+                owner.lease
+            ),
+            Self::RemovePorts { prefix } => write!(formatter, "remove {}", PortsName(*prefix)),
             Self::ClearServiceCounters { index } => write!(formatter, "clear counters of service {index}"),
             Self::ClearRealCounters { slot } => write!(formatter, "clear counters of real server {slot}"),
         }
@@ -188,5 +209,22 @@ impl fmt::Display for ServiceName {
                 key.protocol
             ),
         }
+    }
+}
+
+/// A part of an address for people.
+struct PortsName(PortsPrefix);
+
+impl fmt::Display for PortsName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(PortsPrefix { ports, bits }) = self;
+        write!(
+            formatter,
+            "ports {}/{} of {}, protocol {}",
+            u16::from_be_bytes(ports.port),
+            bits.saturating_sub(ServicePorts::EVERY_PORT),
+            ip_address(ports.address),
+            u16::from_be_bytes(ports.protocol)
+        )
     }
 }

@@ -1,6 +1,6 @@
 //! From what the maps hold to what they should hold.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use lb_common::{Real, RingWord, Service, ServiceKey, VirtualRouterKey, maps};
@@ -92,10 +92,11 @@ impl Planner {
     /// The operations that make `actual` what `desired` was computed to be from it.
     ///
     /// Their order keeps every state in between consistent: peers, interfaces, virtual routers and addresses first; then
-    /// real servers that are usable; then new schedules, in slices that nobody names; then the services, each of which
-    /// changes over to its new schedule in one update; and only after them the real servers that are not usable any
-    /// more, the addresses, virtual routers, interfaces and peers that go. So no packet meets a schedule that names a
-    /// server which cannot serve it.
+    /// real servers that are usable; then what belongs to services beside their own keys, which is nobody's until the
+    /// service is there; then new schedules, in slices that nobody names; then the services, each of which changes over
+    /// to its new schedule in one update; and only after them the real servers that are not usable any more, the
+    /// addresses, virtual routers, interfaces and peers that go. So no packet meets a schedule that names a server which
+    /// cannot serve it.
     pub fn plan(&mut self, actual: &Plane, desired: &Desired) -> Plan {
         let mut plan = Plan {
             operations: Vec::new(),
@@ -106,7 +107,9 @@ impl Planner {
         plan.put_virtual_routers(actual, desired);
         plan.put_addresses(actual, desired);
         plan.put_reals(actual, desired, Real::is_usable);
+        plan.put_ports(actual, desired);
         self.change_schedules(actual, desired, &mut plan);
+        plan.remove_ports(actual, desired);
         plan.remove_services(actual, desired);
         plan.put_reals(actual, desired, |real| !real.is_usable());
         plan.free_reals(actual, desired);
@@ -120,6 +123,7 @@ impl Planner {
     /// Writes new schedules and changes the services over.
     fn change_schedules(&mut self, actual: &Plane, desired: &Desired, plan: &mut Plan) {
         self.unroll(desired);
+        let indices: HashSet<u32> = actual.services.values().map(|service| service.index).collect();
         let places = self
             .fill_gaps(actual, desired)
             .unwrap_or_else(|| self.move_all(actual, desired, plan));
@@ -142,7 +146,11 @@ impl Planner {
                 flags: service.flags,
             };
             let present = actual.services.get(key);
-            if present.is_none_or(|present| present.index != value.index) {
+            let is_new = match present {
+                Some(present) => present.index != value.index,
+                None => !indices.contains(&value.index),
+            };
+            if is_new {
                 services.push(Operation::ClearServiceCounters { index: value.index });
             }
             if matches!(place, Place::New(_)) || present != Some(&value) {
@@ -337,6 +345,26 @@ impl Plan {
                 real: *real,
             });
         }
+    }
+
+    fn put_ports(&mut self, actual: &Plane, desired: &Desired) {
+        for (prefix, owner) in &desired.ports {
+            if actual.ports.get(prefix) != Some(owner) {
+                self.operations.push(Operation::PutPorts {
+                    prefix: *prefix,
+                    owner: *owner,
+                });
+            }
+        }
+    }
+
+    fn remove_ports(&mut self, actual: &Plane, desired: &Desired) {
+        let gone = actual
+            .ports
+            .keys()
+            .filter(|prefix| !desired.ports.contains_key(prefix));
+        self.operations
+            .extend(gone.map(|prefix| Operation::RemovePorts { prefix: *prefix }));
     }
 
     fn remove_services(&mut self, actual: &Plane, desired: &Desired) {

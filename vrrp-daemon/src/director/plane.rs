@@ -1,22 +1,24 @@
 //! What the maps hold.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 
 use lb_common::{
-    Address, AddressEntry, Interface, Peer, Real, Service, ServiceKey, VirtualRouterEntry, VirtualRouterKey,
-    real_flags,
+    Address, AddressEntry, Interface, Peer, PortsOwner, Real, Service, ServiceKey, VirtualRouterEntry,
+    VirtualRouterKey, real_flags,
 };
 
-use super::{Neighbour, Operation, ip_address, service_address, service_key};
+use super::{Neighbour, Operation, PortsPrefix, ip_address, ports_prefixes, service_address, service_key};
 use crate::health::Health;
-use crate::model::{RealHandle, RealServerId, RealSlot, VirtualService};
+use crate::model::{RealHandle, RealServerId, RealSlot, ServiceAddress, VirtualService};
 
 /// The forwarding maps, as the daemon last read or wrote them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plane {
     /// [`lb_common::maps::SERVICES`].
     pub services: BTreeMap<ServiceKey, Service>,
+    /// [`lb_common::maps::SERVICE_PORTS`].
+    pub ports: BTreeMap<PortsPrefix, PortsOwner>,
     /// [`lb_common::maps::RINGS`], perhaps without the slots after the last that was ever written.
     pub rings: Vec<RealSlot>,
     /// [`lb_common::maps::REALS`], perhaps without the slots after the last that was ever used.
@@ -90,11 +92,13 @@ impl Plane {
             .collect()
     }
 
-    /// What is known of the real servers from these maps alone. A daemon that starts with the maps of its predecessor
-    /// begins with this, so that nothing changes until a check or the kernel's neighbour table says otherwise.
+    /// What is known from these maps alone of the real servers of `services`, which may have been another service's. A
+    /// daemon that starts with the maps of its predecessor begins with this, so that nothing changes until a check or
+    /// the kernel's neighbour table says otherwise.
     #[must_use]
-    pub fn seeds(&self) -> HashMap<RealServerId, Seed> {
-        self.real_servers()
+    pub fn seeds(&self, services: &[VirtualService]) -> HashMap<RealServerId, Seed> {
+        let indices = self.indices(services).into_iter();
+        self.real_servers_of(indices.map(|(address, index)| (index, address)).collect())
             .map(|(id, _, real)| {
                 let seed = Seed {
                     health: if real.flags & real_flags::UP != 0 {
@@ -113,6 +117,32 @@ impl Plane {
                 (id, seed)
             })
             .collect()
+    }
+
+    /// Which of `services` has which [`lb_common::Service::index`]: by its name, or, where that is new, by any of its
+    /// addresses that is of a service which nobody has any more. No two have the same.
+    #[must_use]
+    pub fn indices(&self, services: &[VirtualService]) -> HashMap<ServiceAddress, u32> {
+        let by_name = |address| Some(self.services.get(&service_key(address))?.index);
+        let names = services.iter().map(|service| service.address);
+        let mut indices: HashMap<ServiceAddress, u32> = names
+            .filter_map(|address| Some((address, by_name(address)?)))
+            .collect();
+        let mut taken: HashSet<u32> = indices.values().copied().collect();
+        for service in services {
+            if indices.contains_key(&service.address) {
+                continue;
+            }
+            let mut former = service.addresses().filter_map(|address| {
+                let owner = ports_prefixes(address).find_map(|prefix| self.ports.get(&prefix));
+                by_name(address).or(owner.map(|owner| owner.service))
+            });
+            if let Some(index) = former.find(|index| !taken.contains(index)) {
+                taken.insert(index);
+                indices.insert(service.address, index);
+            }
+        }
+        indices
     }
 
     /// Repeats in this copy what an operation has done to the maps.
@@ -163,6 +193,12 @@ impl Plane {
             Operation::RemoveService { key } => {
                 self.services.remove(key);
             }
+            Operation::PutPorts { prefix, owner } => {
+                self.ports.insert(*prefix, *owner);
+            }
+            Operation::RemovePorts { prefix } => {
+                self.ports.remove(prefix);
+            }
             // Counters are the program's: no part of this copy.
             Operation::ClearServiceCounters { .. } | Operation::ClearRealCounters { .. } => {}
         }
@@ -170,11 +206,16 @@ impl Plane {
 
     /// The configured slots whose service is there, with the names of the real servers in them.
     fn real_servers(&self) -> impl Iterator<Item = (RealServerId, RealSlot, &Real)> {
-        let services: HashMap<u32, _> = self
-            .services
-            .iter()
-            .filter_map(|(key, service)| Some((service.index, service_address(*key)?)))
-            .collect();
+        let services = self.services.iter();
+        let services = services.filter_map(|(key, service)| Some((service.index, service_address(*key)?)));
+        self.real_servers_of(services.collect())
+    }
+
+    /// The same, where the service at an index has the name that it has in `services`.
+    fn real_servers_of(
+        &self,
+        services: HashMap<u32, ServiceAddress>,
+    ) -> impl Iterator<Item = (RealServerId, RealSlot, &Real)> {
         self.slots().filter_map(move |(slot, real)| {
             if real.flags & real_flags::CONFIGURED == 0 {
                 return None;

@@ -177,7 +177,7 @@ fn serves_what_is_wanted(world: &World) -> Result<(), TestCaseError> {
             let count = schedule.iter().filter(|named| **named == slot).count();
             let up = real_server.checks.is_empty() || world.health.get(&id) == Some(&Health::Up);
             let known = world.neighbours.get(&real_server.address.ip());
-            let seed = world.plane.seeds()[&id];
+            let seed = world.plane.seeds(&world.configuration.virtual_services)[&id];
             prop_assert_eq!(seed.health == Health::Up, up);
             prop_assert_eq!(seed.neighbour.as_ref(), known);
             let weight = match (real_server.weight.get(), service.scheduler) {

@@ -1,5 +1,7 @@
 //! From one event to the operations that follow.
 
+mod ports;
+
 use std::collections::BTreeSet;
 
 use lb_common::{NO_LEASE, Service, maps, real_flags};
@@ -223,7 +225,7 @@ fn a_restart_with_what_the_maps_tell_changes_nothing() {
     let mut world = three_servers();
     world.set_health(0, 2, Health::Down);
     world.settle();
-    let seeds = world.plane.seeds();
+    let seeds = world.plane.seeds(&world.configuration.virtual_services);
 
     let mut restarted = World::new(world.configuration.virtual_services.clone());
     restarted.plane = world.plane.clone();

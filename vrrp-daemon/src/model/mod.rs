@@ -1,6 +1,7 @@
 //! The words of the domain: what a configuration means, free of file formats, sockets and maps.
 
 mod handle;
+mod ports;
 mod service;
 pub mod shares;
 mod vrrp;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use handle::{LeaseSlot, RealHandle, RealSlot};
+pub use ports::Ports;
 pub use service::{
     Check, CheckKind, CheckTiming, HashOptions, Protocol, RealServer, RealServerId, Scheduler,
     ServiceAddress, VirtualService, Weight,
@@ -30,7 +32,7 @@ pub struct Configuration {
     pub dataplane: Dataplane,
     /// The virtual routers that this node takes part in. No two have one [`VirtualRouterName`].
     pub vrrp_instances: Vec<VrrpInstance>,
-    /// The virtual services. No two share an address.
+    /// The virtual services. No two share an address and a port, unless one has some of the other's ports and no more.
     pub virtual_services: Vec<VirtualService>,
 }
 
@@ -58,7 +60,8 @@ impl Configuration {
             let addresses = instance.virtual_addresses.iter();
             addresses.map(|address| address.address.addr())
         });
-        let of_services = self.virtual_services.iter().map(|service| service.address.ip);
+        let services = self.virtual_services.iter();
+        let of_services = services.flat_map(|service| service.addresses().map(|address| address.ip));
         of_routers.chain(of_services).collect()
     }
 
@@ -94,7 +97,10 @@ impl Configuration {
         let served: Vec<_> = previous
             .virtual_services
             .iter()
-            .filter(|service| both.instance_of(service.address.ip).is_some())
+            .filter(|service| {
+                let mut addresses = service.addresses();
+                addresses.any(|address| both.instance_of(address.ip).is_some())
+            })
             .filter(|service| {
                 !self
                     .virtual_services

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::shares;
+use super::{Ports, shares};
 
 /// The transport protocol of a virtual service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,33 +24,44 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// What names a virtual service: the address, port and protocol that clients use.
+/// What clients reach a virtual service by: address, port or ports, and protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServiceAddress {
     /// The virtual IP address.
     pub ip: IpAddr,
-    /// The port, never 0.
-    pub port: u16,
+    /// The port, or several.
+    pub ports: Ports,
     /// The transport protocol.
     pub protocol: Protocol,
 }
 
+impl ServiceAddress {
+    /// Address and ports, without the protocol: `10.0.0.3:80`.
+    #[must_use]
+    pub fn endpoint(self) -> String {
+        let Self { ip, ports, .. } = self;
+        match ip {
+            IpAddr::V4(ip) => format!("{ip}:{ports}"),
+            IpAddr::V6(ip) => format!("[{ip}]:{ports}"),
+        }
+    }
+}
+
 impl fmt::Display for ServiceAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{}/{}",
-            SocketAddr::new(self.ip, self.port),
-            self.protocol
-        )
+        write!(formatter, "{}/{}", self.endpoint(), self.protocol)
     }
 }
 
 /// A virtual service and the real servers behind it, which it reaches by direct routing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualService {
-    /// What names it.
+    /// What names it: the lowest of its addresses, in whatever order the configuration has them.
     pub address: ServiceAddress,
+    /// The others: a service has one schedule, and one set of real servers and counters, under all of them.
+    pub further_addresses: Vec<ServiceAddress>,
+    /// The name of the group that its addresses are from, if they are from one: Keepalived's `virtual_server_group`.
+    pub group: Option<String>,
     /// Who picks the real server of a new connection.
     pub scheduler: Scheduler,
     /// The real servers, in the order of the configuration. No two share address and port.
@@ -58,6 +69,12 @@ pub struct VirtualService {
 }
 
 impl VirtualService {
+    /// All that clients reach it by.
+    pub fn addresses(&self) -> impl Iterator<Item = ServiceAddress> + Clone {
+        let further = self.further_addresses.iter().copied();
+        std::iter::once(self.address).chain(further)
+    }
+
     /// The shares that its real servers are to have while all of them serve.
     #[must_use]
     pub fn weights(&self) -> Vec<u16> {
@@ -200,7 +217,7 @@ pub struct RealServerId {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RealServer {
     /// Its own address, of the same family as the service's, on a network that the director is connected to, and its
-    /// port: with direct routing the service's.
+    /// port: with direct routing the service's, or 0 if that has several.
     pub address: SocketAddr,
     /// Its share of new connections.
     pub weight: Weight,

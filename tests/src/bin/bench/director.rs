@@ -80,7 +80,7 @@ fn put_service(
     let key = ServiceKey {
         address,
         port,
-        _reserved: 0,
+        last_port: 0,
         protocol: u32::from(protocol),
     };
     let service = Service {

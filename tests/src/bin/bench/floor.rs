@@ -53,7 +53,7 @@ impl Floor {
             let key = ServiceKey {
                 address: Address::v4((vips.first + index).to_be_bytes()),
                 port: HTTP,
-                _reserved: 0,
+                last_port: 0,
                 protocol: u32::from(protocol::TCP),
             };
             let service = Service {

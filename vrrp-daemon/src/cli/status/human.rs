@@ -1,6 +1,6 @@
 //! The status for people: eighty columns hold it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use crate::api::{
@@ -8,6 +8,7 @@ use crate::api::{
     RealServerState, RealServerStatus, Status, Timestamp, VirtualServerState, VirtualServerStatus,
 };
 use crate::cli::table::{Align, Cell, Table, Tone, wrap};
+use crate::model::Ports;
 use crate::model::shares::Percent;
 
 /// How many problems are shown; JSON has all of them.
@@ -217,14 +218,18 @@ fn servers(servers: &[VirtualServerStatus], now: SystemTime) -> Table<7> {
             VirtualServerState::Up => ("up", Tone::Good),
             VirtualServerState::Down => ("down", Tone::Bad),
         };
-        let address = SocketAddr::new(server.address, server.port);
         let active = server
             .real_servers
             .iter()
             .map(|real_server| real_server.active_connections)
             .sum();
         table.row([
-            Cell::from(format!("{address}/{} {}", server.protocol, server.scheduler)),
+            Cell::from(format!(
+                "{}/{} {}",
+                endpoint(server),
+                server.protocol,
+                server.scheduler
+            )),
             Cell::toned(state.to_owned(), tone),
             Cell::from(""),
             Cell::from(short(active)),
@@ -232,6 +237,22 @@ fn servers(servers: &[VirtualServerStatus], now: SystemTime) -> Table<7> {
             Cell::from(short(server.packets)),
             Cell::from(short(server.bytes)),
         ]);
+        if let Some(group) = &server.group {
+            let further = match server.further_addresses.as_slice() {
+                [] => String::new(),
+                [one] => format!(", with {one}"),
+                [first, .., last] => {
+                    format!(
+                        ", with {} more: {first} to {last}",
+                        server.further_addresses.len()
+                    )
+                }
+            };
+            table.detail(
+                format!("the lowest address of the group {group}{further}"),
+                Tone::Plain,
+            );
+        }
         if is_rounded(server) {
             let percent = Percent(server.weight_error);
             table.detail(
@@ -244,6 +265,16 @@ fn servers(servers: &[VirtualServerStatus], now: SystemTime) -> Table<7> {
         }
     }
     table
+}
+
+/// Address and ports of a service.
+fn endpoint(server: &VirtualServerStatus) -> String {
+    let ports = Ports::range(server.port, server.last_port.unwrap_or(server.port));
+    let ports = ports.unwrap_or(Ports::one(server.port));
+    match server.address {
+        IpAddr::V4(ip) => format!("{ip}:{ports}"),
+        IpAddr::V6(ip) => format!("[{ip}]:{ports}"),
+    }
 }
 
 fn row(table: &mut Table<7>, server: &VirtualServerStatus, real_server: &RealServerStatus, now: SystemTime) {

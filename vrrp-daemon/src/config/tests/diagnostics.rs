@@ -30,6 +30,12 @@ fn many_services(count: usize, weights: [u16; 2]) -> String {
     extended(&services)
 }
 
+/// The example with `said` of its service in place of address and port, and a group `web` with this `member`.
+fn with_group(said: &str, member: &str) -> String {
+    let group = format!("[[virtual_server_group]]\nname = \"web\"\n{member}\n\n[[virtual_server]]\n{said}");
+    edited(&[("[[virtual_server]]\naddress = \"10.0.0.3\"\nport = 80", &group)])
+}
+
 /// The example as word processors and web pages would have it.
 fn with_typographic_quotes() -> String {
     let mut opens = false;
@@ -95,7 +101,19 @@ diagnostics! {
     real_server_with_another_port: edited(&[("weight = 3", "port = 8080")]);
     weight_out_of_range: edited(&[("weight = 3", "weight = 65536")]);
     negative_weight: edited(&[("weight = 3", "weight = -1")]);
-    port_out_of_range: edited(&[("port = 80", "port = 0")]);
+    port_out_of_range: edited(&[("port = 80", "port = 65536")]);
+    ranges_of_ports_that_are_none: edited(&[("port = 80", "port = \"8100-8000\""), ("weight = 3", "\n[[virtual_server]]\naddress = \"10.0.0.4\"\nport = \"0-1023\"\n[[virtual_server]]\naddress = \"10.0.0.4\"\nport = \"443\"\n[[virtual_server]]\naddress = \"10.0.0.4\"\nport = \"443-443\"\n[[virtual_server]]\naddress = \"10.0.0.4\"\nport = \"http-https\"\n[[virtual_server.real_server]]\naddress = \"10.0.0.11\"")]);
+    every_port_and_none_to_check: edited(&[("port = 80", "port = 0"), ("weight = 3", "port = 80")]);
+    ranges_of_ports_that_cross: extended("\n[[virtual_server]]\naddress = \"10.0.0.4\"\nport = \"8000-8100\"\n[[virtual_server]]\naddress = \"10.0.0.4\"\nport = \"8100-8200\"\n[[virtual_server]]\naddress = \"10.0.0.4\"\nport = 0\n");
+    group_without_a_server_of_its_own: with_group("group = \"web\"", "member = [{ address = \"10.0.0.3\", port = 80 }, { address = \"10.0.0.4\", port = \"8000-8100\" }]");
+    group_that_is_not_there: with_group("group = \"wep\"", "member = [{ address = \"10.0.0.3\", port = 80 }]");
+    group_without_a_member: with_group("group = \"web\"", "");
+    group_beside_an_address: with_group("group = \"web\"\naddress = \"10.0.0.3\"\nport = 80", "member = [{ address = \"10.0.0.3\", port = 80 }]");
+    group_that_is_there_twice: with_group("group = \"web\"", "member = [{ address = \"10.0.0.3\", port = 80 }]\n[[virtual_server_group]]\nname = \"web\"\nmember = [{ address = \"10.0.0.4\", port = 80 }]");
+    group_of_marked_packets: with_group("group = \"web\"", "member = [{ fwmark = 1 }]");
+    group_of_two_families: with_group("group = \"web\"", "member = [{ address = \"10.0.0.3\", port = 80 }, { address = \"2001:db8::3\", port = 80 }]");
+    ranges_of_addresses_that_are_none: with_group("group = \"web\"", "member = [{ address = \"10.0.0.9-4\", port = 80 }, { address = \"10.0.0.3-10.1.0.3\", port = 80 }, { address = \"10.0.0.3-2001:db8::3\", port = 80 }, { address = \"10.0.0.3-x\", port = 80 }]");
+    virtual_server_that_a_group_has_as_well: with_group("group = \"web\"", "member = [{ address = \"10.0.0.3-4\", port = 80 }]\n[[virtual_server]]\naddress = \"10.0.0.4\"\nport = 80");
     scheduler_that_is_not_built: edited(&[("\"wrr\"", "\"lc\"")]);
     options_of_another_scheduler: edited(&[("lb_algo = \"wrr\"", "lb_algo = \"sh\"\nsh_port = true\nmh_port = false\nmh_fallback = true")]);
     maglev_whose_weights_fit_as_well_as_a_table_allows: edited(&[("\"wrr\"", "\"mh\"")]);
@@ -148,7 +166,7 @@ diagnostics! {
     socket_path_too_long: edited(&[("router_id = \"lb1\"", &format!("control_socket = \"/{}\"", "a".repeat(107)))]);
 
     typographic_quotes: with_typographic_quotes();
-    typographic_quotes_in_one_place: edited(&[("\"VI_1\"", "‘VI_1’"), ("port = 80", "port = 0")]);
+    typographic_quotes_in_one_place: edited(&[("\"VI_1\"", "‘VI_1’"), ("port = 80", "port = 65536")]);
     no_break_spaces: edited(&[("name = ", "name\u{a0}= "), ("port = ", "port =\u{a0}"), ("priority", "\u{a0}\u{a0}priority")]);
     zero_width_space: edited(&[("name = ", "name\u{200b} = ")]);
     byte_order_mark_in_the_middle: format!("\u{feff}# a\n\u{feff}{EXAMPLE}");
@@ -173,11 +191,11 @@ diagnostics! {
     whole_number_with_a_fraction: edited(&[("weight = 3", "weight = 3.0")]);
     master_by_state: edited(&[("\"backup\"", "\"master\""), ("priority = 150\n", ""), ("nopreempt = false", "nopreempt = true")]);
 
-    syntax_errors_beside_others: edited(&[("name = \"VI_1\"", "name = \"VI_1"), ("priority = 150", "priority ="), ("port = 80", "port = 0")]);
+    syntax_errors_beside_others: edited(&[("name = \"VI_1\"", "name = \"VI_1"), ("priority = 150", "priority ="), ("port = 80", "port = 65536")]);
     boolean_written_large: edited(&[("nopreempt = false", "nopreempt = False")]);
     table_that_is_there_twice: extended("[node]\nstate_dir = \"/tmp\"\n");
     key_that_is_there_twice: edited(&[("delay_loop", "port = 443\ndelay_loop")]);
-    array_that_is_not_closed: edited(&[("[\"eth0\"]  ", "[\"eth0\"  "), ("port = 80", "port = 0")]);
+    array_that_is_not_closed: edited(&[("[\"eth0\"]  ", "[\"eth0\"  "), ("port = 80", "port = 65536")]);
     header_that_is_not_closed: edited(&[("[[virtual_server]]", "[[virtual_server]")]);
 }
 

@@ -1,6 +1,6 @@
 //! IP addresses.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
@@ -87,6 +87,102 @@ fn unicast(address: IpAddr, value: &Value<'_>, problems: &mut Problems) -> Resul
     };
     let message = format!("`{address}` cannot be used here");
     Err(problems.report(Diagnostic::error(value.span(), message, label)))
+}
+
+/// Addresses that follow each other.
+#[derive(Clone, Copy)]
+pub(in crate::config) struct AddressRange {
+    first: IpAddr,
+    last: IpAddr,
+}
+
+impl AddressRange {
+    /// The most addresses that one may have: as many as a virtual router can guard many times over.
+    const LONGEST: u128 = 4_096;
+
+    /// Each of them.
+    pub(in crate::config) fn iter(self) -> impl Iterator<Item = IpAddr> {
+        (number(self.first)..=number(self.last)).map(move |number| match self.first {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from_bits(
+                u32::try_from(number).expect("an address of IPv4"),
+            )),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from_bits(number)),
+        })
+    }
+
+    /// The range that `text` says, whether it makes sense or not: `a-b`, where of `b` the last part may be enough.
+    fn parse(text: &str) -> Option<Self> {
+        let (first, last) = text.split_once('-')?;
+        let first: IpAddr = first.trim().parse().ok()?;
+        let last = last.trim();
+        let last = last.parse().ok().or_else(|| match first {
+            IpAddr::V4(first) => {
+                let [a, b, c, _] = first.octets();
+                Some(IpAddr::from([a, b, c, last.parse().ok()?]))
+            }
+            IpAddr::V6(first) => {
+                let [a, b, c, d, e, f, g, _] = first.segments();
+                Some(IpAddr::from([
+                    a,
+                    b,
+                    c,
+                    d,
+                    e,
+                    f,
+                    g,
+                    u16::from_str_radix(last, 16).ok()?,
+                ]))
+            }
+        })?;
+        Some(Self { first, last })
+    }
+}
+
+/// An address as a number.
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u128::from(address.to_bits()),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+impl ConfigValue for AddressRange {
+    fn accepts() -> String {
+        String::new()
+    }
+
+    fn read(asked: &Asked<'_>, value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
+        let text = text(value, problems)?;
+        let Some(range) = Self::parse(&text) else {
+            let address = IpAddr::read(asked, value, problems)?;
+            return Ok(Self {
+                first: address,
+                last: address,
+            });
+        };
+        let Self { first, last } = range;
+        unicast(first, value, problems)?;
+        unicast(last, value, problems)?;
+        let (from, to) = (number(first), number(last));
+        let message = format!("`{text}` is no range of addresses");
+        if first.is_ipv4() != last.is_ipv4() {
+            let diagnostic = Diagnostic::error(value.span(), message, "from one IP version to the other");
+            return Err(problems.report(diagnostic.help("make a group for each family")));
+        }
+        if from > to {
+            let diagnostic = Diagnostic::error(value.span(), message, "the last address is below the first");
+            return Err(
+                problems.report(diagnostic.help(format!("the lower one first: `\"{last}-{first}\"`")))
+            );
+        }
+        if to - from >= Self::LONGEST {
+            let label = format!("more than {} addresses", Self::LONGEST);
+            let diagnostic = Diagnostic::error(value.span(), format!("`{text}` is too long a range"), label)
+                .note("each address has an entry of its own in the maps of the XDP program");
+            return Err(problems.report(diagnostic.help("name the addresses that are in use")));
+        }
+        Ok(range)
+    }
 }
 
 /// An address with its prefix length, which is that of a single host if it is not written.

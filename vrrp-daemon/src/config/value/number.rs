@@ -15,6 +15,10 @@ use super::{Asked, ConfigValue, WriteToml, wrong_type};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::config) struct Port(pub(in crate::config) u16);
 
+/// A port, or 0.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) struct AnyPort(pub(in crate::config) u16);
+
 /// How many connections the flow table is made for.
 #[derive(Clone, Copy)]
 pub(in crate::config) struct FlowTableSize(pub(in crate::config) u32);
@@ -61,7 +65,9 @@ integers! {
     Weight: u16 = 0..=u16::MAX, |number| Some(Self::new(number)), Self::get,
         "weights are relative to each other; 0 drains: known connections go on, no new ones come";
     Port: u16 = 1..=u16::MAX, |number| Some(Self(number)), |port| port.0,
-        "ports are 1 to 65535; a service of all ports is not supported";
+        "ports are 1 to 65535";
+    AnyPort: u16 = 0..=u16::MAX, |number| Some(Self(number)), |port| port.0,
+        "ports are 1 to 65535, and 0 is every port";
     // At the most, the names of the connections take 3 GB: Linux 5.15 reckons places in an array in 32 bits
     // (`array_map_lookup_elem`, `kernel/bpf/arraymap.c`).
     FlowTableSize: u32 = 1_024..=1 << 26, |number| Some(Self(number)), |size| size.0,

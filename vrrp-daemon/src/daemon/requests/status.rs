@@ -159,11 +159,14 @@ impl Snapshot<'_> {
             Counted {
                 index: entry.map(|entry| entry.index),
                 real_servers: real_servers.collect(),
-                forwarding_for: match guards.get(&service.address.ip) {
-                    // Served by every node, always.
-                    None => Some(Duration::MAX),
-                    Some(guard) => guard.and_then(|report| forwarding_for(report, now)),
-                },
+                forwarding_for: service
+                    .addresses()
+                    .filter_map(|address| match guards.get(&address.ip) {
+                        // Served by every node, always.
+                        None => Some(Duration::MAX),
+                        Some(guard) => guard.and_then(|report| forwarding_for(report, now)),
+                    })
+                    .max(),
             }
         });
         let services = services.collect();
@@ -213,7 +216,17 @@ impl Snapshot<'_> {
         let rounding = self.director.rounding(service, self.schedule_limit, &weights);
         VirtualServerStatus {
             address: service.address.ip,
-            port: service.address.port,
+            port: service.address.ports.first(),
+            last_port: match service.address.ports.only() {
+                Some(_) => None,
+                None => Some(service.address.ports.last()),
+            },
+            group: service.group.clone(),
+            further_addresses: service
+                .further_addresses
+                .iter()
+                .map(|address| address.endpoint())
+                .collect(),
             protocol: service.address.protocol.to_string(),
             scheduler: service.scheduler.name().to_owned(),
             forward: "dr".to_owned(),

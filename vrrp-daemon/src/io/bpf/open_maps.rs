@@ -19,8 +19,11 @@ impl OpenMaps {
     pub(super) fn of(ebpf: &Ebpf, layout: &[Layout]) -> Result<Self, Error> {
         let descriptor = |name| {
             let map = ebpf.map(name).ok_or(Error::Missing(name))?;
-            let (Map::Array(data) | Map::HashMap(data) | Map::LruHashMap(data) | Map::PerCpuArray(data)) =
-                map
+            let (Map::Array(data)
+            | Map::HashMap(data)
+            | Map::LruHashMap(data)
+            | Map::LpmTrie(data)
+            | Map::PerCpuArray(data)) = map
             else {
                 return Err(Error::Missing(name));
             };

@@ -49,6 +49,15 @@ impl Layout {
         }
     }
 
+    /// That of a trie, whose keys begin with the length of a prefix.
+    const fn of_trie<K, V>(map: maps::Map<K, V>) -> Self {
+        let layout = Self::of(map);
+        Self {
+            key: size_of::<u32>() + layout.key,
+            ..layout
+        }
+    }
+
     const fn sized(self, entries: u32) -> Self {
         Self { entries, ..self }
     }
@@ -84,6 +93,7 @@ pub(super) fn layout(flows: FlowSizes) -> Vec<Layout> {
         Layout::of(maps::META),
         Layout::of(maps::SERVICES),
         Layout::of(maps::SERVICE_INDEX),
+        Layout::of_trie(maps::SERVICE_PORTS),
         Layout::of(maps::RINGS),
         Layout::of(maps::CURSORS),
         Layout::of(maps::REALS),

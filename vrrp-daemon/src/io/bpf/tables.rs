@@ -1,23 +1,25 @@
 //! The forwarding maps.
 
 use aya::Ebpf;
+use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues};
 use lb_common::{
-    Address, AddressEntry, Counters, IndexedService, Interface, Peer, Real, RingWord, Service, ServiceKey,
-    VirtualRouterEntry, VirtualRouterKey, maps,
+    Address, AddressEntry, Counters, IndexedService, Interface, Peer, PortsOwner, Real, RingWord, Service,
+    ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey, maps,
 };
 
 use super::address_filter::AddressFilter;
 use super::error::in_map;
 use super::mapped::{MappedArray, mapped};
 use super::{Error, take};
-use crate::director::{Operation, Plane};
+use crate::director::{Operation, Plane, PortsPrefix};
 use crate::model::RealSlot;
 
 /// The forwarding maps: what the director loop, and nobody else, writes.
 pub struct Tables {
     services: HashMap<MapData, ServiceKey, Service>,
     service_index: Array<MapData, IndexedService>,
+    ports: LpmTrie<MapData, ServicePorts, PortsOwner>,
     rings: MappedArray<RingWord>,
     reals: Array<MapData, Real>,
     /// The same, to be read without a system call for each.
@@ -52,6 +54,7 @@ impl Tables {
         Ok(Self {
             services: open!(ebpf, maps::SERVICES),
             service_index: open!(ebpf, maps::SERVICE_INDEX),
+            ports: open!(ebpf, maps::SERVICE_PORTS),
             rings: mapped(&take(ebpf, maps::RINGS)?, maps::RINGS)?,
             reals: reals.try_into().map_err(in_map(maps::REALS))?,
             mapped_reals,
@@ -77,6 +80,12 @@ impl Tables {
                 .iter()
                 .collect::<Result<_, _>>()
                 .map_err(in_map(maps::SERVICES))?,
+            ports: self
+                .ports
+                .iter()
+                .map(|entry| entry.map(|(key, owner)| (prefix(&key), owner)))
+                .collect::<Result<_, _>>()
+                .map_err(in_map(maps::SERVICE_PORTS))?,
             rings: Vec::new(),
             reals: (0..self.mapped_reals.length())
                 .map(|slot| self.mapped_reals.get(slot))
@@ -181,6 +190,13 @@ impl Tables {
             Operation::RemoveService { key } => {
                 absent_is_fine(self.services.remove(key)).map_err(in_map(maps::SERVICES))
             }
+            Operation::PutPorts { prefix, owner } => self
+                .ports
+                .insert(&key(prefix), owner, 0)
+                .map_err(in_map(maps::SERVICE_PORTS)),
+            Operation::RemovePorts { prefix } => {
+                absent_is_fine(self.ports.remove(&key(prefix))).map_err(in_map(maps::SERVICE_PORTS))
+            }
             Operation::ClearServiceCounters { index } => {
                 clear(&mut self.service_stats, *index, self.processors).map_err(in_map(maps::SERVICE_STATS))
             }
@@ -188,6 +204,19 @@ impl Tables {
                 clear(&mut self.real_stats, slot.get(), self.processors).map_err(in_map(maps::REAL_STATS))
             }
         }
+    }
+}
+
+/// A key of the trie.
+const fn key(prefix: &PortsPrefix) -> Key<ServicePorts> {
+    Key::new(prefix.bits, prefix.ports)
+}
+
+/// The same for the director.
+const fn prefix(key: &Key<ServicePorts>) -> PortsPrefix {
+    PortsPrefix {
+        ports: key.data(),
+        bits: key.prefix_len(),
     }
 }
 

@@ -68,7 +68,7 @@ fn a_clock_that_was_set_back_does_not_matter() {
 fn largest() -> Status {
     let mut status: Status = serde_json::from_str(STATUS).unwrap();
     let long = "[2001:db8:1111:2222:3333:4444:5555:6666]";
-    let address: std::net::IpAddr = long.trim_matches(['[', ']']).parse().unwrap();
+    let address: IpAddr = long.trim_matches(['[', ']']).parse().unwrap();
     let instance = &mut status.vrrp_instances[0];
     instance.name = "a name that is much longer than anybody needs".to_owned();
     instance.interface = "fifteen-letters".to_owned();
