@@ -18,6 +18,7 @@ mod fragment;
 mod interface;
 mod lease;
 pub mod maps;
+mod motion;
 mod net;
 mod real;
 mod ring;
@@ -37,6 +38,7 @@ pub use interface::{Interface, Peer, interface_flags};
 pub use lease::{
     AddressEntry, Entitlement, Lease, NO_LEASE, VirtualRouterEntry, VirtualRouterKey, lease_state,
 };
+pub use motion::{RingBit, motion_slots};
 pub use net::{Address, FILTER_BITS, protocol};
 pub use real::{Real, real_flags};
 pub use ring::RingWord;

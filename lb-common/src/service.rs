@@ -58,15 +58,16 @@ const _: () = assert!(size_of::<PortsOwner>() == 8);
 
 /// How a virtual service is scheduled: the value of [`crate::maps::SERVICES`].
 ///
-/// The schedule is the slice `ring_offset .. ring_offset + ring_length` of the slots in [`crate::maps::RINGS`]. A slice that a
-/// service names is never written: a change writes another slice and then replaces this value whole, so that a
-/// packet sees the old schedule or the new one.
+/// The schedule is the slice `ring_offset .. ring_offset + ring_length` of the slots in [`crate::maps::RINGS`]; all
+/// offsets are multiples of [`crate::RingWord::SLOTS`]. A slice that a service names is never written: a change writes
+/// another slice and then replaces this value whole, so that a packet sees the old schedule or the new one. (The program
+/// sets bits in the slice of a motion.)
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Service {
     /// The slot of this service in [`crate::maps::SERVICE_STATS`] and [`crate::maps::CURSORS`].
     pub index: u32,
-    /// The first slot of the schedule in [`crate::maps::RINGS`]: a multiple of [`crate::RingWord::SLOTS`].
+    /// The first slot of the schedule in [`crate::maps::RINGS`].
     pub ring_offset: u32,
     /// The slots of the schedule; 0 when no real server can take a new connection.
     pub ring_length: u32,
@@ -76,14 +77,31 @@ pub struct Service {
     pub placement: u32,
     /// Bits of [`service_flags`].
     pub flags: u32,
+    /// The first slot of the Maglev ring in [`crate::maps::RINGS`], by which connections are placed that nobody
+    /// remembers; with [`service_flags::PLACED`] the schedule.
+    pub maglev_offset: u32,
+    /// The slots of the Maglev ring; 0 where there is none.
+    pub maglev_length: u32,
+    /// One of [`placement`], never [`placement::TURN`]: how connections are hashed to the Maglev ring.
+    pub maglev_placement: u32,
+    /// The first slot of the motion of the Maglev ring in [`crate::maps::RINGS`]: [`Self::mark`].
+    pub previous_offset: u32,
+    /// The slots of the previous Maglev ring; 0 at rest.
+    pub previous_length: u32,
+    /// The previous [`Self::maglev_placement`].
+    pub previous_placement: u32,
 }
 
-const _: () = assert!(size_of::<Service>() == 24);
+const _: () = assert!(size_of::<Service>() == 48);
 
 /// Bits of [`Service::flags`].
 pub mod service_flags {
     /// This node is one of its real servers, and that one is up.
     pub const LOCAL: u32 = 1;
+    /// Connections are placed by the Maglev ring, and remembered only where that is in motion.
+    pub const PLACED: u32 = 1 << 1;
+    /// The ring has been in motion for longer than UDP clients are remembered: those that nobody remembers are new.
+    pub const SETTLED: u32 = 1 << 2;
 }
 
 /// Values of [`Service::placement`].

@@ -261,6 +261,7 @@ impl World {
             lease,
             placement,
             flags,
+            ..Service::default()
         };
         self.dataplane.put_service(key, service, ring);
     }

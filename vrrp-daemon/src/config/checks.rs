@@ -326,7 +326,9 @@ pub(super) fn weights<'a>(
     let percent = Percent(*error);
     let address = service.address;
     let real_servers = service.real_servers.len();
-    let room = service.scheduler.room(real_servers, limit.turns(real_servers));
+    let room = service
+        .scheduler
+        .room(real_servers, limit.slots(service.scheduler, real_servers));
     let diagnostic = Diagnostic::warning(
         Range::clone(header),
         format!("the weights of {address} are rounded: shares differ by {percent} from what they say"),

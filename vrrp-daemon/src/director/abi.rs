@@ -9,7 +9,8 @@ use lb_common::{
 
 use super::NetworkInterface;
 use crate::model::{
-    FlowTimeouts, HashOptions, LeaseSlot, Ports, Protocol, Scheduler, ServiceAddress, Version, VrrpInstance,
+    FlowTimeouts, HashOptions, LeaseSlot, Ports, Protocol, RealSlot, Scheduler, ServiceAddress, Version,
+    VrrpInstance,
 };
 
 const TCP: u32 = protocol::TCP as u32;
@@ -52,6 +53,27 @@ pub const fn placement(scheduler: Scheduler) -> u32 {
         }
         Scheduler::DestinationHash => placement::DESTINATION,
     }
+}
+
+/// [`lb_common::Service::maglev_placement`] under a scheduler.
+#[must_use]
+pub const fn maglev_placement(scheduler: Scheduler) -> u32 {
+    match placement(scheduler) {
+        placement::TURN => placement::SOURCE_AND_PORT,
+        placement => placement,
+    }
+}
+
+/// A real server's slot as rings hold it.
+#[must_use]
+pub const fn ring_slot(slot: RealSlot) -> u16 {
+    slot.get() as u16
+}
+
+/// The slot of a real server that a ring holds.
+#[must_use]
+pub const fn real_slot(slot: u16) -> RealSlot {
+    RealSlot::new(slot as u32)
 }
 
 /// The key of a virtual service in [`lb_common::maps::SERVICES`].

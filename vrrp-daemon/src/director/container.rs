@@ -21,7 +21,7 @@ use super::routes::Routes;
 use super::warming::Warming;
 use super::{
     Inputs, Interfaces, LeaseSlots, Notice, Operation, Plane, Planner, Problem, ServiceState, Shortage,
-    Sweep, service_key,
+    Sweep, Windows, service_key,
 };
 use crate::health::{CheckHandle, Monitors};
 use crate::model::shares::{Rounding, ScheduleLimit};
@@ -122,6 +122,7 @@ pub struct Director {
     rounds: Rounds,
     warming: Warming,
     sweeps: Sweeps,
+    windows: Windows,
     resync_at: Instant,
     look_at_pins: Instant,
     assignment: Assignment,
@@ -164,12 +165,14 @@ impl Director {
             rounds: Rounds::new(now),
             warming: Warming::default(),
             sweeps: Sweeps::new(now),
+            windows: Windows::default(),
             resync_at: now + RESYNC,
             look_at_pins: now + LOOK_AT_PINS,
             assignment,
             stop_by: None,
             effects: VecDeque::new(),
         };
+        director.windows.follow(&director.plane, now);
         director.watch(now);
         director.begin_to_warm(now);
         director.look_at_quarantine();
@@ -234,6 +237,7 @@ impl Director {
             interfaces: &self.interfaces,
             leases: &self.lease_slots,
             quarantine: self.sweeps.quarantine(),
+            windows: &self.windows,
         }
     }
 
@@ -262,7 +266,10 @@ impl Director {
             .real_servers
             .iter()
             .map(|real_server| known.view(service, real_server).share);
-        ServiceState::of(shares, self.plane.schedule(&service_key(service.address)))
+        ServiceState::of(
+            shares,
+            self.plane.schedule(&service_key(service.address)).as_deref(),
+        )
     }
 
     /// What is not as it should be, and since when.

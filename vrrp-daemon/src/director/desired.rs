@@ -10,14 +10,14 @@ use lb_common::{
 };
 
 use super::{
-    Interfaces, LeaseSlots, Member, Neighbour, Neighbours, Plane, PortsPrefix, Quarantine, Share, Shortage,
-    map_address, ports_prefixes, service_key, virtual_router_entry, virtual_router_key,
+    Interfaces, LeaseSlots, Member, Neighbour, Neighbours, Phase, Plane, PortsPrefix, Quarantine, Share,
+    Shortage, Windows, map_address, ports_prefixes, service_key, virtual_router_entry, virtual_router_key,
     virtual_router_key_below,
 };
 use crate::health::Health;
 use crate::model::{
-    Configuration, LeaseSlot, RealHandle, RealServer, RealServerId, RealSlot, Scheduler, ServiceAddress,
-    VirtualService,
+    Configuration, LeaseSlot, Protocol, RealHandle, RealServer, RealServerId, RealSlot, Scheduler,
+    ServiceAddress, VirtualService,
 };
 
 /// All that decides what the maps should hold.
@@ -37,6 +37,8 @@ pub struct Inputs<'a> {
     pub leases: &'a LeaseSlots,
     /// Which free slots may be given away.
     pub quarantine: &'a Quarantine,
+    /// How far the motions of rings have got.
+    pub windows: &'a Windows,
 }
 
 /// All that is known of a real server: what the status shows and what the maps follow.
@@ -96,6 +98,12 @@ pub struct DesiredService {
     pub scheduler: Scheduler,
     /// [`lb_common::Service::flags`].
     pub flags: u32,
+    /// [`ServiceAddress::protocol`](crate::model::ServiceAddress::protocol).
+    pub protocol: Protocol,
+    /// Whether it has a Maglev ring beside its schedule.
+    pub has_maglev: bool,
+    /// How far the motion of that ring has got.
+    pub window: Phase,
     /// The real servers, as [`schedule`](super::schedule()) takes them. Unrolling that, and where in the ring array it
     /// goes, is the planner's business.
     pub members: Vec<Member>,
@@ -314,6 +322,9 @@ impl Desired {
                 lease,
                 scheduler: service.scheduler,
                 flags,
+                protocol: service.address.protocol,
+                has_maglev: false,
+                window: inputs.windows.phase(&service_key(service.address)),
                 members,
             },
         );

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lb_common::{NO_LEASE, real_flags};
+use lb_common::{NO_LEASE, RingWord, real_flags};
 
 use super::*;
 use crate::health::Health;
@@ -122,6 +122,7 @@ pub(super) struct World {
     pub(super) plane: Plane,
     pub(super) planner: Planner,
     pub(super) quarantine: Quarantine,
+    pub(super) windows: Windows,
     /// Who ever was given a slot under a generation.
     owners: HashMap<RealHandle, RealServerId>,
     connections: Connections,
@@ -157,6 +158,7 @@ impl World {
             plane: Plane::default(),
             planner: Planner::new(),
             quarantine: Quarantine::default(),
+            windows: Windows::default(),
             owners: HashMap::new(),
             connections: Connections::default(),
         };
@@ -190,6 +192,7 @@ impl World {
             interfaces: &self.interfaces,
             leases: &self.leases,
             quarantine: &self.quarantine,
+            windows: &self.windows,
         }
     }
 
@@ -226,7 +229,21 @@ impl World {
             self.schedule_connections();
             self.check_consistency();
         }
+        self.windows = Windows::default();
         plan
+    }
+
+    /// The windows of all motions are over when the next plan is made, and these slots of theirs were seen in use.
+    pub(super) fn end_windows(&mut self, seen: &[u32]) {
+        self.windows = Windows::over(&self.plane);
+        for service in self.plane.services.values().filter(|service| service.is_moving()) {
+            for slot in seen {
+                let bit = service.seen_elsewhere(slot % service.previous_length);
+                let quarter = bit.mask.trailing_zeros() / 16;
+                let place = bit.element * RingWord::SLOTS + quarter;
+                self.plane.rings[place as usize] |= RingWord(bit.mask).slot(quarter);
+            }
+        }
     }
 
     /// Carries a whole plan out, after which there is nothing left to do.
@@ -292,12 +309,24 @@ impl World {
         for (key, service) in &self.plane.services {
             assert!(indices.insert(service.index), "two services at {}", service.index);
             assert!(service.lease == NO_LEASE || self.plane.addresses.contains_key(&key.address));
-            let schedule = self.plane.schedule(key).expect("the schedule is there");
-            if !schedule.is_empty() {
-                slices.push((service.ring_offset, service.ring_offset + service.ring_length));
+            let named = service.slices().into_iter().filter(|(_, length)| *length > 0);
+            slices.extend(named.map(|(offset, length)| (offset, offset + length)));
+            let ring = |offset, length| self.plane.ring(offset, length).expect("the ring is there").iter();
+            for slot in ring(service.previous_offset, service.previous_length) {
+                let real = self.plane.real(real_slot(*slot));
+                assert!(
+                    real.is_configured(),
+                    "slot {slot} held a slot of a ring and is given up"
+                );
+                assert_eq!(real.service, service.index, "slot {slot} is another service's");
             }
+            let schedule = self.plane.schedule(key).expect("the schedule is there");
+            let maglev = ring(service.maglev_offset, service.maglev_length)
+                .copied()
+                .map(real_slot);
+            let schedule = schedule.into_iter().chain(maglev);
             for slot in schedule {
-                let real = self.plane.real(*slot);
+                let real = self.plane.real(slot);
                 assert_eq!(real.service, service.index, "slot {slot} is another service's");
                 assert_eq!(
                     real.flags & real_flags::USABLE,

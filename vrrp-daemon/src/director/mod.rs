@@ -23,6 +23,7 @@ mod changes;
 mod container;
 mod desired;
 mod leases;
+mod motion;
 mod notice;
 mod operation;
 mod pace;
@@ -30,6 +31,7 @@ mod plan;
 mod plane;
 mod problem;
 mod quarantine;
+mod rings;
 mod rounds;
 mod routes;
 mod schedule;
@@ -38,16 +40,19 @@ mod shortage;
 mod slices;
 mod sweep;
 mod warming;
+mod windows;
 
 pub use abi::{
-    PortsPrefix, flow_clock, ip_address, map_address, placement, ports_prefixes, service_address,
-    service_key, virtual_router_entry, virtual_router_key, virtual_router_key_below,
+    PortsPrefix, flow_clock, ip_address, maglev_placement, map_address, placement, ports_prefixes, real_slot,
+    ring_slot, service_address, service_key, virtual_router_entry, virtual_router_key,
+    virtual_router_key_below,
 };
 pub use assignment::Assignment;
 pub use changes::Changes;
 pub use container::{Cold, Director, Effect, Refusal};
 pub use desired::{Desired, DesiredService, Inputs, RealServerView, Way};
 pub use leases::LeaseSlots;
+pub use motion::Motion;
 pub use notice::{Notice, Severity};
 pub use operation::Operation;
 pub use plan::{Plan, Planner};
@@ -59,6 +64,7 @@ pub use schedule::{Member, schedule};
 pub use share::{RealServerState, ServiceState, Share};
 pub use shortage::Shortage;
 pub use sweep::{Fate, Sweep};
+pub use windows::{Phase, Windows};
 
 use std::collections::HashMap;
 use std::net::IpAddr;

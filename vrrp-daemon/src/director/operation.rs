@@ -70,8 +70,8 @@ pub enum Operation {
     WriteRing {
         /// The first slot of the slice: a multiple of [`lb_common::RingWord::SLOTS`].
         offset: u32,
-        /// What to write there.
-        slots: Vec<RealSlot>,
+        /// What to write there: slots of real servers, or a [`Motion`](super::Motion).
+        slots: Vec<u16>,
     },
     /// Insert or replace an entry of [`lb_common::maps::SERVICES`] in one update.
     PutService {

@@ -8,7 +8,9 @@ use lb_common::{
     VirtualRouterKey, real_flags,
 };
 
-use super::{Neighbour, Operation, PortsPrefix, ip_address, ports_prefixes, service_address, service_key};
+use super::{
+    Neighbour, Operation, PortsPrefix, ip_address, ports_prefixes, real_slot, service_address, service_key,
+};
 use crate::health::Health;
 use crate::model::{RealHandle, RealServerId, RealSlot, ServiceAddress, VirtualService};
 
@@ -20,7 +22,7 @@ pub struct Plane {
     /// [`lb_common::maps::SERVICE_PORTS`].
     pub ports: BTreeMap<PortsPrefix, PortsOwner>,
     /// [`lb_common::maps::RINGS`], perhaps without the slots after the last that was ever written.
-    pub rings: Vec<RealSlot>,
+    pub rings: Vec<u16>,
     /// [`lb_common::maps::REALS`], perhaps without the slots after the last that was ever used.
     pub reals: Vec<Real>,
     /// [`lb_common::maps::ADDRESSES`].
@@ -52,11 +54,17 @@ impl Plane {
     /// The schedule of a service: slots of real servers. Nothing if there is no such service, or if it names a slice
     /// that is not there.
     #[must_use]
-    pub fn schedule(&self, key: &ServiceKey) -> Option<&[RealSlot]> {
+    pub fn schedule(&self, key: &ServiceKey) -> Option<Vec<RealSlot>> {
         let service = self.services.get(key)?;
-        let start = service.ring_offset as usize;
-        self.rings
-            .get(start..start.checked_add(service.ring_length as usize)?)
+        let slots = self.ring(service.ring_offset, service.ring_length)?;
+        Some(slots.iter().copied().map(real_slot).collect())
+    }
+
+    /// So many slots of the rings, if they are there.
+    #[must_use]
+    pub fn ring(&self, offset: u32, length: u32) -> Option<&[u16]> {
+        let start = offset as usize;
+        self.rings.get(start..start.checked_add(length as usize)?)
     }
 
     /// How many slots of the schedule of `service` each of its real servers has.
@@ -64,7 +72,7 @@ impl Plane {
     pub fn turns(&self, service: &VirtualService) -> Vec<u32> {
         let mut turns: HashMap<SocketAddr, u32> = HashMap::new();
         for slot in self.schedule(&service_key(service.address)).unwrap_or_default() {
-            let real = self.real(*slot);
+            let real = self.real(slot);
             *turns
                 .entry(SocketAddr::new(ip_address(real.address), real.port))
                 .or_default() += 1;
@@ -183,7 +191,7 @@ impl Plane {
                 let start = *offset as usize;
                 let end = start + slots.len();
                 if self.rings.len() < end {
-                    self.rings.resize(end, RealSlot::new(0));
+                    self.rings.resize(end, 0);
                 }
                 self.rings[start..end].copy_from_slice(slots);
             }

@@ -466,8 +466,8 @@ fn two_services_that_maps_gone_bad_give_one_index_are_parted() {
 #[test]
 fn a_slice_that_was_given_up_is_written_again_only_after_all_others() {
     let mut world = World::new(vec![service(0, WeightedRoundRobin, &[(1, 1), (2, 1)])]);
-    // Halves of 40 slots.
-    world.planner = Planner::with_ring_capacity(80);
+    // Halves of 44 slots.
+    world.planner = Planner::with_ring_capacity(88);
     let mut offsets = Vec::new();
     for weight in [14, 0, 14, 0, 14, 0] {
         world.configuration.virtual_services[0].real_servers[1].weight = Weight::new(weight);
@@ -492,16 +492,18 @@ fn a_schedule_that_finds_no_gap_has_all_schedules_move() {
         [0, 1].map(|number| world.plane.services[&service_key(virtual_address(number))].ring_offset)
     };
     let mut world = World::new(services([11, 11]));
-    // Halves of 64 slots.
-    world.planner = Planner::with_ring_capacity(128);
+    // Halves of 72 slots.
+    world.planner = Planner::with_ring_capacity(148);
     world.settle();
-    world.configuration.virtual_services = services([12, 11]);
-    world.settle();
-    assert_eq!(offsets(&world), [24, 12]);
-    // There is room for 12 slots at 0, and for 24 at 40.
+    for weights in [[10, 11], [12, 11]] {
+        world.configuration.virtual_services = services(weights);
+        world.settle();
+    }
+    assert_eq!(offsets(&world), [36, 12]);
+    // There is room for 12 slots at 0 and at 24, and for 20 at 52.
     world.configuration.virtual_services = services([11, 12]);
     world.settle();
-    assert_eq!(offsets(&world), [64, 76]);
+    assert_eq!(offsets(&world), [72, 84]);
 }
 
 /// Carries a plan out without watching every step, which would take long.
@@ -573,7 +575,11 @@ fn move_schedules(world: &mut World, offsets: &[(u16, u32)]) {
     let before = world.plane.clone();
     for &(number, offset) in offsets {
         let key = service_key(virtual_address(number));
-        let slots = before.schedule(&key).expect("it is there").to_vec();
+        let present = before.services[&key];
+        let slots = before
+            .ring(present.ring_offset, present.ring_length)
+            .expect("it is there")
+            .to_vec();
         world.plane.apply(&Operation::WriteRing { offset, slots });
         let service = world.plane.services.get_mut(&key).expect("it is there");
         service.ring_offset = offset;
@@ -606,21 +612,21 @@ fn a_move_that_stopped_halfway_leaves_room_for_the_next() {
             .map(|(number, weights)| service(number, WeightedRoundRobin, &weights))
             .collect()
     };
-    let long = [(1, 12), (2, 1)];
+    let long = [(1, 30), (2, 1)];
     let mut world = World::new(services([[(1, 3), (2, 1)], long, long]));
-    // Halves of 96 slots.
-    world.planner = Planner::with_ring_capacity(192);
     world.settle();
-    move_schedules(&mut world, &[(0, 100), (1, 12), (2, 40)]);
-    // There is room for two of 13 slots beside the two that are at home, and the other half is not empty.
+    // Halves of 108 slots.
+    world.planner = Planner::with_ring_capacity(220);
+    move_schedules(&mut world, &[(0, 112), (1, 12), (2, 56)]);
+    // There is room for one of 13 slots beside the two that are at home, and the other half is not empty.
     let other = [(1, 1), (2, 12)];
-    world.configuration.virtual_services = services([long, other, other]);
+    world.configuration.virtual_services = services([other; 3]);
     world.settle();
     let offsets = [0, 1, 2].map(|number| {
         let key = service_key(virtual_address(number));
         world.plane.services[&key].ring_offset
     });
-    assert_eq!(offsets, [96, 112, 128]);
+    assert_eq!(offsets, [108, 124, 140]);
 }
 
 #[test]

@@ -139,6 +139,12 @@ impl Scheduler {
         }
     }
 
+    /// Whether connections are placed by their hash, and not remembered while nothing changes.
+    #[must_use]
+    pub const fn is_placed(self) -> bool {
+        matches!(self, Self::Maglev(_))
+    }
+
     /// How many turns the schedule of so many configured real servers has at most, where it may have `limit`.
     #[must_use]
     pub fn room(self, real_servers: usize, limit: usize) -> usize {

@@ -15,15 +15,36 @@ pub const TURNS_PER_REAL_SERVER: usize = 6;
 /// How many slots a schedule takes, at most, beside those that it has.
 const ROUNDED_UP: usize = RingWord::SLOTS as usize - 1;
 
-/// How many turns all schedules together may have in a ring array of `capacity` slots: half of one of its two halves.
-/// The planner moves all of them to the other half when a change finds no gap, so there is always room for the old and
-/// the new schedules.
+/// What a Maglev ring may have for each real server of its service, however many services share the room, and for
+/// itself.
+const MAGLEV_SLOTS_PER_REAL_SERVER: usize = 2;
+const MAGLEV_SLOTS: usize = 5;
+
+/// The slots that a Maglev ring and its motion take, at most, beside 17 eighths of those that it has: what is rounded up
+/// of the ring, of its predecessor and of two bits for each slot.
+const MAGLEV_ROUNDED_UP: usize = 2 * ROUNDED_UP + 2 * RingWord::SLOTS as usize;
+
+/// How many turns all schedules together may have in a ring array of `capacity` slots: of one of its two halves, what
+/// Maglev rings leave. The planner moves all of them to the other half when a change finds no gap, so there is always
+/// room for the old and the new schedules.
 #[must_use]
 pub const fn room(capacity: u32) -> usize {
-    (capacity / 4) as usize
+    (capacity as u64 * 7 / 32) as usize
 }
 
-/// How long the schedule of a service may be, so that those of all services fit into a common room.
+/// How many slots all Maglev rings together may have, each with its motion beside it, which takes as much and an eighth.
+#[must_use]
+pub const fn maglev_room(capacity: u32) -> usize {
+    (capacity as u64 * 9 / 32 * 8 / 17) as usize
+}
+
+/// What of [`maglev_room`] these services take at least, however small their rings are.
+#[must_use]
+pub const fn least_maglev_room(services: usize, real_servers: usize) -> usize {
+    MAGLEV_SLOTS_PER_REAL_SERVER * real_servers + (MAGLEV_SLOTS + MAGLEV_ROUNDED_UP.div_ceil(2)) * services
+}
+
+/// How long the schedules and the Maglev ring of a service may be, so that those of all services fit into a common room.
 ///
 /// It follows from numbers that only a reload changes, not from weights or health: what becomes of one service moves
 /// no other, and a service that had a schedule keeps having one.
@@ -31,6 +52,8 @@ pub const fn room(capacity: u32) -> usize {
 pub struct ScheduleLimit {
     /// What every service may have beside the turns for its real servers.
     share: usize,
+    /// The same of the slots of Maglev rings.
+    maglev_share: usize,
 }
 
 impl ScheduleLimit {
@@ -40,10 +63,14 @@ impl ScheduleLimit {
     #[must_use]
     pub fn new(capacity: u32, services: usize, real_servers: usize) -> Self {
         let rest = room(capacity).saturating_sub(TURNS_PER_REAL_SERVER * real_servers);
+        let (some_services, some_real_servers) = (steps(services), steps(real_servers));
+        let maglev_rest =
+            maglev_room(capacity).saturating_sub(least_maglev_room(some_services, some_real_servers));
         Self {
             share: (rest / services.max(1))
                 .saturating_sub(ROUNDED_UP)
                 .min(LONGEST_SHARE),
+            maglev_share: maglev_rest / some_services,
         }
     }
 
@@ -59,11 +86,36 @@ impl ScheduleLimit {
         TURNS_PER_REAL_SERVER * real_servers + self.share
     }
 
+    /// The most slots of its Maglev ring.
+    #[must_use]
+    pub const fn maglev(self, real_servers: usize) -> usize {
+        MAGLEV_SLOTS_PER_REAL_SERVER * real_servers + MAGLEV_SLOTS + self.maglev_share
+    }
+
+    /// The most slots of its schedule under this scheduler.
+    #[must_use]
+    pub const fn slots(self, scheduler: Scheduler, real_servers: usize) -> usize {
+        if scheduler.is_placed() {
+            self.maglev(real_servers)
+        } else {
+            self.turns(real_servers)
+        }
+    }
+
     /// What becomes of the shares of a service's real servers, 0 for those that do not serve.
     #[must_use]
     pub fn rounding(self, scheduler: Scheduler, shares: &[u16]) -> Rounding {
-        Rounding::new(shares, &scheduler.turns(shares, self.turns(shares.len())))
+        Rounding::new(
+            shares,
+            &scheduler.turns(shares, self.slots(scheduler, shares.len())),
+        )
     }
+}
+
+/// `number` or a little more, in four steps to the next power of two: one service more does not change the size of all
+/// Maglev rings, on any director.
+fn steps(number: usize) -> usize {
+    number.next_multiple_of((number / 4).next_power_of_two()).max(1)
 }
 
 /// What becomes of weights that a schedule is too short for.
@@ -280,7 +332,10 @@ mod tests {
         assert_eq!(amounts(&[1, 3], &[1, 1]), [2.0, 2.0]);
         assert_eq!(amounts(&[0, 0], &[0, 0]), [0.0, 0.0]);
         assert!(amounts(&[], &[]).is_empty());
-        let limit = ScheduleLimit { share: 0 };
+        let limit = ScheduleLimit {
+            share: 0,
+            maglev_share: 0,
+        };
         let rounding = limit.rounding(Scheduler::WeightedRoundRobin, &[65_535, 65_534, 0]);
         assert_eq!(rounding.weights, [65_534.5, 65_534.5, 0.0]);
         assert!(rounding.error > 0.0 && rounding.error < 1e-5);
@@ -323,8 +378,8 @@ mod tests {
     fn few_services_may_have_long_schedules_and_many_have_less() {
         let capacity = 1 << 21;
         assert_eq!(ScheduleLimit::new(capacity, 1, 2).turns(2), (1 << 14) + 12);
-        assert_eq!(ScheduleLimit::new(capacity, 70, 140).turns(2), 7_486);
-        assert_eq!(ScheduleLimit::new(capacity, 10_240, 65_536).turns(6), 45);
+        assert_eq!(ScheduleLimit::new(capacity, 70, 140).turns(2), 6_550);
+        assert_eq!(ScheduleLimit::new(capacity, 10_240, 65_536).turns(6), 39);
         assert_eq!(ScheduleLimit::new(capacity, 0, 0).turns(0), 1 << 14);
     }
 
@@ -374,7 +429,7 @@ mod tests {
         ) {
             let real_servers: usize = services.iter().sum();
             let room = TURNS_PER_REAL_SERVER * real_servers + (ROUNDED_UP + 1) * services.len() + spare;
-            let capacity = u32::try_from(4 * room).expect("it is small");
+            let capacity = u32::try_from((32 * room).div_ceil(7)).expect("it is small");
             let limit = ScheduleLimit::new(capacity, services.len(), real_servers);
             let all: usize = services
                 .iter()

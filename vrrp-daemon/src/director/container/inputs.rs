@@ -92,6 +92,7 @@ impl Director {
     /// This is what the maps hold, whoever wrote it.
     pub fn read(&mut self, plane: Plane) {
         self.plane = plane;
+        self.windows.read();
         self.look_at_quarantine();
         self.converging.want();
     }
@@ -121,6 +122,7 @@ impl Director {
         for operation in done {
             self.plane.apply(operation);
         }
+        self.windows.follow(&self.plane, now);
         self.look_at_quarantine();
         self.converging.done(now);
         if error.is_none() && !self.shortages.is_empty() && !done.is_empty() {

@@ -26,6 +26,7 @@ impl Director {
             self.effects.push_back(Effect::ReadMaps);
             self.resolving.want();
         }
+        self.look_at_windows(now);
         let doubtful = self.rounds.take(self.routes.routes(), now);
         if !doubtful.is_empty() {
             self.effects.push_back(Effect::Confirm(doubtful));
@@ -58,6 +59,7 @@ impl Director {
             Some(self.look_at_pins),
             self.warming.deadline(),
             self.sweeps.deadline(),
+            self.windows.deadline(&self.configuration.dataplane.flow_timeouts),
             self.stop_by,
         ]
         .into_iter()
@@ -90,6 +92,18 @@ impl Director {
                     })
                 }
             });
+        }
+    }
+
+    /// Has the motions of rings settle and end. What was seen in them is in the maps.
+    fn look_at_windows(&mut self, now: Instant) {
+        let timeouts = &self.configuration.dataplane.flow_timeouts;
+        let (has_settled, is_due) = self.windows.timeout(timeouts, now);
+        if has_settled {
+            self.converging.want();
+        }
+        if is_due {
+            self.effects.push_back(Effect::ReadMaps);
         }
     }
 

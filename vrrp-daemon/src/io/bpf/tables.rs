@@ -13,7 +13,6 @@ use super::error::in_map;
 use super::mapped::{MappedArray, mapped};
 use super::{Error, take};
 use crate::director::{Operation, Plane, PortsPrefix};
-use crate::model::RealSlot;
 
 /// The forwarding maps: what the director loop, and nobody else, writes.
 pub struct Tables {
@@ -116,13 +115,13 @@ impl Tables {
         let end = plane
             .services
             .values()
-            .map(|service| service.ring_offset.saturating_add(service.ring_length))
+            .flat_map(Service::slices)
+            .map(|(offset, length)| offset.saturating_add(length))
             .max();
         let end = end.unwrap_or(0).min(maps::RING_SLOTS);
         let words = (0..end.div_ceil(RingWord::SLOTS)).map(|index| self.rings.get(index));
         plane.rings = words
             .flat_map(|word| (0..RingWord::SLOTS).map(move |number| word.slot(number)))
-            .map(|slot| RealSlot::new(slot.into()))
             .collect();
         Ok(plane)
     }
@@ -169,8 +168,7 @@ impl Tables {
             Operation::WriteRing { offset, slots } => {
                 for (index, slots) in (offset / RingWord::SLOTS..).zip(slots.chunks(RingWord::SLOTS as usize))
                 {
-                    self.rings
-                        .set(index, RingWord::of(slots.iter().map(|slot| slot.get() as u16)));
+                    self.rings.set(index, RingWord::of(slots.iter().copied()));
                 }
                 Ok(())
             }
