@@ -17,6 +17,7 @@ mod flow;
 mod fragment;
 mod interface;
 mod lease;
+mod load;
 pub mod maps;
 mod motion;
 mod net;
@@ -38,6 +39,7 @@ pub use interface::{Interface, Peer, interface_flags};
 pub use lease::{
     AddressEntry, Entitlement, Lease, NO_LEASE, VirtualRouterEntry, VirtualRouterKey, lease_state,
 };
+pub use load::{Load, Thresholds};
 pub use motion::{RingBit, motion_slots};
 pub use net::{Address, FILTER_BITS, protocol};
 pub use real::{Real, real_flags};

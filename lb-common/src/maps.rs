@@ -5,7 +5,7 @@ use core::{fmt, marker::PhantomData};
 
 use crate::{
     Address, AddressEntry, Counters, Departure, FILTER_BITS, FlowBucket, FlowClock, FlowName, Fragment,
-    FragmentKey, IndexedService, Interface, Lease, Meta, Peer, PortsOwner, Real, RingWord, Service,
+    FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, PortsOwner, Real, RingWord, Service,
     ServiceKey, ServicePorts, Verdict, VirtualRouterEntry, VirtualRouterKey, WORDS_PER_BUCKET, flow_buckets,
 };
 
@@ -67,6 +67,9 @@ const _: () = assert!(
 pub const CURSORS: Map<u32, u64> = Map::new("CURSORS", SERVICES.capacity);
 /// Array: the real servers of all services together. Mapped into the daemon.
 pub const REALS: Map<u32, Real> = Map::new("REALS", 1 << 16);
+/// Array by slot of [`REALS`]: how many connections those have whose scheduler asks. The program counts where a
+/// connection begins, changes or is pushed out, the daemon what it forgets. Mapped into the daemon.
+pub const LOADS: Map<u32, Load> = Map::new("LOADS", REALS.capacity);
 /// Array of buckets: the connections that are remembered. The daemon sizes it as the configuration wants
 /// ([`crate::flow_buckets`]); the capacity here is the default. Mapped into the daemon.
 pub const FLOWS: Map<u32, FlowBucket> = Map::new("FLOWS", flow_buckets(DEFAULT_FLOW_TABLE_SIZE));

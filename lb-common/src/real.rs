@@ -1,6 +1,6 @@
 //! Real servers.
 
-use crate::Address;
+use crate::{Address, Thresholds};
 
 /// A real server of one virtual service: a slot of [`crate::maps::REALS`].
 ///
@@ -18,8 +18,8 @@ pub struct Real {
     pub service: u32,
     /// The server's own port; with direct routing the service's.
     pub port: u16,
-    /// Zero.
-    pub _reserved: u16,
+    /// Its share of new connections, for schedulers that weigh them with what it has already; 0 for none.
+    pub weight: u16,
     /// Bits of [`real_flags`].
     pub flags: u32,
     /// The interface that the server is reached by.
@@ -28,9 +28,11 @@ pub struct Real {
     pub destination_mac: [u8; 6],
     /// The link-layer address of `interface`.
     pub source_mac: [u8; 6],
+    /// How many connections it may have.
+    pub thresholds: Thresholds,
 }
 
-const _: () = assert!(size_of::<Real>() == 48);
+const _: () = assert!(size_of::<Real>() == 56);
 
 /// Bits of [`Real::flags`].
 pub mod real_flags {
@@ -42,6 +44,8 @@ pub mod real_flags {
     pub const RESOLVED: u32 = 1 << 2;
     /// The director itself is the real server: packets are passed to the kernel's network stack.
     pub const LOCAL: u32 = 1 << 3;
+    /// Its connections are counted in [`crate::maps::LOADS`]: its scheduler asks for that, or it has a threshold.
+    pub const COUNTED: u32 = 1 << 8;
     /// Connections may go on.
     pub const LIVING: u32 = CONFIGURED | UP;
     /// Packets can be forwarded.
@@ -70,6 +74,13 @@ impl Real {
     #[must_use]
     pub const fn is_direct(&self) -> bool {
         self.flags & real_flags::OTHERWISE == 0
+    }
+
+    /// Whether its connections are counted.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_counted(&self) -> bool {
+        self.flags & real_flags::COUNTED != 0
     }
 
     /// Whether a packet can be forwarded to this slot now: it is up, and its link-layer address is known.

@@ -73,7 +73,7 @@ pub struct Service {
     pub ring_length: u32,
     /// The slot in [`crate::maps::LEASES`] that entitles this node to the address of its key, or [`crate::NO_LEASE`].
     pub lease: u32,
-    /// One of [`placement`]: where in its schedule a new connection begins.
+    /// One of [`placement`]: where in its schedule a new connection begins, or which of those in it gets it.
     pub placement: u32,
     /// Bits of [`service_flags`].
     pub flags: u32,
@@ -114,6 +114,25 @@ pub mod placement {
     pub const SOURCE_AND_PORT: u32 = 2;
     /// By the hash of the virtual address.
     pub const DESTINATION: u32 = 3;
+    /// With the least overhead for its weight (IPVS's `lc` and `wlc`).
+    pub const LEAST_CONNECTION: u32 = 4;
+    /// With the fewest active connections, this one included, for its weight (`sed`).
+    pub const SHORTEST_DELAY: u32 = 5;
+    /// The first without an active one, else as [`SHORTEST_DELAY`] (`nq`).
+    pub const NEVER_QUEUE: u32 = 6;
+    /// With the highest weight (`fo`).
+    pub const FAILOVER: u32 = 7;
+    /// With the highest weight that its active connections are not above (`ovf`).
+    pub const OVERFLOW: u32 = 8;
+    /// The one of two random turns that has less overhead for its weight (`twos`).
+    pub const TWO_CHOICES: u32 = 9;
+
+    /// Whether a hash decides.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_hash(placement: u32) -> bool {
+        matches!(placement, SOURCE | SOURCE_AND_PORT | DESTINATION)
+    }
 }
 
 /// The service that has an index: the value of [`crate::maps::SERVICE_INDEX`].

@@ -6,7 +6,7 @@
 
 use crate::{
     Address, AddressEntry, Counters, Departure, FlowBucket, FlowClock, FlowName, FlowSecret, Fragment,
-    FragmentKey, IndexedService, Interface, Lease, Meta, Peer, PortsOwner, Real, RingWord, Service,
+    FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, PortsOwner, Real, RingWord, Service,
     ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey,
 };
 
@@ -33,6 +33,7 @@ pod!(
     IndexedService,
     Interface,
     Lease,
+    Load,
     Meta,
     Peer,
     PortsOwner,

@@ -11,7 +11,8 @@ use crate::{
     forward, fragment, lease, maps,
     outcome::Outcome,
     packet::Packet,
-    schedule, service,
+    schedule::{self, Refusal},
+    service,
 };
 
 /// The end of a packet that opens a connection.
@@ -60,8 +61,8 @@ fn begin<F: Family>(packet: &mut Packet, outcome: Outcome) -> Outcome {
         slot: choice.slot(),
         real,
     };
-    if !outcome.has_word() || flow::renew::<F>(packet, key, target.slot) {
-        flow::enter::<F>(key, target.slot);
+    if !outcome.has_word() || flow::renew::<F>(packet, key, target) {
+        flow::enter::<F>(key, target);
     }
     if outcome.is_first_fragment() {
         fragment::remember::<F>(packet, network, outcome.protocol(), choice.lease(), target.slot);
@@ -115,8 +116,10 @@ fn choose<F: Family>(key: &F::Key) -> Choice {
     if service.ring_length == 0 {
         return Choice(Choice::NOBODY << Choice::WHAT_SHIFT);
     }
-    let Some(slot) = schedule::next(&service, key) else {
-        return Choice(Choice::LATER << Choice::WHAT_SHIFT);
+    let slot = match schedule::next(&service, key) {
+        Ok(slot) => slot,
+        Err(Refusal::Later) => return Choice(Choice::LATER << Choice::WHAT_SHIFT),
+        Err(Refusal::Full) => return Choice(Choice::NOBODY << Choice::WHAT_SHIFT),
     };
     maps::count_connection(service.index, slot);
     Choice(u64::from(slot) & 0xffff | u64::from(service.lease) << Choice::LEASE_SHIFT)

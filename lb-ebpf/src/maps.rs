@@ -20,7 +20,7 @@ use aya_ebpf::{
 };
 use lb_common::{
     Address, AddressEntry, Allowance, Counters, FlowBucket, FlowClock, FlowKey4, FlowKey6, FlowName,
-    FlowSecret, FlowTime, Fragment, FragmentKey, IndexedService, Interface, Lease, Meta, Peer, Places,
+    FlowSecret, FlowTime, Fragment, FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, Places,
     PortsOwner, Real, RingWord, Service, ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey,
     maps as shared,
 };
@@ -67,6 +67,8 @@ static RINGS: Array<RingWord, { shared::RINGS.capacity as usize }, MAPPED> = Arr
 static CURSORS: Array<u64, { shared::CURSORS.capacity as usize }> = Array::new();
 #[btf_map]
 static REALS: Array<Real, { shared::REALS.capacity as usize }, MAPPED> = Array::new();
+#[btf_map]
+static LOADS: Array<Load, { shared::LOADS.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
 static FLOWS: Array<FlowBucket, { shared::FLOWS.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
@@ -135,6 +137,7 @@ const _: () = {
     agree(&RINGS, shared::RINGS);
     agree(&CURSORS, shared::CURSORS);
     agree(&REALS, shared::REALS);
+    agree(&LOADS, shared::LOADS);
     agree(&FLOWS, shared::FLOWS);
     agree(&FLOW_NAMES, shared::FLOW_NAMES);
     agree(&FLOW_CLOCK, shared::FLOW_CLOCK);
@@ -247,6 +250,34 @@ pub(crate) fn advance_cursor(index: u32) -> Option<u64> {
 #[inline(always)]
 pub(crate) fn real(slot: u32) -> Option<&'static Real> {
     REALS.get(slot)
+}
+
+/// How many connections the real server at `slot` has.
+#[inline(always)]
+pub(crate) fn load(slot: u32) -> Option<Load> {
+    let load = LOADS.get_ptr(slot)?;
+    // SAFETY: `load` points to an entry of the map, which is read with one load.
+    Some(unsafe { load.read_volatile() })
+}
+
+/// Adds to the connections of the real server at `slot`, and returns what they were.
+#[inline(always)]
+pub(crate) fn add_load(slot: u32, change: u64) -> Load {
+    let Some(load) = LOADS.get_ptr_mut(slot) else {
+        return Load::default();
+    };
+    // SAFETY: `load` points to an entry of the map, eight bytes and aligned, which all change atomically.
+    Load(unsafe { atomic::fetch_add(load.cast(), change) })
+}
+
+/// Notes that the real server at `slot` is overloaded, or is so no more, if its load is still `present`. (Where another
+/// CPU is faster, it is noted with the next connection.)
+#[inline(always)]
+pub(crate) fn overload(slot: u32, present: Load, is_overloaded: bool) {
+    if let Some(load) = LOADS.get_ptr_mut(slot) {
+        // SAFETY: as in `add_load`.
+        unsafe { atomic::compare_and_swap(load.cast(), present.0, present.overloaded(is_overloaded).0) };
+    }
 }
 
 /// Whether `address` may be one of our virtual addresses: if not, then it is none. Far cheaper than to look it up.

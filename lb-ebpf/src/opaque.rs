@@ -18,6 +18,26 @@ pub(crate) fn moved(word: u64) -> u64 {
     word
 }
 
+/// 1 if `a` is less than `b`, both below 2^63; else 0.
+#[inline(always)]
+pub(crate) fn is_less(a: u64, b: u64) -> u64 {
+    moved(a.wrapping_sub(b)) >> 63
+}
+
+/// The same, of which the compiler does not know that it is nothing else: it would branch on it where it is one of
+/// several conditions.
+#[inline(always)]
+pub(crate) fn less_bit(a: u64, b: u64) -> u64 {
+    moved(is_less(a, b))
+}
+
+/// The number, or 0 if it is below that.
+#[inline(always)]
+pub(crate) fn at_least_zero(number: i64) -> u64 {
+    let number = number as u64;
+    number & moved(number >> 63).wrapping_sub(1)
+}
+
 /// The lesser of two numbers below 2^63, and ones if that is the second one, else zeros.
 #[inline(always)]
 pub(crate) fn minimum(a: u64, b: u64) -> (u64, u64) {

@@ -13,7 +13,7 @@ use aya::programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::{
     Address, AddressEntry, Connection, Counters, FlowBucket, FlowClock, FlowName, FlowSecret, FlowWord,
-    IndexedService, Interface, Lease, Peer, Places, PortsOwner, Real, RingWord, Service, ServiceKey,
+    IndexedService, Interface, Lease, Load, Peer, Places, PortsOwner, Real, RingWord, Service, ServiceKey,
     ServicePorts, Verdict, VirtualRouterEntry, VirtualRouterKey, WORDS_PER_BUCKET, flow_buckets,
     maps::{self, Map},
 };
@@ -255,6 +255,23 @@ impl Dataplane {
     /// The real server at `slot`.
     pub fn real(&mut self, slot: u32) -> Real {
         self.array(maps::REALS).get(&slot, 0).expect("REALS")
+    }
+
+    /// How many connections were counted of the real server at `slot`.
+    pub fn load_of(&mut self, slot: u32) -> Load {
+        self.array(maps::LOADS).get(&slot, 0).expect("LOADS")
+    }
+
+    /// Writes how many that are.
+    pub fn put_load(&mut self, slot: u32, load: Load) {
+        self.array(maps::LOADS).set(slot, load, 0).expect("LOADS");
+    }
+
+    /// All words of the table that are in use.
+    pub fn flows(&mut self) -> Vec<FlowWord> {
+        let buckets = self.buckets();
+        let all = buckets.iter().flat_map(|bucket| bucket.expect("FLOWS").words);
+        all.filter(|word| *word != FlowWord::EMPTY).collect()
     }
 
     /// Writes a service and its schedule.

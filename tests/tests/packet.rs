@@ -8,6 +8,8 @@
 mod advertisements;
 #[path = "packet/answers.rs"]
 mod answers;
+#[path = "packet/counting.rs"]
+mod counting;
 #[path = "packet/floods.rs"]
 mod floods;
 #[path = "packet/flows.rs"]

@@ -15,6 +15,7 @@
 //! real server, and the end of one is taken for the end of both; if it is of another service, the new one is forwarded
 //! and not remembered, and the other one is not disturbed.
 
+mod count;
 mod table;
 
 use lb_common::{Connection as _, FlowWord, IndexedService, Real, ServiceKey, Verdict, flow_state, protocol};
@@ -56,7 +57,7 @@ pub(crate) enum Memory {
 
 /// What the table holds of a connection.
 pub(crate) struct Known {
-    found: Option<Found>,
+    found: Found,
     /// Its real server, unless that is gone.
     real: Option<&'static Real>,
     /// The slot of the lease that guards its virtual service, as long as its real server is configured.
@@ -75,9 +76,10 @@ pub(crate) fn find<F: Family>(packet: &Packet, key: &F::Key) -> Known {
         lease: None,
         is_foreign: false,
     };
-    let Some(found) = known.found else {
+    let found = known.found;
+    if !found.is_something() {
         return known;
-    };
+    }
     let Some(real) = maps::real(found.word.slot()).filter(|real| real.is_configured()) else {
         return known;
     };
@@ -106,9 +108,10 @@ fn lease_of(key: &Key<ServiceKey>, index: u32, service: &IndexedService) -> Opti
 /// Recalls what is `known` of a connection, and remembers of it what this packet shows.
 #[inline(always)]
 pub(crate) fn recall(packet: &Packet, known: &Known, segment: Segment, now: u64) -> Memory {
-    let Some(found) = known.found.filter(|_| !known.is_foreign) else {
+    let found = known.found;
+    if !found.is_something() || known.is_foreign {
         return Memory::Unknown;
-    };
+    }
     let word = found.word;
     if segment.opens() {
         let is_over = maps::flow_time(word.state()).is_over(word.seen(), now);
@@ -128,8 +131,12 @@ pub(crate) fn recall(packet: &Packet, known: &Known, segment: Segment, now: u64)
     let state = next_state(packet.forget(word.state()), segment);
     let noted = word.noted(state, maps::flow_time(state).at(now));
     // A change makes the cache line this CPU's own: the clocks are coarse, so that not each packet is one.
-    if noted != word {
-        found.change(noted);
+    if noted != word
+        && found.change(noted)
+        && state != word.state()
+        && let Some(target) = known.target()
+    {
+        count::go_on(target, word, noted);
     }
     match memory {
         Memory::Known if is_going_on(state) && state != word.state() && maps::are_flows_named() => {
@@ -142,14 +149,14 @@ pub(crate) fn recall(packet: &Packet, known: &Known, segment: Segment, now: u64)
 impl Known {
     /// Whether there is a word, be it another connection's.
     #[inline(always)]
-    pub(crate) const fn has_word(&self) -> bool {
-        self.found.is_some()
+    pub(crate) fn has_word(&self) -> bool {
+        self.found.is_something()
     }
 
     /// The real server: up, not yet resolved, or gone. Nothing is noted.
     #[inline(always)]
     pub(crate) fn memory(&self) -> Memory {
-        if self.found.is_none() || self.is_foreign {
+        if !self.found.is_something() || self.is_foreign {
             return Memory::Unknown;
         }
         match self.real {
@@ -163,34 +170,41 @@ impl Known {
     /// puts on the stack for all of them, and the verifier refuses to read it.)
     #[inline(always)]
     pub(crate) fn target(&self) -> Option<Target> {
+        let real = self.real?;
         Some(Target {
-            slot: self.found?.word.slot(),
-            real: self.real?,
+            slot: self.found.word.slot(),
+            real,
         })
     }
 }
 
-/// Gives the word of a connection that begins anew to the real server in `slot`. Returns whether it has none, so that it
+/// Gives the word of a connection that begins anew to the real server `target`. Returns whether it has none, so that it
 /// is to be [entered](enter).
 #[inline(never)]
-pub(crate) fn renew<F: Family>(packet: &Packet, key: &F::Key, slot: u32) -> bool {
+pub(crate) fn renew<F: Family>(packet: &Packet, key: &F::Key, target: Target) -> bool {
     let known = find::<F>(packet, key);
-    let Some(found) = known.found else {
+    let found = known.found;
+    if !found.is_something() {
         return true;
-    };
+    }
     if !known.is_foreign {
-        found.change(first_word::<F>(key, found.word.tag(), slot));
+        let word = first_word::<F>(key, found.word.tag(), target.slot);
+        if found.change(word) {
+            count::exchange(found.word, word, target);
+        }
     }
     false
 }
 
-/// Remembers that a new connection, which has no word, has the real server in `slot`. If the table has no place for it,
+/// Remembers that a new connection, which has no word, has the real server `target`. If the table has no place for it,
 /// the packet is forwarded all the same, and the client's next one is that of an unknown connection.
 #[inline(never)]
-pub(crate) fn enter<F: Family>(key: &F::Key, slot: u32) {
+pub(crate) fn enter<F: Family>(key: &F::Key, target: Target) {
     let places = maps::places_of_flow(hash::<F>(key));
-    let word = first_word::<F>(key, places.first_tag, slot);
-    table::enter(places, word, clock::now());
+    let word = first_word::<F>(key, places.first_tag, target.slot);
+    if let Some(left) = table::enter(places, word, clock::now()) {
+        count::exchange(left, word, target);
+    }
 }
 
 /// The hash of a connection that begins.
@@ -230,7 +244,10 @@ pub(crate) fn name(packet: &Packet, outcome: Outcome) -> Outcome {
 fn name_of<F: Family>(packet: &Packet, outcome: Outcome) -> Option<u32> {
     let key = F::key_at(packet, outcome.network(), outcome.transport(), outcome.protocol())?;
     let places = maps::places_of_flow(key.hash(&maps::flow_secret()));
-    let found = table::find(packet, places)?;
+    let found = table::find(packet, places);
+    if !found.is_something() {
+        return None;
+    }
     maps::name_flow(table::slot(places, found.word.tag(), found.way), F::name(&key));
     Some(found.word.slot())
 }

@@ -8,13 +8,13 @@
     reason = "words of the map are shared with other CPUs and with the daemon"
 )]
 
-use core::ptr::addr_of_mut;
+use core::ptr::{addr_of_mut, null_mut};
 
 use lb_common::{FlowBucket, FlowClock, FlowWord, Places, WORDS_PER_BUCKET, flow_state};
 
 use crate::{
     atomic, maps,
-    opaque::{minimum, moved},
+    opaque::{is_less, minimum, moved},
     packet::Packet,
 };
 
@@ -28,32 +28,51 @@ pub(crate) struct Found {
     pub(crate) word: FlowWord,
 }
 
-/// The word of the connection that has these places.
+/// The word of the connection that has these places, or [`Found::NOTHING`].
 #[inline(always)]
-pub(crate) fn find(packet: &Packet, places: Places) -> Option<Found> {
-    find_in(packet, places.first, places.first_tag)
-        .or_else(|| find_in(packet, places.second, places.second_tag))
+pub(crate) fn find(packet: &Packet, places: Places) -> Found {
+    let found = find_in(packet, places.first, places.first_tag);
+    if found.is_something() {
+        return found;
+    }
+    find_in(packet, places.second, places.second_tag)
 }
 
 #[inline(always)]
-fn find_in(packet: &Packet, bucket: u32, tag: u64) -> Option<Found> {
-    let bucket = maps::flow_bucket(bucket)?;
+fn find_in(packet: &Packet, bucket: u32, tag: u64) -> Found {
+    let Some(bucket) = maps::flow_bucket(bucket) else {
+        return Found::NOTHING;
+    };
     for way in 0..WORDS_PER_BUCKET as u64 {
         let word = read(bucket, way);
         if word.tag() == tag {
             // The verifier would follow all that comes for each of the ways.
             let way = packet.forget(way) & (WORDS_PER_BUCKET as u64 - 1);
-            return Some(Found { bucket, way, word });
+            return Found { bucket, way, word };
         }
     }
-    None
+    Found::NOTHING
 }
 
 impl Found {
-    /// Replaces the word, unless it has changed since it was found.
+    /// No word. (Not the `None` of an option, of which the compiler may store what was never written: the verifier
+    /// refuses that.)
+    const NOTHING: Self = Self {
+        bucket: null_mut(),
+        way: 0,
+        word: FlowWord::EMPTY,
+    };
+
+    /// Whether there is a word.
     #[inline(always)]
-    pub(crate) fn change(&self, word: FlowWord) {
-        let _other_was_faster = swap(self.bucket, self.way, self.word, word);
+    pub(crate) fn is_something(&self) -> bool {
+        self.word != FlowWord::EMPTY
+    }
+
+    /// Replaces the word, unless it has changed since it was found. Returns whether it was replaced.
+    #[inline(always)]
+    pub(crate) fn change(&self, word: FlowWord) -> bool {
+        swap(self.bucket, self.way, self.word, word)
     }
 }
 
@@ -69,14 +88,21 @@ pub(crate) fn slot(places: Places, tag: u64, way: u64) -> u32 {
 }
 
 /// Enters a connection whose word, with the tag of its first place, is `word`, in place of whoever can be spared.
-/// Returns whether it is in: if all are wanted, or if another CPU was faster, it is not.
+/// Returns whose place it has, which may be an empty one; `None` if it is not in: all are wanted, or another CPU was
+/// faster.
 #[inline(always)]
-pub(crate) fn enter(places: Places, word: FlowWord, now: u64) -> bool {
-    enter_flow(u64::from(places.first), u64::from(places.second), word.0, now) != 0
+pub(crate) fn enter(places: Places, word: FlowWord, now: u64) -> Option<FlowWord> {
+    match enter_flow(u64::from(places.first), u64::from(places.second), word.0, now) {
+        REFUSED => None,
+        left => Some(FlowWord(left)),
+    }
 }
 
+/// What [`enter_flow`] returns if the connection is not in: no word.
+const REFUSED: u64 = u64::MAX;
+
 /// [`enter`], by a function that others could call: the kernel verifies such a one by itself, once
-/// (`kernel/bpf/verifier.c`, `do_check_subprogs`; Linux 5.6). Returns 1 if it is in, else 0.
+/// (`kernel/bpf/verifier.c`, `do_check_subprogs`; Linux 5.6). Returns the word whose place it has, or [`REFUSED`].
 ///
 /// It goes to its first bucket while half of that is free, else to the one with fewer in use: what decides how full the
 /// table can be before anybody is refused.
@@ -84,10 +110,10 @@ pub(crate) fn enter(places: Places, word: FlowWord, now: u64) -> bool {
 #[inline(never)]
 extern "C" fn enter_flow(first: u64, second: u64, word: u64, now: u64) -> u64 {
     let Some(bucket) = maps::flow_bucket(first as u32) else {
-        return 0;
+        return REFUSED;
     };
     let Some(clock) = maps::flow_clock() else {
-        return 0;
+        return REFUSED;
     };
     let here = survey(bucket, clock, now);
     let word = FlowWord(word);
@@ -95,7 +121,7 @@ extern "C" fn enter_flow(first: u64, second: u64, word: u64, now: u64) -> u64 {
         return take(bucket, here, word);
     }
     let Some(other) = maps::flow_bucket(second as u32) else {
-        return 0;
+        return REFUSED;
     };
     let there = survey(other, clock, now);
     if there.load() < here.load() {
@@ -116,7 +142,10 @@ fn take(bucket: *mut FlowBucket, survey: Survey, word: FlowWord) -> u64 {
     } else {
         ESTABLISHED
     };
-    u64::from(survey.best < kept << RANK_SHIFT && swap(bucket, way, survey.spared, word))
+    if survey.best < kept << RANK_SHIFT && swap(bucket, way, survey.spared, word) {
+        return survey.spared.0;
+    }
+    REFUSED
 }
 
 /// Who is in a bucket.
@@ -193,12 +222,6 @@ fn survey(bucket: *mut FlowBucket, clock: &FlowClock, now: u64) -> Survey {
         way += 1;
     }
     survey
-}
-
-/// 1 if `a` is less than `b`, both below 2^63; else 0.
-#[inline(always)]
-fn is_less(a: u64, b: u64) -> u64 {
-    moved(a.wrapping_sub(b)) >> 63
 }
 
 #[inline(always)]

@@ -98,6 +98,7 @@ fn bpftool_loads_the_object_and_names_every_field() {
             "FRAGMENTS",
             "INTERFACES",
             "LEASES",
+            "LOADS",
             "LOST",
             "META",
             "PEERS",

@@ -6,7 +6,7 @@ use etherparse::Ipv4Header;
 use lab::dataplane::{Action, Dataplane, Fate, INGRESS, boot_now};
 use lab::packet::{DIRECTOR_MAC, Packet};
 use lb_common::{
-    Address, FlowKey4, FlowKey6, Interface, Lease, NO_LEASE, Real, Service, ServiceKey, Verdict,
+    Address, FlowKey4, FlowKey6, Interface, Lease, NO_LEASE, Real, Service, ServiceKey, Thresholds, Verdict,
     VirtualRouterEntry, VirtualRouterKey, interface_flags, lease_state, placement, protocol, real_flags,
 };
 
@@ -109,13 +109,14 @@ pub(crate) fn real(slot: u32, of_service: u32) -> Real {
     Real {
         address: Address::v4([10, 0, 0, slot as u8]),
         port: 80,
-        _reserved: 0,
+        weight: 1,
         generation: 1,
         service: of_service,
         flags: real_flags::USABLE,
         interface: INGRESS,
         destination_mac: mac(slot),
         source_mac: OWN_MAC,
+        thresholds: Thresholds::default(),
     }
 }
 

@@ -19,7 +19,7 @@ use super::table::{
     Optional, Several, TableCheck, default, optional, own, own_optional, required, required_unless, several,
     table,
 };
-use super::value::{Algorithm, AnyPort, Forwarding, Name, Port, Retries, Rise, Timeout};
+use super::value::{Algorithm, AnyPort, Forwarding, Name, Port, Retries, Rise, Threshold, Timeout};
 
 const PORT_NOTE: &str =
     "with direct routing, packets reach the real server with the port that the client used";
@@ -49,9 +49,12 @@ table! {
         group: Optional<Name> = optional(r#""web""#),
         /// The transport protocol.
         protocol: Field<Protocol> = default(Protocol::Tcp),
-        /// Who picks the real server of a new connection: "wrr" (in proportion to the weights), "rr" (each in turn), or
-        /// a hash, the same on all directors: "sh" (of the client's address), "dh" (of the virtual address: one server
-        /// for each), "mh" (Maglev: of the client's address and port; few clients move when servers come and go).
+        /// Who picks the real server of a new connection: "wrr" (in proportion to the weights), "rr" (each in turn);
+        /// by how many connections they have, "wlc" and "lc" (the fewest, in proportion to the weights or not), "sed"
+        /// (the shortest expected delay), "nq" (an idle one first), "twos" (the better one of two by chance); by weight,
+        /// "fo" (the highest), "ovf" (the highest that has not as many connections); or a hash, the same on all
+        /// directors: "sh" (of the client's address), "dh" (of the virtual address: one server for each), "mh" (Maglev:
+        /// of the client's address and port; few clients move when servers come and go).
         lb_algo: Field<Algorithm> = default(Algorithm::WeightedRoundRobin),
         /// For "sh": whether the client's port is hashed as well.
         sh_port: Field<bool> = default(SOURCE_HASH.port),
@@ -81,6 +84,10 @@ table! {
         port: Optional<AnyPort> = optional("80"),
         /// Its share of new connections; 0: known connections go on, new ones go elsewhere.
         weight: Field<Weight> = default(Weight::new(1)).shown("3"),
+        /// With how many connections (the closing ones included) it gets no new ones, whatever the scheduler; 0: no limit.
+        uthreshold: Field<Threshold> = default(Threshold(0)),
+        /// With fewer than how many it gets new ones again; 0: three quarters of the other.
+        lthreshold: Field<Threshold> = default(Threshold(0)),
         /// The health check: a TCP connection. All keys have defaults, so `{}` is a check; without `tcp_check`, the
         /// server counts as up.
         tcp_check: Optional<RawCheck> =
@@ -110,7 +117,37 @@ impl TableCheck for RawServer {
         self.check_scheduler(problems);
     }
 }
-impl TableCheck for RawRealServer {}
+impl TableCheck for RawRealServer {
+    /// Warns of a lower threshold without an upper one, and refuses one that is above it.
+    fn check(&mut self, problems: &mut Problems) {
+        let (Ok(upper), Ok(lower)) = (&self.uthreshold, &self.lthreshold) else {
+            return;
+        };
+        if upper.get_ref().0 == 0 && lower.get_ref().0 > 0 {
+            let diagnostic = Diagnostic::warning(
+                lower.span(),
+                "lthreshold says when a real server that has reached its uthreshold gets new connections again",
+                "without effect",
+            );
+            problems.report(diagnostic.help("add `uthreshold`, or leave this out"));
+        } else if lower.get_ref().0 > upper.get_ref().0 {
+            let diagnostic = Diagnostic::error(
+                lower.span(),
+                "lthreshold is above uthreshold",
+                format!("must be at most {}", upper.get_ref().0),
+            )
+            .beside(upper.span(), "with so many connections it gets no new ones");
+            let note =
+                "a real server that has reached the upper one gets new connections again below the lower one";
+            problems.report(
+                diagnostic
+                    .note(note)
+                    .help("leave `lthreshold` out for three quarters of the other"),
+            );
+        }
+    }
+}
+
 impl TableCheck for RawCheck {}
 
 impl RawServer {
@@ -248,6 +285,13 @@ impl RawServer {
             Algorithm::SourceHash => Scheduler::SourceHash(source_hash),
             Algorithm::DestinationHash => Scheduler::DestinationHash,
             Algorithm::Maglev => Scheduler::Maglev(maglev),
+            Algorithm::LeastConnection => Scheduler::LeastConnection,
+            Algorithm::WeightedLeastConnection => Scheduler::WeightedLeastConnection,
+            Algorithm::ShortestExpectedDelay => Scheduler::ShortestExpectedDelay,
+            Algorithm::NeverQueue => Scheduler::NeverQueue,
+            Algorithm::WeightedFailover => Scheduler::WeightedFailover,
+            Algorithm::WeightedOverflow => Scheduler::WeightedOverflow,
+            Algorithm::TwoChoices => Scheduler::TwoChoices,
         })
     }
 
@@ -294,6 +338,8 @@ impl RawRealServer {
         Ok(RealServer {
             address,
             weight: own(&self.weight)?,
+            upper_threshold: own(&self.uthreshold)?.0,
+            lower_threshold: own(&self.lthreshold)?.0,
             checks,
         })
     }

@@ -279,6 +279,38 @@ fn what_is_not_written_has_a_default() {
     );
 }
 
+#[test]
+fn schedulers_that_count_have_ipvss_names() {
+    for (word, expected) in [
+        ("lc", Scheduler::LeastConnection),
+        ("wlc", Scheduler::WeightedLeastConnection),
+        ("sed", Scheduler::ShortestExpectedDelay),
+        ("nq", Scheduler::NeverQueue),
+        ("fo", Scheduler::WeightedFailover),
+        ("ovf", Scheduler::WeightedOverflow),
+        ("twos", Scheduler::TwoChoices),
+    ] {
+        let loaded = parse(&edited(&[("\"wrr\"", &format!("\"{word}\""))])).expect("it is valid");
+        assert_eq!(loaded.warnings, []);
+        let scheduler = loaded.configuration.virtual_services[0].scheduler;
+        assert_eq!(scheduler, expected);
+        assert_eq!(scheduler.name(), word);
+    }
+}
+
+#[test]
+fn thresholds_are_limits_only_where_they_are_written() {
+    let thresholds = |lines: &str| {
+        let loaded = parse(&edited(&[("weight = 3", lines)])).expect("it is valid");
+        assert_eq!(loaded.warnings, []);
+        let real_server = &loaded.configuration.virtual_services[0].real_servers[0];
+        (real_server.upper_threshold, real_server.lower_threshold)
+    };
+    assert_eq!(thresholds("weight = 3"), (0, 0));
+    assert_eq!(thresholds("uthreshold = 5"), (5, 0));
+    assert_eq!(thresholds("uthreshold = 5\nlthreshold = 5"), (5, 5));
+}
+
 /// As in Keepalived.
 #[test]
 fn hash_schedulers_have_ipvss_options_and_maglev_other_defaults() {

@@ -19,7 +19,7 @@ use super::section::{Problems, Reported, Value, kind};
 
 pub(super) use address::{AddressRange, NetworkAddress};
 pub(super) use duration::{ConnectionTimeout, Timeout};
-pub(super) use number::{AnyPort, FlowTableSize, Port, Retries, Rise};
+pub(super) use number::{AnyPort, FlowTableSize, Port, Retries, Rise, Threshold};
 pub(super) use text::{AbsolutePath, InterfaceName, Label, Name, SocketPath};
 pub(super) use word::{Algorithm, AuthType, Forwarding, InitialState, Switch};
 

@@ -133,6 +133,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
         replaced,
         pins_private,
         flows,
+        loads,
         map_pins,
         lost,
     } = Dataplane::open(OpenOptions {
@@ -195,7 +196,7 @@ async fn start_and_run(options: Options) -> anyhow::Result<()> {
             "packets that are lost on their way out are not counted: the kernel does not tell"
         ),
     }
-    let sweeper = Sweeper::start(Arc::clone(&flows)).context("cannot start the thread that sweeps")?;
+    let sweeper = Sweeper::start(Arc::clone(&flows), loads).context("cannot start the thread that sweeps")?;
     let mut director = DirectorLoop {
         director,
         config_path,

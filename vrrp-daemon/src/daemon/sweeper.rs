@@ -10,8 +10,8 @@ use lb_common::{FlowClock, FlowWord, WORDS_PER_BUCKET};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::debug;
 
-use crate::director::{Fate, Sweep};
-use crate::io::bpf::FlowTable;
+use crate::director::{Census, Fate, Sweep};
+use crate::io::bpf::{FlowTable, Loads};
 use crate::io::clock::boot_now;
 use crate::io::{grace, limits};
 
@@ -35,12 +35,12 @@ struct Forgotten {
 
 impl Sweeper {
     /// Starts the thread, which ends with this value.
-    pub(super) fn start(flows: Arc<FlowTable>) -> io::Result<Self> {
+    pub(super) fn start(flows: Arc<FlowTable>, loads: Loads) -> io::Result<Self> {
         let (wanted, sweeps) = mpsc::channel();
         let (ends, ended) = unbounded_channel();
         thread::Builder::new()
             .name("sweeper".to_owned())
-            .spawn(move || run(&flows, &sweeps, &ends))?;
+            .spawn(move || run(&flows, &loads, &sweeps, &ends))?;
         Ok(Self { wanted, ended })
     }
 
@@ -56,7 +56,7 @@ impl Sweeper {
     }
 }
 
-fn run(flows: &FlowTable, sweeps: &mpsc::Receiver<Sweep>, ends: &UnboundedSender<Swept>) {
+fn run(flows: &FlowTable, loads: &Loads, sweeps: &mpsc::Receiver<Sweep>, ends: &UnboundedSender<Swept>) {
     if let Err(error) = limits::run_as_others_do() {
         debug!(%error, "the sweeper runs at the priority of the daemon");
     }
@@ -67,7 +67,7 @@ fn run(flows: &FlowTable, sweeps: &mpsc::Receiver<Sweep>, ends: &UnboundedSender
             false => Ok(()),
         };
         let waited = began.elapsed();
-        let forgotten = walk(flows, &sweep, boot_now);
+        let forgotten = walk(flows, loads, &sweep, boot_now);
         tell(forgotten, waited, began.elapsed());
         let swept = grace.map_err(|error| format!("no grace period of RCU can be waited for: {error}"));
         if ends.send(swept).is_err() {
@@ -81,9 +81,18 @@ fn tell(forgotten: Forgotten, waited: Duration, took: Duration) {
     debug!(over, gone, ?waited, ?took, "swept the table of connections");
 }
 
-/// Goes through all words and removes what `sweep` does not keep. `now` tells the time, in nanoseconds of
-/// `CLOCK_BOOTTIME`.
-fn walk(flows: &FlowTable, sweep: &Sweep, now: impl Fn() -> u64) -> Forgotten {
+/// Goes through all words, removes what `sweep` does not keep, and sets right what the program has counted of the others.
+/// `now` tells the time, in nanoseconds of `CLOCK_BOOTTIME`.
+fn walk(flows: &FlowTable, loads: &Loads, sweep: &Sweep, now: impl Fn() -> u64) -> Forgotten {
+    let mut census = Census::begin(sweep.counted().iter().copied(), |slot| loads.of(slot));
+    let forgotten = forget(flows, sweep, &mut census, now);
+    for (slot, correction) in census.corrections(|slot| loads.of(slot)) {
+        loads.add(slot, correction);
+    }
+    forgotten
+}
+
+fn forget(flows: &FlowTable, sweep: &Sweep, census: &mut Census, now: impl Fn() -> u64) -> Forgotten {
     let clock = flows.clock();
     let mut forgotten = Forgotten::default();
     for bucket in 0..flows.buckets() {
@@ -96,20 +105,33 @@ fn walk(flows: &FlowTable, sweep: &Sweep, now: impl Fn() -> u64) -> Forgotten {
             }
             let arrived_at = *arrived_at.get_or_insert_with(&now);
             if sweep.fate(word, &clock, arrived_at) == Fate::Kept {
+                census.keep(word);
                 continue;
             }
-            match remove(flows, sweep, bucket, way, &now) {
-                Fate::Kept => {}
+            let (word, fate) = remove(flows, sweep, bucket, way, &now);
+            match fate {
+                Fate::Kept => {
+                    census.keep(word);
+                    continue;
+                }
                 Fate::Over => forgotten.over += 1,
                 Fate::Gone => forgotten.gone += 1,
             }
+            census.remove(word);
         }
     }
     forgotten
 }
 
-/// Removes a word that seems not to be kept, unless the program is faster and makes it another.
-fn remove(flows: &FlowTable, sweep: &Sweep, bucket: u32, way: usize, now: &impl Fn() -> u64) -> Fate {
+/// Removes a word that seems not to be kept, unless the program is faster and makes it another. Returns the word that it
+/// was or is, and what has become of it.
+fn remove(
+    flows: &FlowTable,
+    sweep: &Sweep,
+    bucket: u32,
+    way: usize,
+    now: &impl Fn() -> u64,
+) -> (FlowWord, Fate) {
     loop {
         let word = flows.word(bucket, way);
         // The clock and the time are read after the word: it may have been noted after the time that was read before,
@@ -117,7 +139,7 @@ fn remove(flows: &FlowTable, sweep: &Sweep, bucket: u32, way: usize, now: &impl 
         let clock: FlowClock = flows.clock();
         let fate = sweep.fate(word, &clock, now());
         if fate == Fate::Kept || flows.replace(bucket, way, word, FlowWord::EMPTY) {
-            return fate;
+            return (word, fate);
         }
     }
 }
@@ -127,7 +149,7 @@ mod tests {
     use std::cell::Cell;
     use std::collections::BTreeSet;
 
-    use lb_common::{SECOND, flow_state};
+    use lb_common::{Load, SECOND, flow_state};
 
     use super::*;
     use crate::model::RealSlot;
@@ -142,6 +164,11 @@ mod tests {
 
     fn sweep(slots: &[u32]) -> Sweep {
         Sweep::new(&slots.iter().copied().map(RealSlot::new).collect())
+    }
+
+    /// What a walk forgets where nothing is counted.
+    fn plain_walk(flows: &FlowTable, sweep: &Sweep, now: impl Fn() -> u64) -> Forgotten {
+        walk(flows, &Loads::in_memory(), sweep, now)
     }
 
     /// A table with these words, in different buckets.
@@ -168,7 +195,7 @@ mod tests {
             .map(|number| [kept[0], over, gone, kept[1]][number % 4])
             .collect();
         let flows = table(&words);
-        let forgotten = walk(&flows, &sweep(&[2]), || NOW);
+        let forgotten = plain_walk(&flows, &sweep(&[2]), || NOW);
         assert_eq!(forgotten, Forgotten { over: 9, gone: 9 });
         for (number, before) in words.iter().enumerate() {
             let (bucket, way) = place(number);
@@ -179,7 +206,25 @@ mod tests {
             };
             assert_eq!(flows.word(bucket, way), expected);
         }
-        assert_eq!(walk(&flows, &sweep(&[2]), || NOW), Forgotten::default());
+        assert_eq!(plain_walk(&flows, &sweep(&[2]), || NOW), Forgotten::default());
+    }
+
+    /// What the program has not seen, and what it never was to count.
+    #[test]
+    fn a_sweep_sets_right_how_many_connections_there_are() {
+        let over = word(1, NOW - 903 * SECOND);
+        let flows = table(&[word(1, NOW), over, word(2, NOW), word(1, NOW), word(3, NOW)]);
+        let loads = Loads::in_memory();
+        let [first, second, third] = [1, 2, 3].map(RealSlot::new);
+        loads.add(first, Load::sum(3, 0));
+        loads.add(third, Load::sum(9, 9));
+        let sweep = sweep(&[]).counting(BTreeSet::from([first, second]));
+        for _ in 0..2 {
+            walk(&flows, &loads, &sweep, || NOW);
+            let counted = [first, second, third].map(|slot| loads.of(slot));
+            assert_eq!(counted.map(Load::active), [2, 1, 9]);
+            assert_eq!(counted.map(Load::inactive), [0, 0, 9]);
+        }
     }
 
     /// The program on another CPU, at the moment when the sweep asks for the time.
@@ -196,7 +241,7 @@ mod tests {
             }
             NOW + 5 * SECOND
         };
-        assert_eq!(walk(&flows, &sweep(&[]), now), Forgotten::default());
+        assert_eq!(plain_walk(&flows, &sweep(&[]), now), Forgotten::default());
         assert_eq!(flows.word(0, 0), word(1, NOW + 5 * SECOND));
     }
 
@@ -212,7 +257,7 @@ mod tests {
             }
             NOW
         };
-        let forgotten = walk(&flows, &sweep(&[2]), now);
+        let forgotten = plain_walk(&flows, &sweep(&[2]), now);
         assert_eq!(forgotten, Forgotten { over: 0, gone: 1 });
         assert_eq!(flows.word(0, 0), FlowWord::EMPTY);
     }
@@ -237,13 +282,13 @@ mod tests {
             }
             NOW
         };
-        assert_eq!(walk(&flows, &sweep(&[]), now), Forgotten::default());
+        assert_eq!(plain_walk(&flows, &sweep(&[]), now), Forgotten::default());
     }
 
     #[tokio::test]
     async fn the_thread_says_of_each_sweep_when_it_has_ended() {
         let flows = Arc::new(table(&[word(1, boot_now()), word(2, boot_now())]));
-        let mut sweeper = Sweeper::start(Arc::clone(&flows)).expect("a thread");
+        let mut sweeper = Sweeper::start(Arc::clone(&flows), Loads::in_memory()).expect("a thread");
         for slots in [BTreeSet::new(), BTreeSet::from([RealSlot::new(2)])] {
             sweeper.begin(Sweep::new(&slots));
             assert_eq!(sweeper.ended().await, Some(Ok(())));

@@ -52,6 +52,12 @@ pub const fn placement(scheduler: Scheduler) -> u32 {
             }
         }
         Scheduler::DestinationHash => placement::DESTINATION,
+        Scheduler::LeastConnection | Scheduler::WeightedLeastConnection => placement::LEAST_CONNECTION,
+        Scheduler::ShortestExpectedDelay => placement::SHORTEST_DELAY,
+        Scheduler::NeverQueue => placement::NEVER_QUEUE,
+        Scheduler::WeightedFailover => placement::FAILOVER,
+        Scheduler::WeightedOverflow => placement::OVERFLOW,
+        Scheduler::TwoChoices => placement::TWO_CHOICES,
     }
 }
 

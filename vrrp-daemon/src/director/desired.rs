@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use lb_common::{
-    Address, AddressEntry, Interface, NO_LEASE, Peer, PortsOwner, Real, ServiceKey, VirtualRouterEntry,
-    VirtualRouterKey, interface_flags, maps, real_flags, service_flags,
+    Address, AddressEntry, Interface, NO_LEASE, Peer, PortsOwner, Real, ServiceKey, Thresholds,
+    VirtualRouterEntry, VirtualRouterKey, interface_flags, maps, real_flags, service_flags,
 };
 
 use super::{
@@ -287,19 +287,25 @@ impl Desired {
                 }),
                 Some(Way::Local) | None => {}
             }
-            let identity = Real {
+            let share = service.scheduler.share(real_server.weight).get();
+            let mut real = Real {
                 address: map_address(real_server.address.ip()),
                 port: real_server.address.port(),
+                weight: share,
                 generation,
                 service: index,
+                flags: real_flags::CONFIGURED,
+                thresholds: Thresholds::new(real_server.upper_threshold, real_server.lower_threshold),
                 ..Real::default()
             };
-            self.reals
-                .insert(slot, with_state(identity, view.health, view.way));
+            if service.scheduler.counts() || real.thresholds.are_set() {
+                real.flags |= real_flags::COUNTED;
+            }
+            self.reals.insert(slot, with_state(real, view.health, view.way));
             members.push(Member {
                 address: real_server.address,
                 slot,
-                share: service.scheduler.share(real_server.weight).get(),
+                share,
                 serves: view.share.is_scheduled(),
             });
         }
@@ -333,9 +339,7 @@ impl Desired {
 }
 
 /// The slot of a configured real server, in that state.
-fn with_state(identity: Real, health: Health, way: Option<Way<'_>>) -> Real {
-    let mut real = identity;
-    real.flags = real_flags::CONFIGURED;
+fn with_state(mut real: Real, health: Health, way: Option<Way<'_>>) -> Real {
     if health == Health::Up {
         real.flags |= real_flags::UP;
     }

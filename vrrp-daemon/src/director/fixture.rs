@@ -58,6 +58,8 @@ pub(super) fn service(number: u16, scheduler: Scheduler, real_servers: &[(u16, u
             .map(|(real, weight)| RealServer {
                 address: real_server(number, *real).address,
                 weight: Weight::new(*weight),
+                upper_threshold: 0,
+                lower_threshold: 0,
                 checks: vec![Check {
                     timing: CheckTiming {
                         delay_loop: Duration::from_secs(6),

@@ -19,6 +19,7 @@
 
 mod abi;
 mod assignment;
+mod census;
 mod changes;
 mod container;
 mod desired;
@@ -48,6 +49,7 @@ pub use abi::{
     virtual_router_key_below,
 };
 pub use assignment::Assignment;
+pub use census::Census;
 pub use changes::Changes;
 pub use container::{Cold, Director, Effect, Refusal};
 pub use desired::{Desired, DesiredService, Inputs, RealServerView, Way};

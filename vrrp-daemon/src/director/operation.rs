@@ -102,7 +102,7 @@ pub enum Operation {
         /// The slot.
         index: u32,
     },
-    /// Set a slot of [`lb_common::maps::REAL_STATS`] to zero on all CPUs.
+    /// Set a slot of [`lb_common::maps::REAL_STATS`] to zero on all CPUs, and that of [`lb_common::maps::LOADS`].
     ClearRealCounters {
         /// The slot.
         slot: RealSlot,

@@ -88,6 +88,14 @@ impl Plane {
         (0..).map(RealSlot::new).zip(&self.reals)
     }
 
+    /// The slots of the configured real servers whose connections are counted.
+    pub(super) fn counted(&self) -> impl Iterator<Item = RealSlot> {
+        let counted = self
+            .slots()
+            .filter(|(_, real)| real.is_configured() && real.is_counted());
+        counted.map(|(slot, _)| slot)
+    }
+
     /// The handles of the configured real servers: where to find their counters, and what their connections remember. A
     /// slot of a service that is not there belongs to nobody.
     #[must_use]

@@ -57,6 +57,12 @@ fn virtual_service(number: u16, weights: Range<u16>) -> impl Strategy<Value = Vi
         1 => Just(Scheduler::DestinationHash),
         1 => hash_options().prop_map(Scheduler::SourceHash),
         1 => hash_options().prop_map(Scheduler::Maglev),
+        2 => prop::sample::select(vec![
+            Scheduler::LeastConnection,
+            Scheduler::NeverQueue,
+            Scheduler::WeightedFailover,
+            Scheduler::TwoChoices,
+        ]),
     ];
     let all: Vec<u16> = (0..REAL_SERVERS).collect();
     let real_servers =
@@ -192,14 +198,17 @@ fn serves_what_is_wanted(world: &World) -> Result<(), TestCaseError> {
             let weight = match (real_server.weight.get(), service.scheduler) {
                 (0, _) => 0,
                 (_, Scheduler::RoundRobin | Scheduler::DestinationHash) => 1,
+                // Each is there once.
+                (_, scheduler) if scheduler.compares() => 1,
                 (weight, _) => usize::from(weight),
             };
             // Those of the others are in `schedule/tests.rs`.
             let is_exact = match service.scheduler {
-                Scheduler::RoundRobin | Scheduler::WeightedRoundRobin => true,
                 Scheduler::SourceHash(HashOptions { fallback, .. }) => !fallback,
                 Scheduler::DestinationHash | Scheduler::Maglev(_) => false,
+                _ => true,
             };
+            prop_assert_eq!(world.plane.real(slot).is_counted(), service.scheduler.counts());
             if up && known.is_some() && weight > 0 {
                 prop_assert!(count > 0);
                 if is_exact && weight < usize::from(SMALL) {

@@ -12,6 +12,8 @@ use crate::model::RealSlot;
 pub struct Sweep {
     /// By slot; those after the last that is cleared are not there.
     cleared: Vec<bool>,
+    /// Those whose connections are counted.
+    counted: BTreeSet<RealSlot>,
 }
 
 /// What becomes of the word of a connection.
@@ -38,7 +40,22 @@ impl Sweep {
         for slot in cleared {
             flags[slot.get() as usize] = true;
         }
-        Self { cleared: flags }
+        Self {
+            cleared: flags,
+            counted: BTreeSet::new(),
+        }
+    }
+
+    /// The same, which counts the connections of real servers on its way.
+    #[must_use]
+    pub fn counting(self, counted: BTreeSet<RealSlot>) -> Self {
+        Self { counted, ..self }
+    }
+
+    /// The slots whose connections it counts.
+    #[must_use]
+    pub const fn counted(&self) -> &BTreeSet<RealSlot> {
+        &self.counted
     }
 
     /// Whether slots are cleared: then no program may go by what was in the maps before, when it begins.

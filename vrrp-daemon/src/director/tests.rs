@@ -4,12 +4,15 @@ mod ports;
 
 use std::collections::BTreeSet;
 
-use lb_common::{NO_LEASE, Service, maps, real_flags};
+use lb_common::{NO_LEASE, Real, Service, Thresholds, maps, real_flags};
 
 use super::fixture::*;
 use super::*;
 use crate::health::Health;
-use crate::model::Scheduler::{Maglev, RoundRobin, SourceHash, WeightedRoundRobin};
+use crate::model::Scheduler::{
+    LeastConnection, Maglev, RoundRobin, SourceHash, WeightedFailover, WeightedLeastConnection,
+    WeightedRoundRobin,
+};
 use crate::model::{HashOptions, LeaseSlot, Password, RealSlot, Version, VrrpInstance, Weight};
 
 mod local;
@@ -33,6 +36,36 @@ fn round_robin_disregards_all_weights_but_zero() {
     let mut world = World::new(vec![service(0, RoundRobin, &[(1, 3), (2, 0), (3, 1)])]);
     world.settle();
     assert_eq!(world.schedule(0), [1, 3]);
+}
+
+#[test]
+fn schedulers_that_compare_have_each_server_once_and_its_weight_beside_it() {
+    let settings = [(1, 2), (2, 0), (3, 3), (4, 3)];
+    for (scheduler, schedule, weights) in [
+        (LeastConnection, [1, 3, 4], [1, 0, 1, 1]),
+        (WeightedLeastConnection, [1, 3, 4], [2, 0, 3, 3]),
+        (WeightedFailover, [3, 4, 1], [2, 0, 3, 3]),
+    ] {
+        let mut world = World::new(vec![service(0, scheduler, &settings)]);
+        world.settle();
+        assert_eq!(world.schedule(0), schedule);
+        for (real, weight) in (1..).zip(weights) {
+            let slot = world.slot(0, real).expect("configured");
+            assert_eq!(world.plane.real(slot).weight, weight);
+            assert_eq!(world.plane.real(slot).is_counted(), scheduler.counts());
+        }
+    }
+}
+
+#[test]
+fn a_real_server_with_a_threshold_is_counted_under_every_scheduler() {
+    let mut world = three_servers();
+    world.configuration.virtual_services[0].real_servers[1].upper_threshold = 100;
+    world.settle();
+    let reals = [1, 2, 3].map(|real| world.plane.real(world.slot(0, real).expect("configured")));
+    assert_eq!(reals.map(|real| real.is_counted()), [false, true, false]);
+    assert_eq!(reals[1].thresholds, Thresholds::new(100, 0));
+    assert!(!reals[0].thresholds.are_set());
 }
 
 #[test]
@@ -154,7 +187,8 @@ fn a_drained_server_keeps_its_flows_and_gets_no_new_ones() {
     let before = world.plane.real(slot);
     world.configuration.virtual_services[0].real_servers[0].weight = Weight::new(0);
     world.settle();
-    assert_eq!(world.plane.real(slot), before);
+    let weight = 0;
+    assert_eq!(world.plane.real(slot), Real { weight, ..before });
     assert_eq!(world.schedule(0), [2, 3, 2]);
 }
 

@@ -101,6 +101,23 @@ pub enum Scheduler {
     /// software network load balancer", NSDI 2016), in proportion to the weights. Little moves when real servers come
     /// and go.
     Maglev(HashOptions),
+    /// `lc`: to the one with the fewest connections, of which an established one weighs as much as 256 others; whatever
+    /// the weights that are not 0.
+    LeastConnection,
+    /// `wlc`: the same, in proportion to the weights.
+    WeightedLeastConnection,
+    /// `sed`: to the one where the connection is expected to wait least: with the fewest active connections, this one
+    /// included, in proportion to the weights.
+    ShortestExpectedDelay,
+    /// `nq`: to the first one without an active connection, else as under `sed`.
+    NeverQueue,
+    /// `fo`: to the one with the highest weight that serves.
+    WeightedFailover,
+    /// `ovf`: to the one with the highest weight that serves and has no more active connections than its weight.
+    WeightedOverflow,
+    /// `twos`: to the one of two that are drawn by weight that has fewer connections in proportion to it (Mitzenmacher,
+    /// "The power of two choices in randomized load balancing", 2001).
+    TwoChoices,
 }
 
 /// How a hash of the client chooses: Keepalived's `sh-port`, `sh-fallback`, `mh-port` and `mh-fallback`.
@@ -123,6 +140,13 @@ impl Scheduler {
             Self::SourceHash(_) => "sh",
             Self::DestinationHash => "dh",
             Self::Maglev(_) => "mh",
+            Self::LeastConnection => "lc",
+            Self::WeightedLeastConnection => "wlc",
+            Self::ShortestExpectedDelay => "sed",
+            Self::NeverQueue => "nq",
+            Self::WeightedFailover => "fo",
+            Self::WeightedOverflow => "ovf",
+            Self::TwoChoices => "twos",
         }
     }
 
@@ -130,12 +154,48 @@ impl Scheduler {
     #[must_use]
     pub const fn share(self, weight: Weight) -> Weight {
         match self {
-            Self::RoundRobin | Self::DestinationHash if weight.get() > 0 => Weight::new(1),
+            Self::RoundRobin | Self::DestinationHash | Self::LeastConnection if weight.get() > 0 => {
+                Weight::new(1)
+            }
+            _ => weight,
+        }
+    }
+
+    /// Whether it chooses by how many connections real servers have.
+    #[must_use]
+    pub const fn counts(self) -> bool {
+        match self {
             Self::RoundRobin
             | Self::WeightedRoundRobin
             | Self::SourceHash(_)
             | Self::DestinationHash
-            | Self::Maglev(_) => weight,
+            | Self::Maglev(_)
+            | Self::WeightedFailover => false,
+            Self::LeastConnection
+            | Self::WeightedLeastConnection
+            | Self::ShortestExpectedDelay
+            | Self::NeverQueue
+            | Self::WeightedOverflow
+            | Self::TwoChoices => true,
+        }
+    }
+
+    /// Whether it has no schedule but a list of those to choose among.
+    #[must_use]
+    pub const fn compares(self) -> bool {
+        match self {
+            Self::LeastConnection
+            | Self::WeightedLeastConnection
+            | Self::ShortestExpectedDelay
+            | Self::NeverQueue
+            | Self::WeightedFailover
+            | Self::WeightedOverflow => true,
+            Self::RoundRobin
+            | Self::WeightedRoundRobin
+            | Self::SourceHash(_)
+            | Self::DestinationHash
+            | Self::Maglev(_)
+            | Self::TwoChoices => false,
         }
     }
 
@@ -150,9 +210,7 @@ impl Scheduler {
     pub fn room(self, real_servers: usize, limit: usize) -> usize {
         match self {
             Self::Maglev(_) => shares::table_size(real_servers, limit),
-            Self::RoundRobin | Self::WeightedRoundRobin | Self::SourceHash(_) | Self::DestinationHash => {
-                limit
-            }
+            _ => limit,
         }
     }
 
@@ -161,9 +219,9 @@ impl Scheduler {
     pub fn turns(self, shares: &[u16], limit: usize) -> Vec<u32> {
         match self {
             Self::Maglev(_) => shares::apportioned(shares, self.room(shares.len(), limit)),
-            Self::RoundRobin | Self::WeightedRoundRobin | Self::SourceHash(_) | Self::DestinationHash => {
-                shares::turns(shares, limit)
-            }
+            // Compared as they are, whatever their sum.
+            _ if self.compares() => shares.iter().map(|share| u32::from(*share)).collect(),
+            _ => shares::turns(shares, limit),
         }
     }
 
@@ -176,7 +234,7 @@ impl Scheduler {
                 fallback
             }
             Self::DestinationHash => true,
-            Self::RoundRobin | Self::WeightedRoundRobin => false,
+            _ => false,
         }
     }
 
@@ -186,7 +244,7 @@ impl Scheduler {
     pub const fn tolerance(self) -> f64 {
         match self {
             Self::Maglev(_) => 0.01,
-            Self::RoundRobin | Self::WeightedRoundRobin | Self::SourceHash(_) | Self::DestinationHash => 0.0,
+            _ => 0.0,
         }
     }
 }
@@ -227,6 +285,10 @@ pub struct RealServer {
     pub address: SocketAddr,
     /// Its share of new connections.
     pub weight: Weight,
+    /// With how many connections it gets no new ones; 0 for no such limit.
+    pub upper_threshold: u32,
+    /// With fewer than how many it gets new ones again after that; 0 for three quarters of the other.
+    pub lower_threshold: u32,
     /// How its health is checked: it is up while all of them pass. A server without a check is up.
     pub checks: Vec<Check>,
 }

@@ -66,7 +66,6 @@ fn put_service(
         let real = Real {
             address: Address::v4([10, 0, 0, 11]),
             port,
-            _reserved: 0,
             generation: 1,
             service: index,
             flags: real_flags::USABLE,
@@ -74,6 +73,7 @@ fn put_service(
             // The next repetition must be for us again.
             destination_mac: DIRECTOR_MAC,
             source_mac: [2, 0, 0, 0, 0, 1],
+            ..Real::default()
         };
         dataplane.put_real(*slot, real);
     }

@@ -114,7 +114,10 @@ diagnostics! {
     group_of_two_families: with_group("group = \"web\"", "member = [{ address = \"10.0.0.3\", port = 80 }, { address = \"2001:db8::3\", port = 80 }]");
     ranges_of_addresses_that_are_none: with_group("group = \"web\"", "member = [{ address = \"10.0.0.9-4\", port = 80 }, { address = \"10.0.0.3-10.1.0.3\", port = 80 }, { address = \"10.0.0.3-2001:db8::3\", port = 80 }, { address = \"10.0.0.3-x\", port = 80 }]");
     virtual_server_that_a_group_has_as_well: with_group("group = \"web\"", "member = [{ address = \"10.0.0.3-4\", port = 80 }]\n[[virtual_server]]\naddress = \"10.0.0.4\"\nport = 80");
-    scheduler_that_is_not_built: edited(&[("\"wrr\"", "\"lc\"")]);
+    scheduler_that_is_not_built: edited(&[("\"wrr\"", "\"lblc\"")]);
+    thresholds_the_wrong_way_round: edited(&[("weight = 3", "weight = 3\nuthreshold = 100\nlthreshold = 200")]);
+    lower_threshold_alone: edited(&[("weight = 3", "weight = 3\nlthreshold = 200")]);
+    threshold_below_zero: edited(&[("weight = 3", "weight = 3\nuthreshold = -1")]);
     options_of_another_scheduler: edited(&[("lb_algo = \"wrr\"", "lb_algo = \"sh\"\nsh_port = true\nmh_port = false\nmh_fallback = true")]);
     maglev_whose_weights_fit_as_well_as_a_table_allows: edited(&[("\"wrr\"", "\"mh\"")]);
     maglev_whose_weights_do_not_fit: many_services(1, [1, 65_535]).replace("port = 1\n", "port = 1\nlb_algo = \"mh\"\n");

@@ -23,6 +23,10 @@ pub(in crate::config) struct AnyPort(pub(in crate::config) u16);
 #[derive(Clone, Copy)]
 pub(in crate::config) struct FlowTableSize(pub(in crate::config) u32);
 
+/// How many connections a real server may have.
+#[derive(Clone, Copy)]
+pub(in crate::config) struct Threshold(pub(in crate::config) u32);
+
 /// How many more attempts follow a failed one.
 #[derive(Clone, Copy)]
 pub(in crate::config) struct Retries(pub(in crate::config) u32);
@@ -72,6 +76,8 @@ integers! {
     // (`array_map_lookup_elem`, `kernel/bpf/arraymap.c`).
     FlowTableSize: u32 = 1_024..=1 << 26, |number| Some(Self(number)), |size| size.0,
         "the kernel reserves 14 to 27 bytes for each, and 40 to 80 more with their names, when the daemon starts";
+    Threshold: u32 = 0..=u32::MAX, |number| Some(Self(number)), |threshold| threshold.0,
+        "connections of the real server, the closing ones included; 0 for no limit";
     Retries: u32 = 0..=u32::MAX, |number| Some(Self(number)), |retries| retries.0,
         "how many more attempts follow a failed one";
     Rise: u32 = 1..=u32::MAX, |number| Some(Self(number)), |rise| rise.0,

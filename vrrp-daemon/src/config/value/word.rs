@@ -31,6 +31,13 @@ pub(in crate::config) enum Algorithm {
     SourceHash,
     DestinationHash,
     Maglev,
+    LeastConnection,
+    WeightedLeastConnection,
+    ShortestExpectedDelay,
+    NeverQueue,
+    WeightedFailover,
+    WeightedOverflow,
+    TwoChoices,
 }
 
 /// How packets reach the real servers.
@@ -82,8 +89,10 @@ words! {
     Switch { "on" = On, "off" = Off };
     Protocol { "tcp" = Tcp, "udp" = Udp } later &["sctp"];
     Algorithm {
-        "wrr" = WeightedRoundRobin, "rr" = RoundRobin, "sh" = SourceHash, "dh" = DestinationHash, "mh" = Maglev
-    } later &["lc", "wlc", "sed", "nq", "fo", "ovf", "lblc", "lblcr"];
+        "wrr" = WeightedRoundRobin, "rr" = RoundRobin, "wlc" = WeightedLeastConnection, "lc" = LeastConnection,
+        "sed" = ShortestExpectedDelay, "nq" = NeverQueue, "fo" = WeightedFailover, "ovf" = WeightedOverflow,
+        "twos" = TwoChoices, "sh" = SourceHash, "dh" = DestinationHash, "mh" = Maglev
+    } later &["lblc", "lblcr"];
     Forwarding { "dr" = DirectRouting } later &["nat", "tun"];
 }
 

@@ -1,5 +1,6 @@
 //! When connections are forgotten that are over, and slots released that nobody's connections name any more.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use lb_common::FlowTime;
@@ -7,6 +8,7 @@ use lb_common::FlowTime;
 use super::{Director, Effect};
 use crate::director::pace::{PAUSE, Pace};
 use crate::director::{Notice, Quarantine, Shortage, Sweep};
+use crate::model::RealSlot;
 
 /// How often what has timed out is looked for: before the clock of the words comes round.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -32,6 +34,8 @@ pub(super) struct Sweeps {
     late_at: Option<Instant>,
     /// Why the last one cleared nothing.
     failure: Option<String>,
+    /// Whose connections the last one counts, or has counted.
+    counted: BTreeSet<RealSlot>,
 }
 
 impl Sweeps {
@@ -43,6 +47,7 @@ impl Sweeps {
             next_at: now + PERIOD,
             late_at: None,
             failure: None,
+            counted: BTreeSet::new(),
         }
     }
 
@@ -79,9 +84,11 @@ impl Director {
         }
     }
 
-    /// Has a sweep made at once if slots wait for one: the maps are not what they were.
+    /// Has a sweep made at once if slots wait for one, or if connections are counted that were not before: the maps are
+    /// not what they were.
     pub(super) fn look_at_quarantine(&mut self) {
-        if self.sweeps.quarantine.wants_sweep(&self.plane) {
+        let is_new = |slot| !self.sweeps.counted.contains(&slot);
+        if self.sweeps.quarantine.wants_sweep(&self.plane) || self.plane.counted().any(is_new) {
             self.sweeps.pace.want();
         }
     }
@@ -96,7 +103,9 @@ impl Director {
             self.sweeps.pace.begin(now);
             self.sweeps.late_at = Some(now + LATE);
             let cleared = self.sweeps.quarantine.begin(&self.plane);
-            self.effects.push_back(Effect::Sweep(Sweep::new(&cleared)));
+            self.sweeps.counted = self.plane.counted().collect();
+            let sweep = Sweep::new(&cleared).counting(self.sweeps.counted.clone());
+            self.effects.push_back(Effect::Sweep(sweep));
         }
         if self.sweeps.late_at.is_some_and(|at| at <= now) {
             self.sweeps.late_at = None;

@@ -681,6 +681,8 @@ fn more_real_servers_than_fit_are_told_once() {
     let mut configuration = first_only();
     let service = &mut configuration.virtual_services[0];
     let template = crate::model::RealServer {
+        upper_threshold: 0,
+        lower_threshold: 0,
         checks: Vec::new(),
         ..service.real_servers[0].clone()
     };

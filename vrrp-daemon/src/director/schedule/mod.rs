@@ -1,13 +1,16 @@
 //! Who gets new connections: the schedules of the services, a file for each family of schedulers.
 //!
-//! A schedule is a list of slots of real servers. The program takes them in turn, or picks one by a hash of addresses
-//! ([`placement`](super::placement)).
+//! A schedule is a list of slots of real servers. The program takes them in turn, picks one by a hash of addresses, or
+//! compares those that are in it ([`placement`](super::placement)).
 
+mod count;
 mod hash;
 mod maglev;
 mod turn;
 
 use std::net::SocketAddr;
+
+use lb_common::placement;
 
 use crate::model::{HashOptions, RealSlot, Scheduler};
 
@@ -31,11 +34,20 @@ pub struct Member {
 #[must_use]
 pub fn schedule(scheduler: Scheduler, members: &[Member], limit: usize) -> Vec<RealSlot> {
     let mut members = members.to_vec();
-    if !matches!(scheduler, Scheduler::RoundRobin | Scheduler::WeightedRoundRobin) {
+    if placement::is_hash(super::placement(scheduler)) {
         members.sort_unstable_by_key(|member| member.address);
     }
     let schedule = match scheduler {
-        Scheduler::RoundRobin | Scheduler::WeightedRoundRobin => turn::schedule(&serving(&members), limit),
+        Scheduler::RoundRobin | Scheduler::WeightedRoundRobin | Scheduler::TwoChoices => {
+            turn::schedule(&serving(&members), limit)
+        }
+        Scheduler::LeastConnection
+        | Scheduler::WeightedLeastConnection
+        | Scheduler::ShortestExpectedDelay
+        | Scheduler::NeverQueue => count::candidates(&serving(&members)),
+        Scheduler::WeightedFailover | Scheduler::WeightedOverflow => {
+            count::candidates_by_weight(&serving(&members))
+        }
         Scheduler::SourceHash(HashOptions { fallback: true, .. }) | Scheduler::DestinationHash => {
             hash::fall_back(hash::schedule(&shares(&members), limit), &members)
         }

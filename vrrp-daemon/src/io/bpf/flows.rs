@@ -144,25 +144,14 @@ const fn whole(halves: [u32; 2]) -> u64 {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::fs::File;
-
-    use nix::sys::memfd::{MFdFlags, memfd_create};
-
     use super::*;
 
     /// A table in memory that is shared with nobody.
     pub(in crate::io::bpf) fn table(sizes: FlowSizes) -> FlowTable {
-        fn mapped<V: Pod>(length: u32) -> MappedArray<V> {
-            let file = File::from(memfd_create(c"lbd-test", MFdFlags::empty()).expect("a file in memory"));
-            let page = 4_096;
-            let size = (u64::from(length) * size_of::<V>() as u64).next_multiple_of(page);
-            file.set_len(size).expect("room for it");
-            MappedArray::new(file.as_fd(), length).expect("it can be mapped")
-        }
         FlowTable {
-            buckets: mapped(sizes.buckets),
-            names: (sizes.names > 1).then(|| mapped(sizes.names)),
-            clock: mapped(1),
+            buckets: MappedArray::in_memory(sizes.buckets),
+            names: (sizes.names > 1).then(|| MappedArray::in_memory(sizes.names)),
+            clock: MappedArray::in_memory(1),
         }
     }
 

@@ -110,3 +110,23 @@ fn fd_of(map: &Map) -> Result<BorrowedFd<'_>, Error> {
         _ => Err(Error::Missing("array map where one was expected")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+
+    use super::*;
+
+    impl<T: Pod> MappedArray<T> {
+        /// An array that is shared with nobody, of elements whose size is a multiple of eight.
+        pub(in crate::io::bpf) fn in_memory(length: u32) -> Self {
+            let file = File::from(memfd_create(c"lbd-test", MFdFlags::empty()).expect("a file in memory"));
+            let page = 4_096;
+            let size = (u64::from(length) * size_of::<T>() as u64).next_multiple_of(page);
+            file.set_len(size).expect("room for it");
+            Self::new(file.as_fd(), length).expect("it can be mapped")
+        }
+    }
+}

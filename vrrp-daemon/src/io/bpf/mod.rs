@@ -11,6 +11,7 @@ mod flow_clock;
 mod flows;
 mod leases;
 mod link;
+mod loads;
 mod lost;
 mod map_pins;
 mod mapped;
@@ -34,6 +35,7 @@ pub use attachments::Attachments;
 pub use error::Error;
 pub use flows::FlowTable;
 pub use leases::Leases;
+pub use loads::Loads;
 pub use lost::Lost;
 pub use map_pins::MapPins;
 pub use outlook::PinsPrivate;
@@ -68,6 +70,8 @@ pub struct Dataplane {
     pub pins_private: Option<PinsPrivate>,
     /// The connections that are remembered.
     pub flows: Arc<FlowTable>,
+    /// How many of them each real server has, where its scheduler counts them.
+    pub loads: Loads,
     /// What keeps the maps pinned, and the pins this daemon's.
     pub map_pins: MapPins,
     /// Counts packets that are lost after the program has sent them off, or why that cannot be.
@@ -144,6 +148,7 @@ impl Dataplane {
         pins::mark(take(&mut ebpf, maps::META)?, flow_secret)?;
         let flows = Arc::new(FlowTable::open(&open, sizes)?);
         flows.set_clock(flow_clock).map_err(Error::Grace)?;
+        let loads = Loads::open(&open)?;
         let statistics = Statistics::open(&open, Arc::clone(&flows))?;
 
         let trace = if trace_packets {
@@ -164,6 +169,7 @@ impl Dataplane {
             replaced,
             pins_private,
             flows,
+            loads,
             map_pins: MapPins::new(pin_dir.to_owned(), open, lock),
             lost,
         })

@@ -97,6 +97,7 @@ pub(super) fn layout(flows: FlowSizes) -> Vec<Layout> {
         Layout::of(maps::RINGS),
         Layout::of(maps::CURSORS),
         Layout::of(maps::REALS),
+        Layout::of(maps::LOADS),
         Layout::of(maps::FLOWS).sized(flows.buckets),
         Layout::of(maps::FLOW_NAMES).sized(flows.names),
         Layout::of(maps::FLOW_CLOCK),

@@ -4,8 +4,8 @@ use aya::Ebpf;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues};
 use lb_common::{
-    Address, AddressEntry, Counters, IndexedService, Interface, Peer, PortsOwner, Real, RingWord, Service,
-    ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey, maps,
+    Address, AddressEntry, Counters, IndexedService, Interface, Load, Peer, PortsOwner, Real, RingWord,
+    Service, ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey, maps,
 };
 
 use super::address_filter::AddressFilter;
@@ -23,6 +23,7 @@ pub struct Tables {
     reals: Array<MapData, Real>,
     /// The same, to be read without a system call for each.
     mapped_reals: MappedArray<Real>,
+    loads: MappedArray<Load>,
     addresses: HashMap<MapData, Address, AddressEntry>,
     address_filter: AddressFilter,
     virtual_routers: HashMap<MapData, VirtualRouterKey, VirtualRouterEntry>,
@@ -57,6 +58,7 @@ impl Tables {
             rings: mapped(&take(ebpf, maps::RINGS)?, maps::RINGS)?,
             reals: reals.try_into().map_err(in_map(maps::REALS))?,
             mapped_reals,
+            loads: mapped(&take(ebpf, maps::LOADS)?, maps::LOADS)?,
             addresses,
             address_filter,
             virtual_routers: open!(ebpf, maps::VIRTUAL_ROUTERS),
@@ -199,6 +201,7 @@ impl Tables {
                 clear(&mut self.service_stats, *index, self.processors).map_err(in_map(maps::SERVICE_STATS))
             }
             Operation::ClearRealCounters { slot } => {
+                self.loads.set(slot.get(), Load::default());
                 clear(&mut self.real_stats, slot.get(), self.processors).map_err(in_map(maps::REAL_STATS))
             }
         }

@@ -2,7 +2,7 @@
 
 use lb_common::{Real, maps};
 
-use crate::model::RealSlot;
+use crate::model::{RealSlot, Scheduler};
 
 use super::*;
 
@@ -41,6 +41,26 @@ fn what_has_timed_out_is_looked_for_every_ten_seconds() {
     bench.pass(SECOND * 52);
     assert_eq!(bench.sweeps, vec![Sweep::default(); 6]);
     assert_eq!(bench.told(), [""; 0]);
+}
+
+/// What the program has not counted so far is counted by a sweep, and that does not wait.
+#[test]
+fn a_scheduler_that_counts_has_its_connections_counted_at_once() {
+    let mut bench = Bench::new(parsed(BOTH));
+    bench.pass(SECOND);
+    assert_eq!(bench.sweeps, []);
+    let now = bench.now;
+    let mut configuration = parsed(BOTH);
+    configuration.virtual_services[0].scheduler = Scheduler::LeastConnection;
+    bench
+        .director
+        .reload(configuration, interfaces(), now)
+        .expect("it is taken");
+    bench.carry_out();
+    bench.pass(SECOND);
+    let counted: BTreeSet<RealSlot> = bench.director.plane().counted().collect();
+    assert!(!counted.is_empty());
+    assert_eq!(bench.sweeps, [Sweep::default().counting(counted)]);
 }
 
 #[test]
