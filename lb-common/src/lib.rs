@@ -21,6 +21,7 @@ mod load;
 pub mod maps;
 mod motion;
 mod net;
+mod policy;
 mod real;
 mod ring;
 mod service;
@@ -42,6 +43,7 @@ pub use lease::{
 pub use load::{Load, Thresholds};
 pub use motion::{RingBit, motion_slots};
 pub use net::{Address, FILTER_BITS, protocol};
+pub use policy::{Policy, policy_flags};
 pub use real::{Real, real_flags};
 pub use ring::RingWord;
 pub use service::{

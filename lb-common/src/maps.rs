@@ -5,8 +5,9 @@ use core::{fmt, marker::PhantomData};
 
 use crate::{
     Address, AddressEntry, Counters, Departure, FILTER_BITS, FlowBucket, FlowClock, FlowName, Fragment,
-    FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, PortsOwner, Real, RingWord, Service,
-    ServiceKey, ServicePorts, Verdict, VirtualRouterEntry, VirtualRouterKey, WORDS_PER_BUCKET, flow_buckets,
+    FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, Policy, PortsOwner, Real, RingWord,
+    Service, ServiceKey, ServicePorts, Verdict, VirtualRouterEntry, VirtualRouterKey, WORDS_PER_BUCKET,
+    flow_buckets,
 };
 
 /// A map with keys `K` and values `V`. The keys of an array are the slots from 0 on.
@@ -78,6 +79,8 @@ pub const FLOWS: Map<u32, FlowBucket> = Map::new("FLOWS", flow_buckets(DEFAULT_F
 pub const FLOW_NAMES: Map<u32, FlowName> = Map::new("FLOW_NAMES", FLOWS.capacity * WORDS_PER_BUCKET as u32);
 /// One slot: how long connections are remembered. Mapped into the daemon.
 pub const FLOW_CLOCK: Map<u32, FlowClock> = Map::new("FLOW_CLOCK", 1);
+/// One slot: what becomes of segments of connections that cannot go on. Mapped into the daemon.
+pub const POLICY: Map<u32, Policy> = Map::new("POLICY", 1);
 /// LRU: where the first fragments of packets went whose later fragments are awaited.
 pub const FRAGMENTS: Map<FragmentKey, Fragment> = Map::new("FRAGMENTS", 1 << 13);
 /// Array: the leases of the virtual routers. Mapped into the daemon.

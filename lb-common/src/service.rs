@@ -102,6 +102,8 @@ pub mod service_flags {
     pub const PLACED: u32 = 1 << 1;
     /// The ring has been in motion for longer than UDP clients are remembered: those that nobody remembers are new.
     pub const SETTLED: u32 = 1 << 2;
+    /// UDP: each datagram is scheduled for itself, and nothing is remembered.
+    pub const ONE_PACKET: u32 = 1 << 3;
 }
 
 /// Values of [`Service::placement`].

@@ -6,8 +6,8 @@
 
 use crate::{
     Address, AddressEntry, Counters, Departure, FlowBucket, FlowClock, FlowName, FlowSecret, Fragment,
-    FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, PortsOwner, Real, RingWord, Service,
-    ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey,
+    FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, Policy, PortsOwner, Real, RingWord,
+    Service, ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey,
 };
 
 macro_rules! pod {
@@ -36,6 +36,7 @@ pod!(
     Load,
     Meta,
     Peer,
+    Policy,
     PortsOwner,
     Real,
     RingWord,

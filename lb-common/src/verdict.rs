@@ -60,11 +60,13 @@ pub enum Verdict {
     ForwardFragment,
     /// Dropped: a fragment whose first fragment has not been seen.
     DropFragment,
+    /// Dropped: the real server of the connection is down, and connections wait for theirs.
+    DropRealServerDown,
 }
 
 impl Verdict {
     /// All verdicts, in the order of their numbers.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::PassNotIp,
         Self::PassOtherHost,
         Self::PassBalanced,
@@ -92,6 +94,7 @@ impl Verdict {
         Self::ForwardIcmpError,
         Self::ForwardFragment,
         Self::DropFragment,
+        Self::DropRealServerDown,
     ];
 
     /// How many verdicts there are: the slots of [`crate::maps::VERDICTS`].
@@ -128,6 +131,7 @@ impl Verdict {
             Self::ForwardIcmpError => "forward_icmp_error",
             Self::ForwardFragment => "forward_fragment",
             Self::DropFragment => "drop_fragment",
+            Self::DropRealServerDown => "drop_real_server_down",
         }
     }
 
@@ -162,6 +166,7 @@ impl Verdict {
             Self::ForwardIcmpError => "an ICMP error about a connection",
             Self::ForwardFragment => "a fragment, after its first one",
             Self::DropFragment => "a fragment without its first one",
+            Self::DropRealServerDown => "the connection's real server is down, and is waited for",
         }
     }
 }

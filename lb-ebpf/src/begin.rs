@@ -3,7 +3,7 @@
 //! Each step is a function of its own that is not inlined, so that its part of the stack is free for the next one, and
 //! the connection itself is in a map ([`maps::beginning`]): the kernel allows 512 bytes along a chain of calls.
 
-use lb_common::Verdict;
+use lb_common::{Verdict, service_flags};
 
 use crate::{
     family::{Family, V4, V6},
@@ -61,7 +61,7 @@ fn begin<F: Family>(packet: &mut Packet, outcome: Outcome) -> Outcome {
         slot: choice.slot(),
         real,
     };
-    if !outcome.has_word() || flow::renew::<F>(packet, key, target) {
+    if choice.is_remembered() && (!outcome.has_word() || flow::renew::<F>(packet, key, target)) {
         flow::enter::<F>(key, target);
     }
     if outcome.is_first_fragment() {
@@ -90,6 +90,8 @@ impl Choice {
     /// There is no such service.
     const NO_SERVICE: u64 = 3;
     const WHAT_SHIFT: u32 = 16;
+    /// Nothing is to be remembered of it.
+    const ONE_PACKET: u64 = 1 << 18;
     const LEASE_SHIFT: u32 = 32;
 
     const fn what(self) -> u64 {
@@ -99,6 +101,11 @@ impl Choice {
     /// The slot of the real server that was found.
     const fn slot(self) -> u32 {
         (self.0 & 0xffff) as u32
+    }
+
+    /// Whether the connection is one: the next packet is expected to follow it.
+    const fn is_remembered(self) -> bool {
+        self.0 & Self::ONE_PACKET == 0
     }
 
     /// The slot of the lease that guards the service.
@@ -122,5 +129,10 @@ fn choose<F: Family>(key: &F::Key) -> Choice {
         Err(Refusal::Full) => return Choice(Choice::NOBODY << Choice::WHAT_SHIFT),
     };
     maps::count_connection(service.index, slot);
-    Choice(u64::from(slot) & 0xffff | u64::from(service.lease) << Choice::LEASE_SHIFT)
+    let one_packet = if service.flags & service_flags::ONE_PACKET != 0 {
+        Choice::ONE_PACKET
+    } else {
+        0
+    };
+    Choice(u64::from(slot) & 0xffff | one_packet | u64::from(service.lease) << Choice::LEASE_SHIFT)
 }

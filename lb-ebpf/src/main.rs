@@ -55,6 +55,7 @@ mod outcome;
 mod packet;
 mod parse;
 mod parsed;
+mod policy;
 mod ports;
 mod reply;
 mod reset;
@@ -190,7 +191,8 @@ fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
             return headers.name(outcome);
         }
         Memory::Unresolved => return Outcome::drop(Verdict::DropUnresolved),
-        Memory::Unknown if headers.segment.opens() => Verdict::ForwardNew,
+        Memory::Waiting => return Outcome::drop(Verdict::DropRealServerDown),
+        Memory::Unknown if headers.segment.opens() || policy::opens(headers.segment) => Verdict::ForwardNew,
         Memory::Lost if headers.segment.opens() => Verdict::ForwardRescheduled,
         Memory::Unknown => return headers.answer(Verdict::ResetUnknownFlow),
         Memory::Lost => return headers.answer(Verdict::ResetRealServerGone),

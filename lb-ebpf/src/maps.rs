@@ -21,8 +21,8 @@ use aya_ebpf::{
 use lb_common::{
     Address, AddressEntry, Allowance, Counters, FlowBucket, FlowClock, FlowKey4, FlowKey6, FlowName,
     FlowSecret, FlowTime, Fragment, FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, Places,
-    PortsOwner, Real, RingWord, Service, ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey,
-    maps as shared,
+    Policy, PortsOwner, Real, RingWord, Service, ServiceKey, ServicePorts, VirtualRouterEntry,
+    VirtualRouterKey, maps as shared,
 };
 
 use crate::{atomic, family::Family, opaque::moved, outcome::Outcome};
@@ -75,6 +75,8 @@ static FLOWS: Array<FlowBucket, { shared::FLOWS.capacity as usize }, MAPPED> = A
 static FLOW_NAMES: Array<FlowName, { shared::FLOW_NAMES.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
 static FLOW_CLOCK: Array<FlowClock, { shared::FLOW_CLOCK.capacity as usize }, MAPPED> = Array::new();
+#[btf_map]
+static POLICY: Array<Policy, { shared::POLICY.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
 static FRAGMENTS: LruHashMap<FragmentKey, Fragment, { shared::FRAGMENTS.capacity as usize }> =
     LruHashMap::new();
@@ -141,6 +143,7 @@ const _: () = {
     agree(&FLOWS, shared::FLOWS);
     agree(&FLOW_NAMES, shared::FLOW_NAMES);
     agree(&FLOW_CLOCK, shared::FLOW_CLOCK);
+    agree(&POLICY, shared::POLICY);
     agree(&FRAGMENTS, shared::FRAGMENTS);
     agree(&LEASES, shared::LEASES);
     agree(&ADDRESSES, shared::ADDRESSES);
@@ -363,6 +366,15 @@ pub(crate) fn set_successor(slot: u32, now: u64) {
         // of several CPUs stores is right.
         unsafe { (&raw mut (*lease).successor_at).write_volatile(now) };
     }
+}
+
+/// Bits of [`lb_common::policy_flags`].
+#[inline(always)]
+pub(crate) fn policy() -> u32 {
+    POLICY.get(0).map_or(0, |policy| {
+        // SAFETY: the daemon writes this integer meanwhile, with one store; a volatile read takes it once.
+        unsafe { addr_of!(policy.flags).read_volatile() }
+    })
 }
 
 /// The fragment that `key` names.

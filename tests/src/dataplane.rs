@@ -13,8 +13,8 @@ use aya::programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::{
     Address, AddressEntry, Connection, Counters, FlowBucket, FlowClock, FlowName, FlowSecret, FlowWord,
-    IndexedService, Interface, Lease, Load, Peer, Places, PortsOwner, Real, RingWord, Service, ServiceKey,
-    ServicePorts, Verdict, VirtualRouterEntry, VirtualRouterKey, WORDS_PER_BUCKET, flow_buckets,
+    IndexedService, Interface, Lease, Load, Peer, Places, Policy, PortsOwner, Real, RingWord, Service,
+    ServiceKey, ServicePorts, Verdict, VirtualRouterEntry, VirtualRouterKey, WORDS_PER_BUCKET, flow_buckets,
     maps::{self, Map},
 };
 
@@ -293,6 +293,12 @@ impl Dataplane {
         self.table(maps::SERVICES)
             .insert(key, service, 0)
             .expect("SERVICES");
+    }
+
+    /// Writes the policy: bits of [`lb_common::policy_flags`].
+    pub fn put_policy(&mut self, flags: u32) {
+        let policy = Policy { flags, _reserved: 0 };
+        self.array(maps::POLICY).set(0, policy, 0).expect("POLICY");
     }
 
     /// Says whose the ports are that have the first `bits` bits in common with `port`, under `key`'s address and

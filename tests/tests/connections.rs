@@ -5,7 +5,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use lab::{Configuration, Connections, Director, ECHO, Exchanged, Lab, Status, VIP, run};
+use lab::{
+    Configuration, Connections, Director, ECHO, Exchanged, FURTHER_PORTS, Filter, Hook, Lab, Status, VIP, run,
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const COUNT: usize = 12;
@@ -142,5 +144,43 @@ fn connections_do_not_outlive_another_size_of_their_table() -> Result<()> {
     assert_eq!(open.exchange().answered, 0);
     let log = director.log()?;
     ensure!(log.contains("the pinned map FLOWS has another layout"), "{log}");
+    Ok(())
+}
+
+/// As with IPVS, where `expire_nodest_conn` is not set: who is thought dead by mistake loses nobody.
+#[test]
+fn connections_wait_for_a_server_that_is_down_where_they_do_not_expire() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut configuration = Configuration::new(&lab, 150).with("dataplane.expire_nodest_conn", false);
+    for server in 0..lab.real_servers.len() {
+        configuration.set(
+            &format!("virtual_server[1].real_server[{server}].tcp_check.connect_port"),
+            i64::from(*FURTHER_PORTS.start()),
+        );
+    }
+    let director = Director::start(&lab, &lab.directors[0], configuration)?;
+    serving(&director)?;
+    let open = Connections::open(&lab.client, echo(), 6)?;
+    let failing = &lab.real_servers[0].node;
+    let becomes = |state: &str| {
+        director.wait_for(&format!("it is {state}"), PATIENCE, |status| {
+            status.real_server_state("tcp", echo(), failing.address.into()) == state
+        })
+    };
+    let rule = format!("tcp dport {}", FURTHER_PORTS.start());
+    let nobody_checks = Filter::discard(&failing.namespace, Hook::Input, &rule)?;
+    becomes("down")?;
+    let seen = open.exchange();
+    let some_wait = Exchanged {
+        answered: 4,
+        silent: 2,
+        ..Exchanged::default()
+    };
+    assert_eq!(seen, some_wait);
+    drop(nobody_checks);
+    let status = becomes("up")?;
+    assert!(status.number("dataplane.verdicts.drop_real_server_down") >= 2);
+    let seen = open.exchange();
+    assert_eq!((seen.answered, seen.reset), (6, 0), "{seen:?}");
     Ok(())
 }

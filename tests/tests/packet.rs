@@ -26,6 +26,8 @@ mod icmp;
 mod local;
 #[path = "packet/object.rs"]
 mod object;
+#[path = "packet/policy.rs"]
+mod policy;
 #[path = "packet/ports.rs"]
 mod ports;
 #[path = "packet/resets.rs"]

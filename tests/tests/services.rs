@@ -1,11 +1,15 @@
-//! What a service is: a range of ports, every port, several addresses.
+//! What a service is: a range of ports, every port, several addresses; and datagrams that are connections of their own.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use lab::{Configuration, Connections, Director, ECHO, Exchanged, FURTHER_PORTS, Lab, VIP, run};
+use anyhow::{Context, Result, ensure};
+use lab::{
+    Configuration, Connections, Director, ECHO, Exchanged, FURTHER_PORTS, Lab, Process, VIP, run,
+    virtual_server, wait,
+};
 use toml::{Table, Value};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -165,5 +169,73 @@ fn connections_of_a_group_outlive_members_that_come_and_go() -> Result<()> {
         .arg(director.pinned_map("SERVICE_PORTS")))?;
     let entries: serde_json::Value = serde_json::from_str(&shown)?;
     assert_eq!(entries.as_array().map(Vec::len), Some(5), "{shown}");
+    Ok(())
+}
+
+/// A resolver on each real server, which tells the server's own address.
+fn resolvers(lab: &Lab) -> Result<Vec<Process>> {
+    let servers = lab.real_servers.iter();
+    let start = servers.map(|server| {
+        let node = &server.node;
+        let mut command = node.namespace.command("dnsmasq");
+        command.args([
+            "--keep-in-foreground",
+            "--conf-file=/dev/null",
+            "--pid-file=",
+            "--user=root",
+        ]);
+        command.args(["--no-resolv", "--no-hosts", "--log-facility=-"]);
+        command.arg(format!("--address=/lbd.test/{}", node.address));
+        let log = lab.directory.join(format!("{}.dnsmasq.log", node.name));
+        Process::start(command, &log, lab.lifetime)
+    });
+    start.collect()
+}
+
+/// Asks for the address of `lbd.test` (RFC 1035, section 4), and returns it.
+fn resolve(socket: &UdpSocket, identifier: u16) -> Result<Ipv4Addr> {
+    const QUESTION: &[u8] = b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03lbd\x04test\x00\x00\x01\x00\x01";
+    let identifier = identifier.to_be_bytes();
+    socket.send(&[&identifier, QUESTION].concat())?;
+    let mut answer = [0; 512];
+    let length = socket.recv(&mut answer)?;
+    let answer = &answer[..length];
+    ensure!(answer.starts_with(&identifier), "the answer to another question");
+    let address: &[u8; 4] = answer.last_chunk().context("an answer ends in an address")?;
+    Ok(Ipv4Addr::from(*address))
+}
+
+/// Queries from one port of one client go to all real servers; under the same weights as connections.
+#[test]
+fn each_query_goes_to_the_next_resolver_where_a_datagram_is_all() -> Result<()> {
+    let lab = Lab::new()?;
+    let _resolvers = resolvers(&lab)?;
+    let weights = [3, 2, 1];
+    let servers = lab.real_servers.iter().map(|server| server.node.address.into());
+    let mut dns = virtual_server((VIP, 53).into(), "udp", servers.zip(weights));
+    dns.insert("ops".to_owned(), true.into());
+    let mut configuration = Configuration::new(&lab, 150);
+    configuration.push("virtual_server", dns);
+    let director = serving(&lab, configuration)?;
+    let socket = lab.client.node.namespace.run(|| -> Result<UdpSocket> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect((VIP, 53))?;
+        socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+        Ok(socket)
+    })?;
+    wait::until("the resolvers listen", PATIENCE, || {
+        (0..6).all(|query| resolve(&socket, query).is_ok()).then_some(())
+    })?;
+    let before = director.status()?.number("virtual_servers[3].connections");
+    let mut answers = BTreeMap::new();
+    for query in 0..60 {
+        *answers.entry(resolve(&socket, 1_000 + query)?).or_insert(0) += 1;
+    }
+    let servers = lab.real_servers.iter().map(|server| server.node.address);
+    let expected: BTreeMap<Ipv4Addr, i32> = servers.zip([30, 20, 10]).collect();
+    assert_eq!(answers, expected);
+    let status = director.status()?;
+    assert_eq!(status.number("virtual_servers[3].connections"), before + 60);
+    assert_eq!(status.number("dataplane.flows"), 0);
     Ok(())
 }

@@ -76,12 +76,13 @@ impl Tool {
 }
 
 /// What the lab consists of besides `lbd`.
-pub(crate) const LAB: [Tool; 10] = [
+pub(crate) const LAB: [Tool; 11] = [
     Tool::new("ip", "iproute2"),
     Tool::new("ethtool", "ethtool"),
     Tool::new("nginx", "nginx-light"),
     Tool::new("curl", "curl"),
     Tool::new("keepalived", "keepalived"),
+    Tool::new("dnsmasq", "dnsmasq-base"),
     Tool::new("bpftool", "bpftool"),
     Tool::new("nft", "nftables"),
     Tool::new("kill", "procps"),

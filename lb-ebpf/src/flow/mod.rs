@@ -28,7 +28,7 @@ use crate::{
     outcome::Outcome,
     packet::Packet,
     parsed::Segment,
-    ports,
+    policy, ports,
 };
 
 /// A real server and its slot.
@@ -51,6 +51,8 @@ pub(crate) enum Memory {
     Established,
     /// Its real server, whose link-layer address is not known.
     Unresolved,
+    /// A real server that is down, and that the connection waits for.
+    Waiting,
     /// A real server that is gone.
     Lost,
 }
@@ -121,9 +123,14 @@ pub(crate) fn recall(packet: &Packet, known: &Known, segment: Segment, now: u64)
     }
     let memory = known.memory();
     if matches!(memory, Memory::Lost) {
-        if !segment.opens() {
-            found.change(FlowWord::EMPTY);
+        if segment.opens() {
+            return memory;
         }
+        // One that is only down still has its service.
+        if known.lease.is_some() && policy::waits_for_real_servers() {
+            return Memory::Waiting;
+        }
+        found.change(FlowWord::EMPTY);
         return memory;
     }
     // A copy would be one that the verifier knows to be the same, and that of Linux 6.1 forgets on its way that it is so

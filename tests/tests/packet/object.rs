@@ -102,6 +102,7 @@ fn bpftool_loads_the_object_and_names_every_field() {
             "LOST",
             "META",
             "PEERS",
+            "POLICY",
             "REALS",
             "REAL_STATS",
             "RINGS",

@@ -240,15 +240,26 @@ impl World {
 
     /// The same, with these bits of [`Service::flags`].
     pub(crate) fn schedule_flagged(&mut self, index: u32, ring: &[u32], flags: u32) {
-        self.put_service(index, ring, LEASE, placement::TURN, flags);
+        let service = Service {
+            lease: LEASE,
+            flags,
+            ..Service::default()
+        };
+        self.schedule_as(index, ring, service);
     }
 
     /// The same, where a hash may place connections.
     pub(crate) fn schedule_placed(&mut self, index: u32, ring: &[u32], lease: u32, placement: u32) {
-        self.put_service(index, ring, lease, placement, 0);
+        let service = Service {
+            lease,
+            placement,
+            ..Service::default()
+        };
+        self.schedule_as(index, ring, service);
     }
 
-    fn put_service(&mut self, index: u32, ring: &[u32], lease: u32, placement: u32, flags: u32) {
+    /// Gives the service this schedule, and what else `service` says of it.
+    fn schedule_as(&mut self, index: u32, ring: &[u32], service: Service) {
         let key = match index {
             TCP4 => service_key(IpAddr::V4(VIP), PORT, protocol::TCP),
             UDP4 => service_key(IpAddr::V4(VIP), DATAGRAM_PORT, protocol::UDP),
@@ -259,10 +270,7 @@ impl World {
             index,
             ring_offset: 1000 * (index + 1),
             ring_length: ring.len() as u32,
-            lease,
-            placement,
-            flags,
-            ..Service::default()
+            ..service
         };
         self.dataplane.put_service(key, service, ring);
     }

@@ -214,6 +214,9 @@ pub struct VirtualServerStatus {
     pub protocol: String,
     /// IPVS's name of the scheduler.
     pub scheduler: String,
+    /// Whether each datagram is scheduled for itself: one-packet scheduling.
+    #[serde(default)]
+    pub ops: bool,
     /// How packets reach the real servers: `dr`.
     pub forward: String,
     /// Whether any real server can take a new connection.

@@ -67,7 +67,6 @@ const NOT_BUILT: &[&str] = &[
     "notify_stop",
     "notify_up",
     "omega",
-    "ops",
     "persistence_granularity",
     "persistence_timeout",
     "ping_check",

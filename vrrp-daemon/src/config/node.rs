@@ -60,6 +60,12 @@ table! {
         flow_names: Field<bool> = default(true),
         /// For how long silent connections are remembered. Without it, as IPVS does.
         lvs_timeouts: Optional<RawTimeouts> = optional(r#"{ tcp = "15m", tcpfin = "2m", udp = "5m" }"#),
+        /// Whether TCP connections end at once whose real server is down: the next segment is answered with a reset.
+        /// Otherwise they wait for it: segments are dropped until it is up again. (IPVS's default is false.)
+        expire_nodest_conn: Field<bool> = default(true),
+        /// Whether a TCP segment of a connection that this node does not know opens one, instead of being answered with
+        /// a reset: for schedulers by a hash, which send it where another director had sent it.
+        sloppy_tcp: Field<bool> = default(false),
     }
 }
 
@@ -116,6 +122,8 @@ impl RawDataplane {
                 Some(timeouts) => timeouts.into_inner().model()?,
                 None => FlowTimeouts::IPVS,
             },
+            sloppy_tcp: self.sloppy_tcp?.into_inner(),
+            expire_nodest_conn: self.expire_nodest_conn?.into_inner(),
         })
     }
 }

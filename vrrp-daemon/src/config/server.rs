@@ -69,6 +69,9 @@ table! {
         /// How packets reach the real servers: "dr" (direct routing). Each real server has the virtual address on its
         /// loopback interface, does not answer ARP for it, and answers clients straight.
         lb_kind: Field<Forwarding> = default(Forwarding::DirectRouting),
+        /// For UDP: whether each datagram is scheduled for itself and none is remembered (one-packet scheduling), where
+        /// one is all that a client sends, as with DNS.
+        ops: Field<bool> = default(false),
         /// The interval between two health checks of a real server.
         delay_loop: Field<Timeout> = default(Timeout(Duration::from_secs(6))),
         real_server: Several<RawRealServer> = several(),
@@ -115,6 +118,7 @@ impl TableCheck for RawServer {
     fn check(&mut self, problems: &mut Problems) {
         self.check_group(problems);
         self.check_scheduler(problems);
+        self.check_ops(problems);
     }
 }
 impl TableCheck for RawRealServer {
@@ -167,6 +171,22 @@ impl RawServer {
             let diagnostic = Diagnostic::error(place, message, "its group has addresses and ports");
             let help = "remove it, or make it a member of the group";
             self.group = Err(problems.report(diagnostic.beside(group.span(), "the group").help(help)));
+        }
+    }
+
+    /// Warns of one-packet scheduling for what has more than one packet.
+    fn check_ops(&self, problems: &mut Problems) {
+        if let (Ok(ops), Ok(protocol)) = (&self.ops, &self.protocol)
+            && *ops.get_ref()
+            && *protocol.get_ref() != Protocol::Udp
+        {
+            let message = format!(
+                "ops is for udp, and this virtual_server is for {}",
+                protocol.get_ref()
+            );
+            let diagnostic = Diagnostic::warning(ops.span(), message, "without effect")
+                .note("segments of one connection must go to one real server");
+            problems.report(diagnostic.help("leave it out, or write `protocol = \"udp\"`"));
         }
     }
 
@@ -317,6 +337,7 @@ impl RawServer {
             address,
             further_addresses: addresses.collect(),
             group: own_optional(&self.group)?.map(|Name(group)| group),
+            one_packet: own(&self.ops)? && address.protocol == Protocol::Udp,
             scheduler: self.scheduler()?,
             real_servers: real_servers?,
         })

@@ -212,7 +212,8 @@ fn the_sample_tells_the_defaults() {
             Some(pair)
                 if pair
                     .split_once(" = ")
-                    .is_some_and(|(key, _)| !key.contains([' ', '"'])) =>
+                    // A group is there instead of an address.
+                    .is_some_and(|(key, _)| !key.contains([' ', '"']) && key != "group") =>
             {
                 pair
             }

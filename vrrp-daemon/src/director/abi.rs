@@ -4,13 +4,14 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use lb_common::{
-    Address, FlowClock, ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey, placement, protocol,
+    Address, FlowClock, Policy, ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey, placement,
+    policy_flags, protocol, service_flags,
 };
 
 use super::NetworkInterface;
 use crate::model::{
-    FlowTimeouts, HashOptions, LeaseSlot, Ports, Protocol, RealSlot, Scheduler, ServiceAddress, Version,
-    VrrpInstance,
+    Dataplane, FlowTimeouts, HashOptions, LeaseSlot, Ports, Protocol, RealSlot, Scheduler, ServiceAddress,
+    Version, VirtualService, VrrpInstance,
 };
 
 const TCP: u32 = protocol::TCP as u32;
@@ -80,6 +81,29 @@ pub const fn ring_slot(slot: RealSlot) -> u16 {
 #[must_use]
 pub const fn real_slot(slot: u16) -> RealSlot {
     RealSlot::new(slot as u32)
+}
+
+/// What [`lb_common::Service::flags`] has of the configuration of a service.
+#[must_use]
+pub const fn flags_of(service: &VirtualService) -> u32 {
+    if service.one_packet {
+        service_flags::ONE_PACKET
+    } else {
+        0
+    }
+}
+
+/// What [`lb_common::maps::POLICY`] says.
+#[must_use]
+pub const fn policy(dataplane: &Dataplane) -> Policy {
+    let mut flags = 0;
+    if dataplane.sloppy_tcp {
+        flags |= policy_flags::SLOPPY_TCP;
+    }
+    if !dataplane.expire_nodest_conn {
+        flags |= policy_flags::KEEP_NODEST_CONN;
+    }
+    Policy { flags, _reserved: 0 }
 }
 
 /// The key of a virtual service in [`lb_common::maps::SERVICES`].

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use lb_common::{
-    Address, AddressEntry, Interface, NO_LEASE, Peer, PortsOwner, Real, ServiceKey, Thresholds,
+    Address, AddressEntry, Interface, NO_LEASE, Peer, Policy, PortsOwner, Real, ServiceKey, Thresholds,
     VirtualRouterEntry, VirtualRouterKey, interface_flags, maps, real_flags, service_flags,
 };
 
 use super::{
     Interfaces, LeaseSlots, Member, Neighbour, Neighbours, Phase, Plane, PortsPrefix, Quarantine, Share,
-    Shortage, Windows, map_address, ports_prefixes, service_key, virtual_router_entry, virtual_router_key,
-    virtual_router_key_below,
+    Shortage, Windows, flags_of, map_address, policy, ports_prefixes, service_key, virtual_router_entry,
+    virtual_router_key, virtual_router_key_below,
 };
 use crate::health::Health;
 use crate::model::{
@@ -116,6 +116,8 @@ pub struct Desired {
     pub services: BTreeMap<ServiceKey, DesiredService>,
     /// What else belongs to the services: their further addresses, and the ports of those that have several.
     pub ports: BTreeMap<PortsPrefix, PortsOwner>,
+    /// What becomes of segments of connections that cannot go on.
+    pub policy: Policy,
     /// The real servers, by slot; all other slots should be free.
     pub reals: BTreeMap<RealSlot, Real>,
     /// The virtual addresses: those of virtual routers, and those of services that no virtual router guards.
@@ -139,7 +141,10 @@ impl Desired {
     /// connection does).
     #[must_use]
     pub fn new(inputs: &Inputs<'_>, actual: &Plane) -> Self {
-        let mut desired = Self::default();
+        let mut desired = Self {
+            policy: policy(&inputs.configuration.dataplane),
+            ..Self::default()
+        };
         desired.add_interfaces(inputs);
         let leases = desired.add_virtual_routers(inputs);
         let services = &inputs.configuration.virtual_services;
@@ -327,7 +332,7 @@ impl Desired {
                 index,
                 lease,
                 scheduler: service.scheduler,
-                flags,
+                flags: flags | flags_of(service),
                 protocol: service.address.protocol,
                 has_maglev: false,
                 window: inputs.windows.phase(&service_key(service.address)),

@@ -52,6 +52,7 @@ pub(super) fn service(number: u16, scheduler: Scheduler, real_servers: &[(u16, u
         address: virtual_address(number),
         further_addresses: Vec::new(),
         group: None,
+        one_packet: false,
         scheduler,
         real_servers: real_servers
             .iter()
@@ -148,6 +149,8 @@ impl World {
                     flow_table_size: 1024,
                     flow_names: true,
                     flow_timeouts: FlowTimeouts::IPVS,
+                    sloppy_tcp: false,
+                    expire_nodest_conn: true,
                 },
                 vrrp_instances: vec![instance(51, 3)],
                 virtual_services,

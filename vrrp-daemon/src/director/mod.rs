@@ -44,9 +44,9 @@ mod warming;
 mod windows;
 
 pub use abi::{
-    PortsPrefix, flow_clock, ip_address, maglev_placement, map_address, placement, ports_prefixes, real_slot,
-    ring_slot, service_address, service_key, virtual_router_entry, virtual_router_key,
-    virtual_router_key_below,
+    PortsPrefix, flags_of, flow_clock, ip_address, maglev_placement, map_address, placement, policy,
+    ports_prefixes, real_slot, ring_slot, service_address, service_key, virtual_router_entry,
+    virtual_router_key, virtual_router_key_below,
 };
 pub use assignment::Assignment;
 pub use census::Census;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use lb_common::{
-    Address, AddressEntry, Interface, Peer, PortsOwner, Real, Service, ServiceKey, ServicePorts,
+    Address, AddressEntry, Interface, Peer, Policy, PortsOwner, Real, Service, ServiceKey, ServicePorts,
     VirtualRouterEntry, VirtualRouterKey,
 };
 
@@ -97,6 +97,11 @@ pub enum Operation {
         /// The key.
         prefix: PortsPrefix,
     },
+    /// Write [`lb_common::maps::POLICY`].
+    PutPolicy {
+        /// The value.
+        policy: Policy,
+    },
     /// Set a slot of [`lb_common::maps::SERVICE_STATS`] to zero on all CPUs.
     ClearServiceCounters {
         /// The slot.
@@ -177,6 +182,7 @@ impl fmt::Display for Operation {
                 owner.lease
             ),
             Self::RemovePorts { prefix } => write!(formatter, "remove {}", PortsName(*prefix)),
+            Self::PutPolicy { policy } => write!(formatter, "policy: flags {:#x}", policy.flags),
             Self::ClearServiceCounters { index } => write!(formatter, "clear counters of service {index}"),
             Self::ClearRealCounters { slot } => write!(formatter, "clear counters of real server {slot}"),
         }

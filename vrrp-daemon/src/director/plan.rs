@@ -54,18 +54,19 @@ impl Planner {
 
     /// The operations that make `actual` what `desired` was computed to be from it.
     ///
-    /// Their order keeps every state in between consistent: peers, interfaces, virtual routers and addresses first; then
-    /// real servers that are usable; then what belongs to services beside their own keys, which is nobody's until the
-    /// service is there; then new schedules, in slices that nobody names; then the services, each of which changes over
-    /// to its new schedule in one update; and only after them the real servers that are not usable any more, the
-    /// addresses, virtual routers, interfaces and peers that go. So no packet meets a schedule that names a server which
-    /// cannot serve it.
+    /// Their order keeps every state in between consistent: the policy, peers, interfaces, virtual routers and addresses
+    /// first; then real servers that are usable; then what belongs to services beside their own keys, which is nobody's
+    /// until the service is there; then new schedules, in slices that nobody names; then the services, each of which
+    /// changes over to its new schedule in one update; and only after them the real servers that are not usable any
+    /// more, the addresses, virtual routers, interfaces and peers that go. So no packet meets a schedule that names a
+    /// server which cannot serve it.
     pub fn plan(&mut self, actual: &Plane, desired: &Desired) -> Plan {
         let mut plan = Plan {
             operations: Vec::new(),
             shortages: desired.shortages.clone(),
         };
         plan.put_peers(actual, desired);
+        plan.put_policy(actual, desired);
         plan.put_interfaces(actual, desired);
         plan.put_virtual_routers(actual, desired);
         plan.put_addresses(actual, desired);
@@ -95,6 +96,14 @@ impl Plan {
         let peers = actual.peers.difference(&desired.peers);
         self.operations
             .extend(peers.map(|peer| Operation::RemovePeer { peer: *peer }));
+    }
+
+    fn put_policy(&mut self, actual: &Plane, desired: &Desired) {
+        if actual.policy != desired.policy {
+            self.operations.push(Operation::PutPolicy {
+                policy: desired.policy,
+            });
+        }
     }
 
     fn put_interfaces(&mut self, actual: &Plane, desired: &Desired) {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 
 use lb_common::{
-    Address, AddressEntry, Interface, Peer, PortsOwner, Real, Service, ServiceKey, VirtualRouterEntry,
-    VirtualRouterKey, real_flags,
+    Address, AddressEntry, Interface, Peer, Policy, PortsOwner, Real, Service, ServiceKey,
+    VirtualRouterEntry, VirtualRouterKey, real_flags,
 };
 
 use super::{
@@ -21,6 +21,8 @@ pub struct Plane {
     pub services: BTreeMap<ServiceKey, Service>,
     /// [`lb_common::maps::SERVICE_PORTS`].
     pub ports: BTreeMap<PortsPrefix, PortsOwner>,
+    /// [`lb_common::maps::POLICY`].
+    pub policy: Policy,
     /// [`lb_common::maps::RINGS`], perhaps without the slots after the last that was ever written.
     pub rings: Vec<u16>,
     /// [`lb_common::maps::REALS`], perhaps without the slots after the last that was ever used.
@@ -215,6 +217,7 @@ impl Plane {
             Operation::RemovePorts { prefix } => {
                 self.ports.remove(prefix);
             }
+            Operation::PutPolicy { policy } => self.policy = *policy,
             // Counters are the program's: no part of this copy.
             Operation::ClearServiceCounters { .. } | Operation::ClearRealCounters { .. } => {}
         }

@@ -144,6 +144,10 @@ pub struct Dataplane {
     pub flow_names: bool,
     /// For how long it remembers them.
     pub flow_timeouts: FlowTimeouts,
+    /// Whether any TCP segment of a connection that nobody remembers opens one: IPVS's `sloppy_tcp`.
+    pub sloppy_tcp: bool,
+    /// Whether connections end whose real server is down: IPVS's `expire_nodest_conn`. Otherwise they wait for it.
+    pub expire_nodest_conn: bool,
 }
 
 /// For how long silent connections are remembered: Keepalived's `lvs_timeouts`.

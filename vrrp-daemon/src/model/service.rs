@@ -64,6 +64,8 @@ pub struct VirtualService {
     pub group: Option<String>,
     /// Who picks the real server of a new connection.
     pub scheduler: Scheduler,
+    /// Whether each datagram is scheduled for itself, and none remembered: IPVS's one-packet scheduling. UDP only.
+    pub one_packet: bool,
     /// The real servers, in the order of the configuration. No two share address and port.
     pub real_servers: Vec<RealServer>,
 }

@@ -218,6 +218,7 @@ fn servers(servers: &[VirtualServerStatus], now: SystemTime) -> Table<7> {
             VirtualServerState::Up => ("up", Tone::Good),
             VirtualServerState::Down => ("down", Tone::Bad),
         };
+        let ops = if server.ops { " ops" } else { "" };
         let active = server
             .real_servers
             .iter()
@@ -225,7 +226,7 @@ fn servers(servers: &[VirtualServerStatus], now: SystemTime) -> Table<7> {
             .sum();
         table.row([
             Cell::from(format!(
-                "{}/{} {}",
+                "{}/{} {}{ops}",
                 endpoint(server),
                 server.protocol,
                 server.scheduler

@@ -105,6 +105,7 @@ diagnostics! {
     ranges_of_ports_that_are_none: edited(&[("port = 80", "port = \"8100-8000\""), ("weight = 3", "\n[[virtual_server]]\naddress = \"10.0.0.4\"\nport = \"0-1023\"\n[[virtual_server]]\naddress = \"10.0.0.4\"\nport = \"443\"\n[[virtual_server]]\naddress = \"10.0.0.4\"\nport = \"443-443\"\n[[virtual_server]]\naddress = \"10.0.0.4\"\nport = \"http-https\"\n[[virtual_server.real_server]]\naddress = \"10.0.0.11\"")]);
     every_port_and_none_to_check: edited(&[("port = 80", "port = 0"), ("weight = 3", "port = 80")]);
     ranges_of_ports_that_cross: extended("\n[[virtual_server]]\naddress = \"10.0.0.4\"\nport = \"8000-8100\"\n[[virtual_server]]\naddress = \"10.0.0.4\"\nport = \"8100-8200\"\n[[virtual_server]]\naddress = \"10.0.0.4\"\nport = 0\n");
+    one_packet_scheduling_of_tcp: edited(&[("lb_algo = \"wrr\"", "lb_algo = \"wrr\"\nops = true")]);
     group_without_a_server_of_its_own: with_group("group = \"web\"", "member = [{ address = \"10.0.0.3\", port = 80 }, { address = \"10.0.0.4\", port = \"8000-8100\" }]");
     group_that_is_not_there: with_group("group = \"wep\"", "member = [{ address = \"10.0.0.3\", port = 80 }]");
     group_without_a_member: with_group("group = \"web\"", "");

@@ -229,6 +229,7 @@ impl Snapshot<'_> {
                 .collect(),
             protocol: service.address.protocol.to_string(),
             scheduler: service.scheduler.name().to_owned(),
+            ops: service.one_packet,
             forward: "dr".to_owned(),
             state: match self.director.state_of(service) {
                 ServiceState::Up => VirtualServerState::Up,

@@ -101,6 +101,7 @@ pub(super) fn layout(flows: FlowSizes) -> Vec<Layout> {
         Layout::of(maps::FLOWS).sized(flows.buckets),
         Layout::of(maps::FLOW_NAMES).sized(flows.names),
         Layout::of(maps::FLOW_CLOCK),
+        Layout::of(maps::POLICY),
         Layout::of(maps::FRAGMENTS),
         Layout::of(maps::LEASES),
         Layout::of(maps::ADDRESSES),

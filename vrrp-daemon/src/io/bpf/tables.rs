@@ -4,8 +4,8 @@ use aya::Ebpf;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues};
 use lb_common::{
-    Address, AddressEntry, Counters, IndexedService, Interface, Load, Peer, PortsOwner, Real, RingWord,
-    Service, ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey, maps,
+    Address, AddressEntry, Counters, IndexedService, Interface, Load, Peer, Policy, PortsOwner, Real,
+    RingWord, Service, ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey, maps,
 };
 
 use super::address_filter::AddressFilter;
@@ -19,6 +19,7 @@ pub struct Tables {
     services: HashMap<MapData, ServiceKey, Service>,
     service_index: Array<MapData, IndexedService>,
     ports: LpmTrie<MapData, ServicePorts, PortsOwner>,
+    policy: MappedArray<Policy>,
     rings: MappedArray<RingWord>,
     reals: Array<MapData, Real>,
     /// The same, to be read without a system call for each.
@@ -55,6 +56,7 @@ impl Tables {
             services: open!(ebpf, maps::SERVICES),
             service_index: open!(ebpf, maps::SERVICE_INDEX),
             ports: open!(ebpf, maps::SERVICE_PORTS),
+            policy: mapped(&take(ebpf, maps::POLICY)?, maps::POLICY)?,
             rings: mapped(&take(ebpf, maps::RINGS)?, maps::RINGS)?,
             reals: reals.try_into().map_err(in_map(maps::REALS))?,
             mapped_reals,
@@ -87,6 +89,7 @@ impl Tables {
                 .map(|entry| entry.map(|(key, owner)| (prefix(&key), owner)))
                 .collect::<Result<_, _>>()
                 .map_err(in_map(maps::SERVICE_PORTS))?,
+            policy: self.policy.get(0),
             rings: Vec::new(),
             reals: (0..self.mapped_reals.length())
                 .map(|slot| self.mapped_reals.get(slot))
@@ -196,6 +199,10 @@ impl Tables {
                 .map_err(in_map(maps::SERVICE_PORTS)),
             Operation::RemovePorts { prefix } => {
                 absent_is_fine(self.ports.remove(&key(prefix))).map_err(in_map(maps::SERVICE_PORTS))
+            }
+            Operation::PutPolicy { policy } => {
+                self.policy.set(0, *policy);
+                Ok(())
             }
             Operation::ClearServiceCounters { index } => {
                 clear(&mut self.service_stats, *index, self.processors).map_err(in_map(maps::SERVICE_STATS))
