@@ -126,6 +126,10 @@ fn connections_are_counted_through_a_reload_and_a_restart_until_the_last_has_gon
     director.restart()?;
     serving(&director)?;
     let third = open(&lab)?;
+    // The status tells of those that have been heard since.
+    for open in [&first, &second] {
+        ensure!(open.exchange().answered == COUNT, "they are known still");
+    }
     active(&director, [18, 12, 6])?;
     counts(&director, [36, 0])?;
 
