@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result, ensure};
 use lab::{Configuration, Connections, Director, ECHO, Lab, Status, VIP, run};
 use lb_common::Load;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than the shortest timeout here and two sweeps.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The service of echo by TCP.
 const SERVICE: &str = "virtual_server[1]";
@@ -20,8 +21,8 @@ fn echo() -> SocketAddr {
     (VIP, ECHO).into()
 }
 
-fn configured(lab: &Lab, scheduler: &str) -> Configuration {
-    let mut configuration = Configuration::new(lab, 150);
+fn configured(lab: &Lab, priority: u8, scheduler: &str) -> Configuration {
+    let mut configuration = Configuration::new(lab, priority);
     configuration.set(&format!("{SERVICE}.lb_algo"), scheduler);
     for (server, weight) in [3, 2, 1].into_iter().enumerate() {
         configuration.set(&format!("{SERVICE}.real_server[{server}].weight"), weight);
@@ -109,7 +110,7 @@ fn reload(director: &Director<'_>) -> Result<()> {
 #[test]
 fn connections_are_counted_through_a_reload_and_a_restart_until_the_last_has_gone() -> Result<()> {
     let lab = Lab::new()?;
-    let mut director = Director::start(&lab, &lab.directors[0], configured(&lab, "rr"))?;
+    let mut director = Director::start(&lab, &lab.directors[0], configured(&lab, 150, "rr"))?;
     serving(&director)?;
     let first = open(&lab)?;
     active(&director, [4, 4, 4])?;
@@ -146,11 +147,41 @@ fn connections_are_counted_through_a_reload_and_a_restart_until_the_last_has_gon
 #[test]
 fn a_real_server_that_has_as_many_connections_as_it_may_gets_no_more() -> Result<()> {
     let lab = Lab::new()?;
-    let mut configuration = configured(&lab, "rr");
+    let mut configuration = configured(&lab, 150, "rr");
     configuration.set(&format!("{SERVICE}.real_server[0].uthreshold"), 2);
     let director = Director::start(&lab, &lab.directors[0], configuration)?;
     serving(&director)?;
     let _open = open(&lab)?;
     // Ten for two: the turn of the first one is the second one's.
     active(&director, [2, 6, 4])
+}
+
+/// The new master counts what it sees, and the old one, when it is back, nothing that is over.
+#[test]
+fn connections_are_counted_from_one_director_to_the_other_and_back() -> Result<()> {
+    let lab = Lab::new()?;
+    let (mut first, second) = Director::pair(&lab, |priority| {
+        configured(&lab, priority, "wlc").with("dataplane.lvs_timeouts.tcp", "15s")
+    })?;
+    let before = open(&lab)?;
+    active(&first, [6, 4, 2])?;
+    counts(&first, [12, 0])?;
+    assert_eq!(counted(&second)?, [0, 0]);
+
+    first.stop()?;
+    second.becomes_master()?;
+    let meanwhile = open(&lab)?;
+    active(&second, [6, 4, 2])?;
+    counts(&second, [12, 0])?;
+
+    first.restart()?;
+    first.becomes_master()?;
+    drop((before, meanwhile));
+    for director in [&first, &second] {
+        counts(director, [0, 0])?;
+    }
+    let after = open(&lab)?;
+    active(&first, [6, 4, 2])?;
+    drop(after);
+    Ok(())
 }
