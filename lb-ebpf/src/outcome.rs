@@ -1,7 +1,7 @@
 //! How a packet's story ends: a verdict for the books, an action for the kernel.
 
 use aya_ebpf::bindings::xdp_action;
-use lb_common::{Verdict, protocol};
+use lb_common::Verdict;
 
 use crate::packet::Packet;
 
@@ -24,14 +24,15 @@ impl Outcome {
     const ANSWERS: u64 = 1 << 17;
     /// A connection is to be named.
     const NAMES: u64 = 1 << 18;
-    /// The packet is a UDP datagram.
-    const IS_UDP: u64 = 1 << 19;
     /// The packet is the first one of fragments.
     const IS_FIRST_FRAGMENT: u64 = 1 << 20;
     /// The table has a word for the connection.
     const HAS_WORD: u64 = 1 << 21;
     /// The real server is not reached by direct routing.
     const SENDS: u64 = 1 << 22;
+    /// The transport protocol, in eight bits. (As its number, for what a flag is turned into by a branch can come out
+    /// wrong on Linux 6.1: see [`crate::flow::recall`].)
+    const PROTOCOL_SHIFT: u32 = 24;
     const NETWORK_SHIFT: u32 = 32;
     const TRANSPORT_SHIFT: u32 = 48;
     /// In the place of the transport header.
@@ -73,18 +74,18 @@ impl Outcome {
         Self::transmit(verdict).about(network, transport, Self::ANSWERS)
     }
 
-    /// The packet opens a connection, and leaves with it: `is_udp` or TCP; other fragments of it follow if it
+    /// The packet opens a connection of this protocol, and leaves with it; other fragments of it follow if it
     /// `is_first_fragment`. The table of connections `has_word` for it, or has none.
     #[inline(always)]
     pub(crate) const fn begin(
         verdict: Verdict,
         network: usize,
         transport: usize,
-        is_udp: bool,
+        protocol: u8,
         is_first_fragment: bool,
         has_word: bool,
     ) -> Self {
-        let flags = (is_udp as u64 * Self::IS_UDP)
+        let flags = (protocol as u64) << Self::PROTOCOL_SHIFT
             | (is_first_fragment as u64 * Self::IS_FIRST_FRAGMENT)
             | (has_word as u64 * Self::HAS_WORD);
         Self::drop(verdict).about(network, transport, Self::BEGINS | flags)
@@ -110,12 +111,12 @@ impl Outcome {
     /// The same; and the connection of the packet has shown that it goes on. (Its word has the slot of its real
     /// server.)
     #[inline(always)]
-    pub(crate) const fn named(self, network: usize, transport: usize, is_udp: bool) -> Self {
+    pub(crate) const fn named(self, network: usize, transport: usize, protocol: u8) -> Self {
         let Self(outcome) = self;
         Self(outcome & u32::MAX as u64).about(
             network,
             transport,
-            Self::NAMES | (is_udp as u64 * Self::IS_UDP),
+            Self::NAMES | (protocol as u64) << Self::PROTOCOL_SHIFT,
         )
     }
 
@@ -170,11 +171,7 @@ impl Outcome {
     /// The protocol of a packet whose connection is to begin or to be named.
     #[inline(always)]
     pub(crate) const fn protocol(self) -> u8 {
-        if self.0 & Self::IS_UDP != 0 {
-            protocol::UDP
-        } else {
-            protocol::TCP
-        }
+        (self.0 >> Self::PROTOCOL_SHIFT) as u8
     }
 
     /// Whether fragments follow a packet whose connection is to begin.

@@ -1,6 +1,6 @@
 //! What *parse* finds a packet to be.
 
-use lb_common::{Verdict, protocol};
+use lb_common::Verdict;
 
 use crate::{
     family::{Family, V6},
@@ -96,7 +96,7 @@ impl<F: Family> Headers<F> {
             verdict,
             self.network,
             self.transport,
-            self.is_udp(),
+            self.protocol(),
             self.is_first_fragment,
             has_word,
         )
@@ -105,7 +105,7 @@ impl<F: Family> Headers<F> {
     /// The end of a packet of a connection that has shown that it goes on, for now.
     #[inline(always)]
     pub(crate) fn name(&self, outcome: Outcome) -> Outcome {
-        outcome.named(self.network, self.transport, self.is_udp())
+        outcome.named(self.network, self.transport, self.protocol())
     }
 
     /// The end of a packet that can go nowhere, for now.
@@ -115,8 +115,8 @@ impl<F: Family> Headers<F> {
     }
 
     #[inline(always)]
-    fn is_udp(&self) -> bool {
-        F::protocol(&self.key) == u32::from(protocol::UDP)
+    fn protocol(&self) -> u8 {
+        F::protocol(&self.key) as u8
     }
 }
 
