@@ -138,6 +138,14 @@ impl Dataplane {
         self.program().fd().context("the program is loaded")
     }
 
+    /// The number that the kernel knows the program by.
+    ///
+    /// # Panics
+    /// The kernel does not tell.
+    pub fn program_id(&mut self) -> u32 {
+        self.program().info().expect("the program is loaded").id()
+    }
+
     /// How many instructions the kernel has followed to verify the program (Linux 5.16).
     ///
     /// # Panics

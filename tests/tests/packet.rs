@@ -36,5 +36,7 @@ mod resets;
 mod schedule;
 #[path = "packet/unreachable.rs"]
 mod unreachable;
+#[path = "packet/verifier.rs"]
+mod verifier;
 #[path = "packet/world.rs"]
 mod world;

@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::shell::{self, Tool, announce, cargo, workspace};
+use crate::shell::{self, Tool, announce, cargo, run, workspace};
 use contents::{Contents, Suite};
 use kernel::Kernel;
 
@@ -61,7 +61,39 @@ pub(crate) fn run_systemd() -> Result<()> {
 
 /// Runs the packet tests on the newest kernel of `series`.
 pub(crate) fn run_packet(series: &str) -> Result<()> {
-    run_tests(series, &contents::PACKET, "", |contents| contents.tests_alone())
+    let kept = kept()?;
+    run_tests(series, &contents::PACKET, "", |contents| {
+        Contents {
+            kept: kept.as_deref(),
+            ..*contents
+        }
+        .tests_alone()
+    })
+}
+
+/// Has the packet tests write down what this machine's kernel keeps of the program, if its verifier takes nothing away
+/// that is needed (Linux 6.5).
+fn kept() -> Result<Option<PathBuf>> {
+    let release =
+        std::fs::read_to_string("/proc/sys/kernel/osrelease").context("cannot read the kernel's release")?;
+    let mut numbers = release
+        .split('.')
+        .map(|number| number.parse::<u32>().unwrap_or_default());
+    let version = (
+        numbers.next().unwrap_or_default(),
+        numbers.next().unwrap_or_default(),
+    );
+    if version < (6, 5) {
+        announce(&format!(
+            "What Linux {} keeps of the program is no measure for others",
+            release.trim()
+        ));
+        return Ok(None);
+    }
+    let path = workspace().join("target/guest/kept");
+    let mut test = Command::new(test_binary(contents::PACKET.name)?);
+    run(test.arg("verifier::").env("LBD_WRITE_KEPT", &path))?;
+    Ok(Some(path))
 }
 
 /// Runs the tests of `suite` on a kernel of `series`, in a machine with the file system that `fill` makes; `arguments`
@@ -86,6 +118,7 @@ fn run_tests(
         kernel: &kernel,
         test: &test,
         filters: &std::env::var(FILTERS).unwrap_or_default(),
+        kept: None,
     })?;
     announce(&format!("Booting the guest (Linux {})", kernel.version()));
     let status = boot(&kernel, &image, arguments)?;

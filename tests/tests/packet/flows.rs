@@ -8,7 +8,7 @@ use lb_common::{Address, Connection, FlowName, Verdict, flow_state, real_flags};
 
 use crate::world::{
     REALS, SECOND, TCP4, TCP6, UDP4, World, client, client6, datagram_key4, datagram_service, key4, key6,
-    service, service6,
+    machine_is_up_for, service, service6,
 };
 
 /// Two real servers take turns.
@@ -27,15 +27,6 @@ fn segment(port: u16, flags: Flags) -> Vec<u8> {
 
 fn datagram(port: u16) -> Vec<u8> {
     Packet::udp(client(port), datagram_service()).build()
-}
-
-/// `CLOCK_MONOTONIC` starts with the machine: what was longer ago cannot be said.
-fn machine_is_up_for(seconds: u64) -> bool {
-    let is_up = boot_now() > seconds * SECOND;
-    if !is_up {
-        println!("the machine is not up for {seconds} s: left out");
-    }
-    is_up
 }
 
 #[test]

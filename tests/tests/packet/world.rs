@@ -315,6 +315,15 @@ impl World {
     }
 }
 
+/// `CLOCK_BOOTTIME` starts with the machine: what was longer ago cannot be said.
+pub(crate) fn machine_is_up_for(seconds: u64) -> bool {
+    let is_up = boot_now() > seconds * SECOND;
+    if !is_up {
+        println!("the machine is not up for {seconds} s: left out");
+    }
+    is_up
+}
+
 /// Has this thread run on `cpu` from now on.
 #[allow(unsafe_code, reason = "the standard library cannot choose a CPU")]
 pub(crate) fn run_on(cpu: usize) {

@@ -96,6 +96,8 @@ pub(super) struct Contents<'a> {
     pub(super) test: &'a Path,
     /// The names of those that are to be run, or nothing for all of them.
     pub(super) filters: &'a str,
+    /// What the kernel of this machine has kept of the program, if that is to be compared.
+    pub(super) kept: Option<&'a Path>,
 }
 
 impl Contents<'_> {
@@ -186,6 +188,9 @@ impl Contents<'_> {
             image.stripped(&self.built()?.join(name), &format!("/lbd/{name}"))?;
         }
         image.copy(&build_ebpf::object_path(), "/bpf/lb-ebpf.o")?;
+        if let Some(kept) = self.kept {
+            image.copy(kept, "/lbd/kept")?;
+        }
         Ok(image)
     }
 
