@@ -9,55 +9,50 @@ use lb_common::Service;
 use super::{FULL, LATER, Refusal, has_room, is_usable, relieve, unpacked};
 use crate::maps;
 
-/// How many slots are tried: a server that has just gone down, or has no link-layer address, is skipped.
-const TRIES: u64 = 8;
+/// How many slots are tried: a server that has just gone down, has no link-layer address or is overloaded is skipped. The
+/// daemon does not change the schedule for the last, and where one has most of the slots, those of others are far apart.
+const TRIES: u64 = 128;
 
-/// How many are tried where servers may be overloaded: the daemon does not change the schedule for that, and where one
-/// has most of the slots, those of others are far apart.
-const TRIES_AMONG_OVERLOADED: u64 = 128;
-
-/// The slot of the real server whose `turn` it is in the ring of `service`, or of the next one that can.
+/// The slot of the real server whose `turn` it is in the ring of `service`, or of the next one that can take a connection.
 #[inline(always)]
 pub(super) fn next(service: &Service, turn: u64) -> Result<u32, Refusal> {
     let length = u64::from(service.ring_length);
-    let limited = 'search: {
-        for skipped in 0..TRIES {
-            let turn = turn.wrapping_add(skipped) % length;
-            let slot = maps::ring(service.ring_offset + turn as u32).ok_or(Refusal::Later)?;
-            let Some(real) = maps::real(slot) else { continue };
-            if real.is_usable() && real.service == service.index {
-                if real.thresholds.are_set() {
-                    break 'search turn;
-                }
-                return Ok(slot);
-            }
-        }
-        return Err(Refusal::Later);
-    };
+    let turn = turn % length;
+    let slot = maps::ring(service.ring_offset + turn as u32).ok_or(Refusal::Later)?;
+    if let Some(real) = maps::real(slot)
+        && real.is_usable()
+        && real.service == service.index
+        && !real.thresholds.are_set()
+    {
+        return Ok(slot);
+    }
     let (offset, index) = (u64::from(service.ring_offset), u64::from(service.index));
-    unpacked(next_with_room(offset, length, limited, index))
+    unpacked(next_that_can(offset, length, turn, index))
 }
 
-/// The slot of the real server at `turn`, or of the next one that can, far beyond [`TRIES`], by a function that others could call:
-/// the kernel verifies such a one by itself, once. Returns a [packed](unpacked) choice.
+/// The slot of the real server at `turn`, or of the next one that can take a connection, by a function that others could
+/// call: the kernel verifies such a one by itself, once. Returns a [packed](unpacked) choice.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn next_with_room(offset: u64, length: u64, turn: u64, service: u64) -> u64 {
-    for skipped in 0..TRIES_AMONG_OVERLOADED {
+extern "C" fn next_that_can(offset: u64, length: u64, turn: u64, service: u64) -> u64 {
+    let mut usable = 0;
+    for skipped in 0..TRIES {
         if skipped >= length {
             break;
         }
         let at = (turn + skipped) % length;
         let Some(slot) = maps::ring((offset + at) as u32) else {
-            return LATER;
+            break;
         };
         let (Some(real), Some(load)) = (maps::real(slot), maps::load(slot)) else {
-            return LATER;
+            break;
         };
-        if is_usable(service, real) & has_room(real, load) != 0 {
+        let is_usable = is_usable(service, real);
+        if is_usable & has_room(real, load) != 0 {
             relieve(slot);
             return u64::from(slot);
         }
+        usable |= is_usable;
     }
-    FULL
+    if usable != 0 { FULL } else { LATER }
 }
