@@ -13,7 +13,7 @@ pub struct FragmentKey {
     pub destination: Address,
     /// The packet's identification, in host order.
     pub identification: u32,
-    /// One of [`crate::protocol`]: TCP or UDP.
+    /// One of [`crate::protocol`]: TCP, UDP or SCTP.
     pub protocol: u32,
 }
 

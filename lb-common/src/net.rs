@@ -53,6 +53,8 @@ pub mod protocol {
     pub const UDP: u8 = 17;
     /// ICMP for IPv6.
     pub const ICMPV6: u8 = 58;
+    /// Stream Control Transmission Protocol.
+    pub const SCTP: u8 = 132;
     /// Virtual Router Redundancy Protocol.
     pub const VRRP: u8 = 112;
 }

@@ -12,7 +12,7 @@ pub struct ServiceKey {
     pub port: u16,
     /// The last port of a service that has several; else 0, as in every packet.
     pub last_port: u16,
-    /// One of [`crate::protocol`]: TCP or UDP. (Four bytes, for 24 in all: the kernel compares keys eight at a time,
+    /// One of [`crate::protocol`]: TCP, UDP or SCTP. (Four bytes, for 24 in all: the kernel compares keys eight at a time,
     /// and what is left over costs more.)
     pub protocol: u32,
 }

@@ -1,7 +1,7 @@
 //! *answer*: the end of a packet that can go nowhere, and whose sender is told: by a [`reset`] or an
 //! [`unreachable`](mod@crate::unreachable), and not by too many of them.
 
-use lb_common::{Address, Verdict};
+use lb_common::{Address, Verdict, protocol};
 
 use crate::{
     clock,
@@ -33,7 +33,8 @@ fn send_to_client<F: Unreachable>(packet: &mut Packet, outcome: Outcome) -> Outc
     if is_unknown && local::may_know::<F>(packet, outcome) {
         return Outcome::pass(Verdict::PassLocal);
     }
-    if is_reset && reset::is_one(packet, outcome) {
+    // An ABORT would need a checksum of all of the packet that is not the Internet's: IPVS drops these as well.
+    if is_reset && (outcome.protocol() == protocol::SCTP || reset::is_one(packet, outcome)) {
         return Outcome::drop(Verdict::DropStray);
     }
     if !F::address_at(packet, outcome.network() + F::SOURCE).is_some_and(is_host) {

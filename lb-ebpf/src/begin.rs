@@ -50,7 +50,13 @@ fn begin<F: Family>(packet: &mut Packet, outcome: Outcome) -> Outcome {
         Choice::TAKEN => {}
         Choice::LATER => return Outcome::drop(Verdict::DropNoRealServer),
         Choice::NOBODY => {
-            return Outcome::answer(Verdict::AnswerUnreachable, network, outcome.transport());
+            let (transport, protocol) = (outcome.transport(), outcome.protocol());
+            return Outcome::answer(
+                Verdict::AnswerUnreachable,
+                network,
+                transport,
+                u32::from(protocol),
+            );
         }
         _ => return lease::without_service::<F>(packet, network),
     }

@@ -24,7 +24,7 @@ pub(crate) trait Family {
 
     /// The service that a connection belongs to.
     fn service(key: &Self::Key) -> Key<ServiceKey>;
-    /// The connection of a packet whose IP header is at `network`, and whose TCP or UDP header is at `transport`.
+    /// The connection of a packet whose IP header is at `network`, and whose transport header is at `transport`.
     fn key_at(packet: &Packet, network: usize, transport: usize, protocol: u8) -> Option<Self::Key>;
     /// Where the key of a connection that begins is kept.
     fn beginning(beginning: &mut Beginning) -> &mut Self::Key;
@@ -36,7 +36,7 @@ pub(crate) trait Family {
     fn virtual_address(key: &Self::Key) -> Address;
     /// The address at an offset.
     fn address_at(packet: &Packet, offset: usize) -> Option<Address>;
-    /// TCP or UDP.
+    /// TCP, UDP or SCTP.
     fn protocol(key: &Self::Key) -> u32;
     /// The length of the IP packet whose header begins at `network`, from there on.
     fn length(packet: &Packet, network: usize) -> Option<u64>;

@@ -3,7 +3,7 @@
 //! The first fragment is a packet like any other; where it went is remembered by (source, destination,
 //! identification, protocol) for as long as the kernel waits for fragments. A later one of an unknown packet to one
 //! of our addresses is dropped: no real server could use it without the first. (It may have overtaken the first: the
-//! client sends again.) Elsewhere, and for protocols other than TCP and UDP, fragments are the kernel's.
+//! client sends again.) Elsewhere, and for protocols other than TCP, UDP and SCTP, fragments are the kernel's.
 
 use lb_common::{Fragment, FragmentKey, SECOND, Verdict};
 

@@ -161,7 +161,25 @@ pub(crate) struct Udp {
     pub(crate) checksum: Be16,
 }
 
-/// The two ports that TCP and UDP begin with.
+/// The common header of SCTP (RFC 9260, section 3.1).
+#[repr(C, packed)]
+#[derive(Clone, Copy)]
+pub(crate) struct Sctp {
+    pub(crate) ports: Ports,
+    pub(crate) verification_tag: Be32,
+    pub(crate) checksum: Be32,
+}
+
+/// The start of a chunk of SCTP (RFC 9260, section 3.2).
+#[repr(C, packed)]
+#[derive(Clone, Copy)]
+pub(crate) struct SctpChunk {
+    pub(crate) chunk_type: u8,
+    pub(crate) flags: u8,
+    pub(crate) length: Be16,
+}
+
+/// The two ports that TCP, UDP and SCTP begin with.
 #[repr(C, packed)]
 #[derive(Clone, Copy)]
 pub(crate) struct Ports {
@@ -212,6 +230,8 @@ plain!(
     Ipv6Fragment,
     Tcp,
     Udp,
+    Sctp,
+    SctpChunk,
     Ports,
     Icmp,
     Vrrp,

@@ -51,7 +51,7 @@ fn quoted_v4(packet: &Packet, ip: &Ipv4, transport: usize, end: usize) -> Option
     let is_ours = inner.version_and_length >> 4 == 4
         && inner.version_and_length & 0xf >= 5
         && inner.flags_and_offset.get() & Ipv4::OFFSET_MASK == 0
-        && matches!(inner.protocol, protocol::TCP | protocol::UDP)
+        && matches!(inner.protocol, protocol::TCP | protocol::UDP | protocol::SCTP)
         && inner.source == ip.destination
         && ports_at + size_of::<Ports>() <= end;
     if !is_ours {
@@ -108,7 +108,7 @@ fn quoted_v6(packet: &Packet, ip: &Ipv6, transport: usize, end: usize) -> Option
         return None;
     }
     let chain = extensions::follow(packet, inner.next_header, quoted + size_of::<Ipv6>())?;
-    let is_ours = matches!(chain.next_header, protocol::TCP | protocol::UDP)
+    let is_ours = matches!(chain.next_header, protocol::TCP | protocol::UDP | protocol::SCTP)
         && !chain.is_later_fragment()
         && chain.transport + size_of::<Ports>() <= end;
     if !is_ours {

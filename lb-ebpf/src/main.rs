@@ -60,6 +60,7 @@ mod ports;
 mod reply;
 mod reset;
 mod schedule;
+mod sctp;
 mod service;
 mod trace;
 mod unreachable;
@@ -192,7 +193,7 @@ fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
         }
         Memory::Unresolved => return Outcome::drop(Verdict::DropUnresolved),
         Memory::Waiting => return Outcome::drop(Verdict::DropRealServerDown),
-        Memory::Unknown if headers.segment.opens() || policy::opens(headers.segment) => Verdict::ForwardNew,
+        Memory::Unknown if headers.segment.opens() || policy::opens(&headers) => Verdict::ForwardNew,
         Memory::Lost if headers.segment.opens() => Verdict::ForwardRescheduled,
         Memory::Unknown => return headers.answer(Verdict::ResetUnknownFlow),
         Memory::Lost => return headers.answer(Verdict::ResetRealServerGone),

@@ -25,11 +25,11 @@ impl Outcome {
     /// A connection is to be named.
     const NAMES: u64 = 1 << 18;
     /// The packet is the first one of fragments.
-    const IS_FIRST_FRAGMENT: u64 = 1 << 20;
+    const IS_FIRST_FRAGMENT: u64 = 1 << 19;
     /// The table has a word for the connection.
-    const HAS_WORD: u64 = 1 << 21;
+    const HAS_WORD: u64 = 1 << 20;
     /// The real server is not reached by direct routing.
-    const SENDS: u64 = 1 << 22;
+    const SENDS: u64 = 1 << 21;
     /// The transport protocol, in eight bits. (As its number, for what a flag is turned into by a branch can come out
     /// wrong on Linux 6.1: see [`crate::flow::recall`].)
     const PROTOCOL_SHIFT: u32 = 24;
@@ -67,25 +67,25 @@ impl Outcome {
         Self::new(verdict, xdp_action::XDP_REDIRECT)
     }
 
-    /// A reply is to be built in place of the packet, whose IP header is at `network` and whose TCP or UDP header is at
-    /// `transport`, and leaves by the interface that the packet came in by.
+    /// A reply is to be built in place of the packet, whose IP header is at `network`, and whose header of this
+    /// `protocol` is at `transport`; it leaves by the interface that the packet came in by.
     #[inline(always)]
-    pub(crate) const fn answer(verdict: Verdict, network: usize, transport: usize) -> Self {
-        Self::transmit(verdict).about(network, transport, Self::ANSWERS)
+    pub(crate) const fn answer(verdict: Verdict, network: usize, transport: usize, protocol: u32) -> Self {
+        Self::transmit(verdict).about(network, transport, Self::ANSWERS | Self::of(protocol))
     }
 
-    /// The packet opens a connection of this protocol, and leaves with it; other fragments of it follow if it
+    /// The packet, of this `protocol`, opens a connection, and leaves with it; other fragments of it follow if it
     /// `is_first_fragment`. The table of connections `has_word` for it, or has none.
     #[inline(always)]
     pub(crate) const fn begin(
         verdict: Verdict,
         network: usize,
         transport: usize,
-        protocol: u8,
+        protocol: u32,
         is_first_fragment: bool,
         has_word: bool,
     ) -> Self {
-        let flags = (protocol as u64) << Self::PROTOCOL_SHIFT
+        let flags = Self::of(protocol)
             | (is_first_fragment as u64 * Self::IS_FIRST_FRAGMENT)
             | (has_word as u64 * Self::HAS_WORD);
         Self::drop(verdict).about(network, transport, Self::BEGINS | flags)
@@ -111,13 +111,9 @@ impl Outcome {
     /// The same; and the connection of the packet has shown that it goes on. (Its word has the slot of its real
     /// server.)
     #[inline(always)]
-    pub(crate) const fn named(self, network: usize, transport: usize, protocol: u8) -> Self {
+    pub(crate) const fn named(self, network: usize, transport: usize, protocol: u32) -> Self {
         let Self(outcome) = self;
-        Self(outcome & u32::MAX as u64).about(
-            network,
-            transport,
-            Self::NAMES | (protocol as u64) << Self::PROTOCOL_SHIFT,
-        )
+        Self(outcome & u32::MAX as u64).about(network, transport, Self::NAMES | Self::of(protocol))
     }
 
     #[inline(always)]
@@ -168,10 +164,16 @@ impl Outcome {
         self.0 & Self::ANSWERS != 0
     }
 
-    /// The protocol of a packet whose connection is to begin or to be named.
+    /// The protocol of a packet whose connection is to begin or to be named, or that is to be answered.
     #[inline(always)]
     pub(crate) const fn protocol(self) -> u8 {
         (self.0 >> Self::PROTOCOL_SHIFT) as u8
+    }
+
+    /// The protocol in its place.
+    #[inline(always)]
+    const fn of(protocol: u32) -> u64 {
+        (protocol as u64 & 0xff) << Self::PROTOCOL_SHIFT
     }
 
     /// Whether fragments follow a packet whose connection is to begin.
@@ -198,7 +200,7 @@ impl Outcome {
         (self.0 >> Self::NETWORK_SHIFT & 0x7fff) as usize
     }
 
-    /// Where the TCP or UDP header is of a packet whose story goes on.
+    /// Where the transport header is of a packet whose story goes on.
     #[inline(always)]
     pub(crate) const fn transport(self) -> usize {
         (self.0 >> Self::TRANSPORT_SHIFT & 0x7fff) as usize

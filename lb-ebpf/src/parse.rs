@@ -1,10 +1,10 @@
 //! *parse*: what a packet is.
 //!
 //! Ethernet with up to two VLAN tags (802.1Q, 802.1ad), which stay as they are; IPv4 with options; IPv6 with the
-//! extension headers that [`extensions`] knows; TCP and UDP.
+//! extension headers that [`extensions`] knows; TCP, UDP and SCTP.
 //!
 //! What is malformed: a bad version or header length, a total length that contradicts the frame's (the kernel drops
-//! these too, `net/ipv4/ip_input.c`, `net/ipv6/ip6_input.c`), and a TCP or UDP header cut short. The latter matters
+//! these too, `net/ipv4/ip_input.c`, `net/ipv6/ip6_input.c`), and a transport header cut short. The latter matters
 //! only at our own addresses: elsewhere it is the kernel's business. Trailing bytes after the IP packet (Ethernet
 //! padding) are nobody's.
 
@@ -19,6 +19,7 @@ use crate::{
     icmp,
     packet::{Be16, Packet},
     parsed::{Headers, Parsed, Segment},
+    sctp,
 };
 
 /// What the link layer says.
@@ -92,7 +93,7 @@ pub(crate) fn ipv4(packet: &Packet, network: usize) -> Parsed<V4> {
         return Parsed::Malformed;
     }
     let flags_and_offset = ip.flags_and_offset.get();
-    let is_transport = ip.protocol == protocol::TCP || ip.protocol == protocol::UDP;
+    let is_transport = matches!(ip.protocol, protocol::TCP | protocol::UDP | protocol::SCTP);
     if flags_and_offset & Ipv4::OFFSET_MASK != 0 {
         if !is_transport {
             return Parsed::Other;
@@ -147,13 +148,13 @@ pub(crate) fn ipv6(packet: &Packet, network: usize) -> Parsed<V6> {
         ..
     } = chain;
     if chain.is_later_fragment() {
-        if next_header != protocol::TCP && next_header != protocol::UDP {
+        if !matches!(next_header, protocol::TCP | protocol::UDP | protocol::SCTP) {
             return Parsed::Other;
         }
         return Parsed::Fragment(next_header, chain.identification);
     }
     match next_header {
-        protocol::TCP | protocol::UDP => {}
+        protocol::TCP | protocol::UDP | protocol::SCTP => {}
         protocol::VRRP => return Parsed::Advertisement(transport, end),
         protocol::ICMPV6 => return icmp::v6(packet, &ip, network, transport, end),
         _ => return Parsed::Other,
@@ -178,7 +179,7 @@ pub(crate) fn ipv6(packet: &Packet, network: usize) -> Parsed<V6> {
     Parsed::Connection(headers.forgotten(packet))
 }
 
-/// The ports of a TCP or UDP header, and what the packet does; `None` if the IP packet ends in the header.
+/// The ports of a transport header, and what the packet does; `None` if the IP packet ends in the header.
 #[inline(always)]
 fn ports_and_segment(
     packet: &Packet,
@@ -193,6 +194,9 @@ fn ports_and_segment(
             destination: udp.destination_port,
         };
         return (transport + size_of::<Udp>() <= end).then_some((ports, Segment::DATAGRAM));
+    }
+    if protocol == protocol::SCTP {
+        return sctp::ports_and_segment(packet, transport, end);
     }
     let tcp: Tcp = packet.read(transport)?;
     let header_length = usize::from(tcp.data_offset >> 4) * 4;

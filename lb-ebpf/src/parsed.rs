@@ -11,9 +11,9 @@ use crate::{
 
 /// What a packet of one IP version is.
 pub(crate) enum Parsed<F: Family> {
-    /// A packet of a TCP or UDP connection, or an ICMP error about one.
+    /// A packet of a TCP, UDP or SCTP connection, or an ICMP error about one.
     Connection(Headers<F>),
-    /// A fragment other than the first of a TCP or UDP packet: the protocol, and the packet's identification.
+    /// A fragment other than the first of such a packet: the protocol, and the packet's identification.
     Fragment(u8, u32),
     /// A neighbour solicitation, with the offset of the address that it asks for.
     Question(usize),
@@ -35,7 +35,7 @@ pub(crate) struct Headers<F: Family> {
     pub(crate) segment: Segment,
     /// Where the IP header begins.
     pub(crate) network: usize,
-    /// Where the TCP or UDP header begins.
+    /// Where the transport header begins.
     pub(crate) transport: usize,
     /// The time to live, or hop limit.
     pub(crate) hop_limit: u8,
@@ -62,6 +62,18 @@ impl Segment {
     pub(crate) const STRAY: Self = Self(5);
     /// An ICMP error about the connection.
     pub(crate) const ERROR: Self = Self(6);
+
+    /// The number.
+    #[inline(always)]
+    pub(crate) const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The one with this number.
+    #[inline(always)]
+    pub(crate) const fn numbered(number: u64) -> Self {
+        Self(number)
+    }
 
     /// What a TCP segment with these flags does.
     #[inline(always)]
@@ -96,7 +108,7 @@ impl<F: Family> Headers<F> {
             verdict,
             self.network,
             self.transport,
-            self.protocol(),
+            F::protocol(&self.key),
             self.is_first_fragment,
             has_word,
         )
@@ -105,18 +117,13 @@ impl<F: Family> Headers<F> {
     /// The end of a packet of a connection that has shown that it goes on, for now.
     #[inline(always)]
     pub(crate) fn name(&self, outcome: Outcome) -> Outcome {
-        outcome.named(self.network, self.transport, self.protocol())
+        outcome.named(self.network, self.transport, F::protocol(&self.key))
     }
 
     /// The end of a packet that can go nowhere, for now.
     #[inline(always)]
     pub(crate) fn answer(&self, verdict: Verdict) -> Outcome {
-        Outcome::answer(verdict, self.network, self.transport)
-    }
-
-    #[inline(always)]
-    fn protocol(&self) -> u8 {
-        F::protocol(&self.key) as u8
+        Outcome::answer(verdict, self.network, self.transport, F::protocol(&self.key))
     }
 }
 

@@ -102,7 +102,7 @@ fn ipv6(packet: &Packet, network: usize, outcome: Outcome) {
 
 #[inline(always)]
 fn ports(packet: &Packet, protocol: u8, transport: Option<usize>) -> Option<Ports> {
-    if protocol != protocol::TCP && protocol != protocol::UDP {
+    if !matches!(protocol, protocol::TCP | protocol::UDP | protocol::SCTP) {
         return None;
     }
     packet.read(transport?)

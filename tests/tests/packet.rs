@@ -34,6 +34,8 @@ mod ports;
 mod resets;
 #[path = "packet/schedule.rs"]
 mod schedule;
+#[path = "packet/sctp.rs"]
+mod sctp;
 #[path = "packet/unreachable.rs"]
 mod unreachable;
 #[path = "packet/verifier.rs"]

@@ -34,7 +34,7 @@ pub struct FlowKey<const N: usize> {
     pub client_port: u16,
     /// The virtual service's port, in host order.
     pub virtual_port: u16,
-    /// One of [`crate::protocol`]: TCP or UDP.
+    /// One of [`crate::protocol`]: TCP, UDP or SCTP.
     pub protocol: u32,
 }
 

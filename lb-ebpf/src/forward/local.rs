@@ -21,12 +21,7 @@ pub(crate) fn deliver<F: Family>(packet: &Packet, network: usize, target: Target
 /// client who was sent here by the master before. If it does not, it answers with a reset.
 #[inline(never)]
 pub(crate) fn may_know<F: Family>(packet: &Packet, outcome: Outcome) -> bool {
-    F::key_at(
-        packet,
-        outcome.network(),
-        outcome.transport(),
-        lb_common::protocol::TCP,
-    )
-    .and_then(|key| service::find::<F>(&key))
-    .is_some_and(|service| service.flags & service_flags::LOCAL != 0)
+    F::key_at(packet, outcome.network(), outcome.transport(), outcome.protocol())
+        .and_then(|key| service::find::<F>(&key))
+        .is_some_and(|service| service.flags & service_flags::LOCAL != 0)
 }

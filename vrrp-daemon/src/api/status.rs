@@ -210,7 +210,7 @@ pub struct VirtualServerStatus {
     /// The further addresses of the group, `10.0.0.4:80`: the first one is the lowest of all.
     #[serde(default)]
     pub further_addresses: Vec<String>,
-    /// `tcp` or `udp`.
+    /// `tcp`, `udp` or `sctp`.
     pub protocol: String,
     /// IPVS's name of the scheduler.
     pub scheduler: String,

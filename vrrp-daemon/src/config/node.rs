@@ -72,9 +72,9 @@ table! {
 table! {
     /// For how long silent connections are remembered.
     struct RawTimeouts in "lvs_timeouts = {}" {
-        /// TCP connections that are established.
+        /// TCP connections that are established, and SCTP's.
         tcp: Field<ConnectionTimeout> = default(ConnectionTimeout(FlowTimeouts::IPVS.tcp)),
-        /// TCP connections that the client has closed.
+        /// TCP connections that the client has closed, and SCTP's.
         tcpfin: Field<ConnectionTimeout> = default(ConnectionTimeout(FlowTimeouts::IPVS.tcpfin)),
         /// UDP: who sends datagrams from one port to another.
         udp: Field<ConnectionTimeout> = default(ConnectionTimeout(FlowTimeouts::IPVS.udp)),

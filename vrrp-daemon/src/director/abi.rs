@@ -16,6 +16,7 @@ use crate::model::{
 
 const TCP: u32 = protocol::TCP as u32;
 const UDP: u32 = protocol::UDP as u32;
+const SCTP: u32 = protocol::SCTP as u32;
 
 /// `address` as the maps hold it: IPv4 mapped into IPv6.
 #[must_use]
@@ -124,6 +125,7 @@ const fn protocol_number(protocol: Protocol) -> u32 {
     match protocol {
         Protocol::Tcp => TCP,
         Protocol::Udp => UDP,
+        Protocol::Sctp => SCTP,
     }
 }
 
@@ -155,6 +157,7 @@ pub const fn service_address(key: ServiceKey) -> Option<ServiceAddress> {
     let protocol = match key.protocol {
         TCP => Protocol::Tcp,
         UDP => Protocol::Udp,
+        SCTP => Protocol::Sctp,
         _ => return None,
     };
     let ports = match key.last_port {

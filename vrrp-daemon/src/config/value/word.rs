@@ -87,7 +87,7 @@ words! {
     InitialState { "backup" = Backup, "master" = Master };
     AuthType { "pass" = Password } later &["ah"];
     Switch { "on" = On, "off" = Off };
-    Protocol { "tcp" = Tcp, "udp" = Udp } later &["sctp"];
+    Protocol { "tcp" = Tcp, "udp" = Udp, "sctp" = Sctp };
     Algorithm {
         "wrr" = WeightedRoundRobin, "rr" = RoundRobin, "wlc" = WeightedLeastConnection, "lc" = LeastConnection,
         "sed" = ShortestExpectedDelay, "nq" = NeverQueue, "fo" = WeightedFailover, "ovf" = WeightedOverflow,

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use lb_common::{NO_LEASE, PortsOwner, ServicePorts};
 
 use super::*;
-use crate::model::{Ports, ServiceAddress, VirtualService};
+use crate::model::{Ports, Protocol, ServiceAddress, VirtualService};
 
 fn on(last: u8, ports: Ports) -> ServiceAddress {
     ServiceAddress {
@@ -185,13 +185,16 @@ fn nobody_gets_the_index_of_a_service_that_is_there() {
 
 #[test]
 fn keys_of_several_ports_name_their_service() {
-    for ports in [
-        Ports::one(80),
-        range(8_000, 8_100),
-        range(1, u16::MAX),
-        Ports::ALL,
+    for (ports, protocol) in [
+        (Ports::one(80), Protocol::Tcp),
+        (range(8_000, 8_100), Protocol::Udp),
+        (range(1, u16::MAX), Protocol::Sctp),
+        (Ports::ALL, Protocol::Sctp),
     ] {
-        let address = on(3, ports);
+        let address = ServiceAddress {
+            protocol,
+            ..on(3, ports)
+        };
         assert_eq!(service_address(service_key(address)), Some(address));
     }
 }

@@ -68,22 +68,32 @@ fn readable(line: &str) -> String {
     };
     let rest = rest
         .replacen(" protocol 6 ", " tcp ", 1)
-        .replacen(" protocol 17 ", " udp ", 1);
+        .replacen(" protocol 17 ", " udp ", 1)
+        .replacen(" protocol 132 ", " sctp ", 1);
     format!("{} {rest}: {}", verdict.name(), verdict.explanation())
 }
 
 #[cfg(test)]
 mod tests {
+    use lb_common::Verdict;
+
     use super::readable;
 
     #[test]
     fn a_line_tells_the_verdict_in_words() {
+        let line = |verdict: Verdict, rest: &str| readable(&format!("{} {rest}", verdict as u32));
         assert_eq!(
-            readable("19 interface 2 protocol 6 198.51.100.7 port 40000 > 10.0.0.3 port 80"),
+            line(
+                Verdict::ForwardFlow,
+                "interface 2 protocol 6 198.51.100.7 port 40000 > 10.0.0.3 port 80"
+            ),
             "forward_flow interface 2 tcp 198.51.100.7 port 40000 > 10.0.0.3 port 80: a known connection"
         );
         assert_eq!(
-            readable("2 interface 2 protocol 1 198.51.100.7 > 10.0.0.9"),
+            line(
+                Verdict::PassNotOurs,
+                "interface 2 protocol 1 198.51.100.7 > 10.0.0.9"
+            ),
             "pass_not_ours interface 2 protocol 1 198.51.100.7 > 10.0.0.9: to none of our virtual addresses or services"
         );
     }
