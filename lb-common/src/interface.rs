@@ -36,4 +36,8 @@ pub mod interface_flags {
     pub const KNOWN: u16 = 1;
     /// [`crate::maps::PEERS`] has some that are reached by it.
     pub const HAS_PEERS: u16 = 1 << 1;
+    /// [`crate::maps::ACCESS`] may have addresses that are [blocked](crate::access::BLOCKED).
+    pub const BLOCKS: u16 = 1 << 2;
+    /// [`crate::maps::ACCESS`] may have addresses that are [closed](crate::access::CLOSED).
+    pub const CLOSES: u16 = 1 << 3;
 }

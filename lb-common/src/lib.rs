@@ -22,6 +22,7 @@ pub mod maps;
 mod motion;
 mod net;
 mod policy;
+mod prefix;
 mod real;
 mod ring;
 mod service;
@@ -44,6 +45,7 @@ pub use load::{Load, Thresholds};
 pub use motion::{RingBit, motion_slots};
 pub use net::{Address, FILTER_BITS, protocol};
 pub use policy::{Policy, policy_flags};
+pub use prefix::{Prefix, access};
 pub use real::{Real, real_flags};
 pub use ring::RingWord;
 pub use service::{

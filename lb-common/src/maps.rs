@@ -5,9 +5,9 @@ use core::{fmt, marker::PhantomData};
 
 use crate::{
     Address, AddressEntry, Counters, Departure, FILTER_BITS, FlowBucket, FlowClock, FlowName, Fragment,
-    FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, Policy, PortsOwner, Real, RingWord,
-    Service, ServiceKey, ServicePorts, Verdict, VirtualRouterEntry, VirtualRouterKey, WORDS_PER_BUCKET,
-    flow_buckets,
+    FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, Policy, PortsOwner, Prefix, Real,
+    RingWord, Service, ServiceKey, ServicePorts, Verdict, VirtualRouterEntry, VirtualRouterKey,
+    WORDS_PER_BUCKET, flow_buckets,
 };
 
 /// A map with keys `K` and values `V`. The keys of an array are the slots from 0 on.
@@ -99,6 +99,11 @@ pub const VIRTUAL_ROUTERS: Map<VirtualRouterKey, VirtualRouterEntry> =
 pub const INTERFACES: Map<u32, Interface> = Map::new("INTERFACES", 1 << 16);
 /// The other real servers of services that this node is a real server of. The values are 0.
 pub const PEERS: Map<Peer, u32> = Map::new("PEERS", 1_024);
+/// Trie: who may use the services, as values of [`access`](mod@crate::access). The longest prefix of an address counts.
+/// Looked at where [`Interface::flags`] say so. A change needs room for the old lists and the new ones at once.
+pub const ACCESS: Map<Prefix, u32> = Map::new("ACCESS", 2 * (LISTED_PREFIXES + 2));
+/// How many prefixes may be listed. (What is in no list has two more, for IPv4 and IPv6.)
+pub const LISTED_PREFIXES: u32 = 1 << 16;
 /// Per-CPU array by [`Service::index`].
 pub const SERVICE_STATS: Map<u32, Counters> = Map::new("SERVICE_STATS", SERVICES.capacity);
 /// Per-CPU array by slot of [`REALS`].

@@ -6,8 +6,8 @@
 
 use crate::{
     Address, AddressEntry, Counters, Departure, FlowBucket, FlowClock, FlowName, FlowSecret, Fragment,
-    FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, Policy, PortsOwner, Real, RingWord,
-    Service, ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey,
+    FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, Policy, PortsOwner, Prefix, Real,
+    RingWord, Service, ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey,
 };
 
 macro_rules! pod {
@@ -38,6 +38,7 @@ pod!(
     Peer,
     Policy,
     PortsOwner,
+    Prefix,
     Real,
     RingWord,
     Service,

@@ -30,6 +30,10 @@ pub enum Verdict {
     DropSilent,
     /// Dropped: the lease has run out, the daemon is dead or frozen and a successor is at work.
     DropLeaseExpired,
+    /// Dropped: its sender is blocked.
+    DropBlocked,
+    /// Dropped: it goes on with no connection, and its sender may begin none.
+    DropNotAllowed,
     /// Dropped: no real server in the schedule can take a connection at this moment.
     DropNoRealServer,
     /// Dropped: the real server's link-layer address is not known (yet).
@@ -66,7 +70,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// All verdicts, in the order of their numbers.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::PassNotIp,
         Self::PassOtherHost,
         Self::PassBalanced,
@@ -79,6 +83,8 @@ impl Verdict {
         Self::DropMalformed,
         Self::DropSilent,
         Self::DropLeaseExpired,
+        Self::DropBlocked,
+        Self::DropNotAllowed,
         Self::DropNoRealServer,
         Self::DropUnresolved,
         Self::DropStray,
@@ -116,6 +122,8 @@ impl Verdict {
             Self::DropMalformed => "drop_malformed",
             Self::DropSilent => "drop_silent",
             Self::DropLeaseExpired => "drop_lease_expired",
+            Self::DropBlocked => "drop_blocked",
+            Self::DropNotAllowed => "drop_not_allowed",
             Self::DropNoRealServer => "drop_no_real_server",
             Self::DropUnresolved => "drop_unresolved",
             Self::DropStray => "drop_stray",
@@ -151,6 +159,8 @@ impl Verdict {
             Self::DropMalformed => "malformed or truncated headers",
             Self::DropSilent => "a question for a virtual address that another node answers",
             Self::DropLeaseExpired => "the lease of the virtual address has run out",
+            Self::DropBlocked => "its sender is blocked",
+            Self::DropNotAllowed => "its sender may begin no connection",
             Self::DropNoRealServer => "no scheduled real server can take the connection",
             Self::DropUnresolved => "the real server's link-layer address is unknown",
             Self::DropStray => "a stray segment that no reset may answer",

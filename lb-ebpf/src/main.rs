@@ -2,12 +2,12 @@
 //!
 //! A packet arrives. [`parse`] finds out what it is; what is for none of our addresses ends there. [`flow`] looks up
 //! what is known of the connection, [`service`] the virtual service that it is for, [`frame`] whether it was sent to
-//! this node. The [`lease`] tells whether that is entitled to the virtual address right now. A connection that is known
-//! keeps its real server; for a new one, [`schedule`] names a real server, and the flow is remembered. [`forward`]
-//! takes one hop, writes two link-layer addresses, counts, and sends the packet off. Beside the road: [`reset`] answers
-//! segments of connections that nobody remembers, [`mod@unreachable`] what can go nowhere, [`icmp`] and [`fragment`]
-//! find the connection of what carries no ports of its own, and [`advertisement`] hears a successor. Anything that is
-//! not ours passes.
+//! this node, and by nobody who is blocked. The [`lease`] tells whether this node is entitled to the virtual address
+//! right now. A connection that is known keeps its real server; for a new one, [`schedule`] names a real server, and
+//! the flow is remembered. [`forward`] takes one hop, writes two link-layer addresses, counts, and sends the packet
+//! off. Beside the road: [`reset`] answers segments of connections that nobody remembers, [`mod@unreachable`] what can
+//! go nowhere, [`icmp`] and [`fragment`] find the connection of what carries no ports of its own, and [`advertisement`]
+//! hears a successor. Anything that is not ours passes.
 //!
 //! # The kernel it needs
 //!
@@ -34,6 +34,7 @@
 // The log macros expand to paths that begin with this name: see `trace`.
 extern crate self as aya_log_ebpf;
 
+mod access;
 mod advertisement;
 mod answer;
 mod atomic;
@@ -100,6 +101,7 @@ fn go_on(packet: &mut Packet, outcome: Outcome) -> Outcome {
     if outcome.is_named() {
         outcome = flow::name(packet, outcome);
     }
+    outcome = access::judged(packet, outcome);
     if outcome.is_begin() {
         outcome = begin::connection(packet, outcome);
     }
@@ -164,7 +166,7 @@ fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
     let Some(lease) = service::lease::<F>(&headers.key, &known) else {
         return lease::without_service::<F>(packet, network);
     };
-    if let Some(refusal) = frame::refusal(packet) {
+    if let Some(refusal) = frame::refusal_of_client(packet, network) {
         return refusal;
     }
     let now = clock::now();

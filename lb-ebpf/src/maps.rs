@@ -21,8 +21,8 @@ use aya_ebpf::{
 use lb_common::{
     Address, AddressEntry, Allowance, Counters, FlowBucket, FlowClock, FlowKey4, FlowKey6, FlowName,
     FlowSecret, FlowTime, Fragment, FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, Places,
-    Policy, PortsOwner, Real, RingWord, Service, ServiceKey, ServicePorts, VirtualRouterEntry,
-    VirtualRouterKey, maps as shared,
+    Policy, PortsOwner, Prefix, Real, RingWord, Service, ServiceKey, ServicePorts, VirtualRouterEntry,
+    VirtualRouterKey, access, maps as shared,
 };
 
 use crate::{atomic, family::Family, opaque::moved, outcome::Outcome};
@@ -98,6 +98,8 @@ static INTERFACES: Array<Interface, { shared::INTERFACES.capacity as usize }, MA
 #[btf_map]
 static PEERS: HashMap<Peer, u32, { shared::PEERS.capacity as usize }, ON_DEMAND> = HashMap::new();
 #[btf_map]
+static ACCESS: LpmTrie<Address, u32, { shared::ACCESS.capacity as usize }> = LpmTrie::new();
+#[btf_map]
 static SERVICE_STATS: PerCpuArray<Counters, { shared::SERVICE_STATS.capacity as usize }> = PerCpuArray::new();
 #[btf_map]
 static REAL_STATS: PerCpuArray<Counters, { shared::REAL_STATS.capacity as usize }> = PerCpuArray::new();
@@ -127,6 +129,9 @@ impl<V, const N: usize, const F: usize> Holds<u32, V> for PerCpuArray<V, N, F> {
 impl<K, V, const N: usize, const F: usize> Holds<K, V> for HashMap<K, V, N, F> {}
 impl<K, V, const N: usize, const F: usize> Holds<K, V> for LpmTrie<K, V, N, F> {}
 impl<K, V, const N: usize, const F: usize> Holds<K, V> for LruHashMap<K, V, N, F> {}
+impl<V, const N: usize, const F: usize> Holds<Prefix, V> for LpmTrie<Address, V, N, F> {}
+
+const _: () = assert!(size_of::<lpm_trie::Key<Address>>() == size_of::<Prefix>());
 
 /// Compiles only if `map` holds what `lb-common` tells the daemon that it does.
 const fn agree<K, V>(_map: &impl Holds<K, V>, _shared: shared::Map<K, V>) {}
@@ -151,6 +156,7 @@ const _: () = {
     agree(&VIRTUAL_ROUTERS, shared::VIRTUAL_ROUTERS);
     agree(&INTERFACES, shared::INTERFACES);
     agree(&PEERS, shared::PEERS);
+    agree(&ACCESS, shared::ACCESS);
     agree(&SERVICE_STATS, shared::SERVICE_STATS);
     agree(&REAL_STATS, shared::REAL_STATS);
     agree(&VERDICTS, shared::VERDICTS);
@@ -321,6 +327,14 @@ pub(crate) fn interface(index: u32) -> Option<Interface> {
 pub(crate) fn is_peer(Key(peer): &Key<Peer>) -> bool {
     // SAFETY: nothing is read of the entry.
     unsafe { PEERS.get(peer) }.is_some()
+}
+
+/// What the addresses of a prefix may do: a value of [`access`](mod@access).
+#[inline(always)]
+pub(crate) fn access(Key(prefix): &Key<Prefix>) -> u32 {
+    // SAFETY: both are the same 20 bytes, a number of bits and an address; the kernel's need not be aligned.
+    let prefix = unsafe { &*ptr::from_ref(prefix).cast::<lpm_trie::Key<Address>>() };
+    ACCESS.get(prefix).copied().unwrap_or(access::OPEN)
 }
 
 /// Takes one answer from what this CPU may still send. Returns whether one was left.

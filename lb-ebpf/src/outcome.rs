@@ -164,6 +164,24 @@ impl Outcome {
         self.0 & Self::ANSWERS != 0
     }
 
+    /// Whether a connection is to begin, or a reply to be built.
+    #[inline(always)]
+    pub(crate) const fn is_begin_or_answer(self) -> bool {
+        self.0 & (Self::BEGINS | Self::ANSWERS) != 0
+    }
+
+    /// All of it, for a function that the kernel verifies by itself.
+    #[inline(always)]
+    pub(crate) const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// What such a function returns.
+    #[inline(always)]
+    pub(crate) const fn of_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
     /// The protocol of a packet whose connection is to begin or to be named, or that is to be answered.
     #[inline(always)]
     pub(crate) const fn protocol(self) -> u8 {

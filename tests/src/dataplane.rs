@@ -13,8 +13,9 @@ use aya::programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::{
     Address, AddressEntry, Connection, Counters, FlowBucket, FlowClock, FlowName, FlowSecret, FlowWord,
-    IndexedService, Interface, Lease, Load, Peer, Places, Policy, PortsOwner, Real, RingWord, Service,
-    ServiceKey, ServicePorts, Verdict, VirtualRouterEntry, VirtualRouterKey, WORDS_PER_BUCKET, flow_buckets,
+    IndexedService, Interface, Lease, Load, Peer, Places, Policy, PortsOwner, Prefix, Real, RingWord,
+    Service, ServiceKey, ServicePorts, Verdict, VirtualRouterEntry, VirtualRouterKey, WORDS_PER_BUCKET,
+    flow_buckets,
     maps::{self, Map},
 };
 
@@ -365,6 +366,17 @@ impl Dataplane {
     /// Writes another real server of a service that this node is a real server of.
     pub fn put_peer(&mut self, peer: Peer) {
         self.table(maps::PEERS).insert(peer, 0, 0).expect("PEERS");
+    }
+
+    /// Says what the addresses of a prefix may do.
+    pub fn put_access(&mut self, prefix: Prefix, access: u32) {
+        let map = self
+            .ebpf
+            .map_mut(maps::ACCESS.name)
+            .expect("the object has the map");
+        let mut trie: LpmTrie<_, Address, u32> = LpmTrie::try_from(map).expect("the map holds this");
+        let key = Key::new(prefix.length, prefix.address);
+        trie.insert(&key, access, 0).expect("ACCESS");
     }
 
     fn buckets(&mut self) -> Array<&mut MapData, FlowBucket> {

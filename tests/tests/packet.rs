@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![allow(clippy::type_complexity, reason = "tables of cases say what they hold")]
 
+#[path = "packet/access.rs"]
+mod access;
 #[path = "packet/advertisements.rs"]
 mod advertisements;
 #[path = "packet/answers.rs"]

@@ -86,6 +86,7 @@ fn bpftool_loads_the_object_and_names_every_field() {
     assert_eq!(
         names,
         [
+            "ACCESS",
             "ADDRESSES",
             "ADDRESS_FILTER",
             "ALLOWANCE",

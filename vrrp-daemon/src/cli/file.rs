@@ -53,7 +53,7 @@ pub(super) fn load(path: &Path, report: impl Fn(Severity, &str)) -> anyhow::Resu
         }
     };
     let absent = config::missing_interfaces(&text, interface_exists()?);
-    let loaded = match config::parse(&text) {
+    let mut loaded = match config::parse(&text) {
         Ok(loaded) => loaded,
         Err(diagnostics) => {
             let diagnostics = [diagnostics, absent].concat();
@@ -63,6 +63,11 @@ pub(super) fn load(path: &Path, report: impl Fn(Severity, &str)) -> anyhow::Resu
     };
     print(&loaded.warnings);
     print(&absent);
+    let lists = &mut loaded.configuration.dataplane.access;
+    if let Err(problem) = config::read_lists(lists, |path| fs::read(path), colour) {
+        report(Severity::Error, &format!("{problem}\n\n"));
+        anyhow::bail!("{name} names lists that cannot be used");
+    }
     Ok(loaded)
 }
 

@@ -5,7 +5,7 @@
 //! type (`value.rs`): they turn the tree into raw tables, in which each field is a value with its place or has been
 //! reported. `checks.rs` compares tables with each other; and what no error was found in becomes the model. Nothing
 //! stops at the first error. The same tables of keys yield the sample (`sample.rs`). Nothing here reads files or asks
-//! the kernel.
+//! the kernel; lists in files of their own (`lists.rs`) come from whoever does.
 #![deny(clippy::disallowed_methods)]
 
 mod address;
@@ -18,6 +18,7 @@ mod group;
 mod instance;
 mod keepalived;
 mod key;
+mod lists;
 mod node;
 mod sample;
 mod section;
@@ -37,6 +38,7 @@ use crate::model::Configuration;
 
 pub use diagnostic::{Diagnostic, Severity, render};
 pub use encoding::{NotText, decode};
+pub use lists::read_lists;
 pub use sample::sample;
 
 use file::RawFile;

@@ -1,13 +1,19 @@
 //! The tables `[node]` and `[dataplane]`.
 
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
 use lb_common::maps::DEFAULT_FLOW_TABLE_SIZE;
 use toml::Spanned;
 
-use crate::model::{Attach, Dataplane, FlowTimeouts, Node, XdpMode};
+use crate::model::{AccessLists, Attach, Dataplane, FlowTimeouts, Node, XdpMode};
 
-use super::section::{Field, Reported};
+use super::diagnostic::Diagnostic;
+use super::section::{Field, Problems, Reported};
 use super::table::{Optional, TableCheck, default, optional, table};
-use super::value::{AbsolutePath, ConnectionTimeout, FlowTableSize, InterfaceName, List, Name, SocketPath};
+use super::value::{
+    AbsolutePath, ConnectionTimeout, FlowTableSize, InterfaceName, List, Name, Prefix, SocketPath,
+};
 
 /// Where the daemon listens unless configured otherwise.
 pub(super) const CONTROL_SOCKET: &str = "/run/lbd/lbd.sock";
@@ -66,6 +72,15 @@ table! {
         /// Whether a TCP segment of a connection that this node does not know opens one, instead of being answered with
         /// a reset: for schedulers by a hash, which send it where another director had sent it.
         sloppy_tcp: Field<bool> = default(false),
+        /// Whose packets reach no virtual server, not even those of open connections: addresses, or prefixes of
+        /// networks. If several fit an address, the longest counts, here or in `allow`; what is in both is blocked.
+        block: Optional<List<Prefix>> = optional(r#"["198.51.100.0/24", "2001:db8::/32"]"#),
+        /// A file with more of them, one on each line; comments begin with `#` or `;`. A reload reads it again.
+        block_file: Optional<AbsolutePath> = optional(r#""/etc/lbd/block""#),
+        /// Who alone may begin connections; those that are open go on. Without it, everybody may.
+        allow: Optional<List<Prefix>> = optional(r#"["10.0.0.0/8", "fd00::/8"]"#),
+        /// A file with more of them, as `block_file`.
+        allow_file: Optional<AbsolutePath> = optional(r#""/etc/lbd/allow""#),
     }
 }
 
@@ -81,6 +96,15 @@ table! {
     }
 }
 
+/// All prefixes of a list.
+fn prefixes(list: Optional<List<Prefix>>) -> Result<BTreeSet<IpNet>, Reported> {
+    let list = list?.map_or_else(Vec::new, |list| list.into_inner().0);
+    let prefixes = list.into_iter();
+    prefixes
+        .map(|prefix| prefix.map(|prefix| prefix.into_inner().0))
+        .collect()
+}
+
 impl TableCheck for RawTimeouts {}
 
 impl RawTimeouts {
@@ -94,7 +118,18 @@ impl RawTimeouts {
     }
 }
 
-impl TableCheck for RawDataplane {}
+impl TableCheck for RawDataplane {
+    fn check(&mut self, problems: &mut Problems) {
+        if let (Ok(Some(allow)), Ok(None)) = (&self.allow, &self.allow_file)
+            && allow.get_ref().0.is_empty()
+        {
+            let message = "nobody could begin a connection";
+            let diagnostic = Diagnostic::error(allow.span(), message, "an empty list")
+                .help("write who may, or remove the key to let everybody");
+            self.allow = Err(problems.report(diagnostic));
+        }
+    }
+}
 
 impl RawDataplane {
     /// The interfaces that are named and could be read.
@@ -124,6 +159,12 @@ impl RawDataplane {
             },
             sloppy_tcp: self.sloppy_tcp?.into_inner(),
             expire_nodest_conn: self.expire_nodest_conn?.into_inner(),
+            access: AccessLists {
+                block: prefixes(self.block)?,
+                allow: prefixes(self.allow)?,
+                block_file: self.block_file?.map(|path| path.into_inner().0),
+                allow_file: self.allow_file?.map(|path| path.into_inner().0),
+            },
         })
     }
 }

@@ -1,6 +1,7 @@
 //! What whole configurations mean, and what must hold for any text.
 
 mod diagnostics;
+mod lists;
 
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use proptest::prelude::*;
 use super::table::Table;
 use super::*;
 use crate::model::{
-    Attach, Check, CheckKind, CheckTiming, FlowTimeouts, HashOptions, Protocol, Scheduler, Version, XdpMode,
+    AccessLists, Attach, Check, CheckKind, CheckTiming, FlowTimeouts, HashOptions, Protocol, Scheduler,
+    Version, XdpMode,
 };
 
 /// The example of the design, and of the README.
@@ -226,8 +228,9 @@ fn the_sample_tells_the_defaults() {
         .map_err(|problems| render(&problems, "packaging/lbd.toml", &uncommented, false))
         .expect("no errors")
         .configuration;
-    // These two show what may be there, not the default.
+    // These show what may be there, not the default.
     configuration.dataplane.interfaces.clear();
+    configuration.dataplane.access = AccessLists::default();
     configuration.vrrp_instances[0].password = None;
     assert_eq!(configuration, parse(SAMPLE).expect("no errors").configuration);
 }

@@ -7,6 +7,7 @@ mod address;
 mod duration;
 mod number;
 mod ports;
+mod prefix;
 mod text;
 mod word;
 
@@ -20,6 +21,7 @@ use super::section::{Problems, Reported, Value, kind};
 pub(super) use address::{AddressRange, NetworkAddress};
 pub(super) use duration::{ConnectionTimeout, Timeout};
 pub(super) use number::{AnyPort, FlowTableSize, Port, Retries, Rise, Threshold};
+pub(super) use prefix::Prefix;
 pub(super) use text::{AbsolutePath, InterfaceName, Label, Name, SocketPath};
 pub(super) use word::{Algorithm, AuthType, Forwarding, InitialState, Switch};
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use lb_common::{
-    Address, AddressEntry, Interface, NO_LEASE, Peer, Policy, PortsOwner, Real, ServiceKey, Thresholds,
-    VirtualRouterEntry, VirtualRouterKey, interface_flags, maps, real_flags, service_flags,
+    Address, AddressEntry, Interface, NO_LEASE, Peer, Policy, PortsOwner, Prefix, Real, ServiceKey,
+    Thresholds, VirtualRouterEntry, VirtualRouterKey, interface_flags, maps, real_flags, service_flags,
 };
 
 use super::{
@@ -128,6 +128,8 @@ pub struct Desired {
     pub interfaces: BTreeMap<u32, Interface>,
     /// The other real servers of services that this node is a real server of.
     pub peers: BTreeSet<Peer>,
+    /// Who may use the services.
+    pub access: BTreeMap<Prefix, u32>,
     /// What does not fit.
     pub shortages: Vec<Shortage>,
 }
@@ -146,6 +148,7 @@ impl Desired {
             ..Self::default()
         };
         desired.add_interfaces(inputs);
+        desired.add_access(&inputs.configuration.dataplane.access);
         let leases = desired.add_virtual_routers(inputs);
         let services = &inputs.configuration.virtual_services;
         let mut slots = Slots::new(actual, actual.indices(services), inputs.quarantine);

@@ -12,9 +12,9 @@ use lb_common::{NO_LEASE, RingWord, real_flags};
 use super::*;
 use crate::health::Health;
 use crate::model::{
-    Attach, Check, CheckKind, CheckTiming, Configuration, Dataplane, FlowTimeouts, Interval, Node, Ports,
-    Priority, Protocol, RealHandle, RealServer, RealServerId, RealSlot, Scheduler, ServiceAddress, Version,
-    VirtualAddress, VirtualRouterId, VirtualService, VrrpInstance, Weight, XdpMode,
+    AccessLists, Attach, Check, CheckKind, CheckTiming, Configuration, Dataplane, FlowTimeouts, Interval,
+    Node, Ports, Priority, Protocol, RealHandle, RealServer, RealServerId, RealSlot, Scheduler,
+    ServiceAddress, Version, VirtualAddress, VirtualRouterId, VirtualService, VrrpInstance, Weight, XdpMode,
 };
 use connections::Connections;
 
@@ -151,6 +151,7 @@ impl World {
                     flow_timeouts: FlowTimeouts::IPVS,
                     sloppy_tcp: false,
                     expire_nodest_conn: true,
+                    access: AccessLists::default(),
                 },
                 vrrp_instances: vec![instance(51, 3)],
                 virtual_services,

@@ -18,6 +18,7 @@
 #![deny(clippy::disallowed_methods)]
 
 mod abi;
+mod access;
 mod assignment;
 mod census;
 mod changes;

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use lb_common::{
-    Address, AddressEntry, Interface, Peer, Policy, PortsOwner, Real, Service, ServiceKey, ServicePorts,
-    VirtualRouterEntry, VirtualRouterKey,
+    Address, AddressEntry, Interface, Peer, Policy, PortsOwner, Prefix, Real, Service, ServiceKey,
+    ServicePorts, VirtualRouterEntry, VirtualRouterKey,
 };
 
 use super::{PortsPrefix, ip_address, service_address};
@@ -58,6 +58,18 @@ pub enum Operation {
     RemoveAddress {
         /// The key.
         address: Address,
+    },
+    /// Insert or replace an entry of [`lb_common::maps::ACCESS`].
+    PutAccess {
+        /// The key.
+        prefix: Prefix,
+        /// The value.
+        access: u32,
+    },
+    /// Delete an entry of [`lb_common::maps::ACCESS`].
+    RemoveAccess {
+        /// The key.
+        prefix: Prefix,
     },
     /// Replace a slot of [`lb_common::maps::REALS`] in one update.
     PutReal {
@@ -156,6 +168,10 @@ impl fmt::Display for Operation {
                 )
             }
             Self::RemoveAddress { address } => write!(formatter, "remove address {}", ip_address(*address)),
+            Self::PutAccess { prefix, access } => {
+                write!(formatter, "access of {}: {access}", PrefixName(*prefix))
+            }
+            Self::RemoveAccess { prefix } => write!(formatter, "remove access of {}", PrefixName(*prefix)),
             Self::PutReal { slot, real } => write!(
                 formatter,
                 "real server {} in slot {slot}: flags {:#x}, generation {}",
@@ -196,6 +212,18 @@ impl fmt::Display for Mac {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self([a, b, c, d, e, f]) = self;
         write!(formatter, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+    }
+}
+
+/// A prefix for people.
+struct PrefixName(Prefix);
+
+impl fmt::Display for PrefixName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Prefix { length, address } = self.0;
+        let address = ip_address(address);
+        let mapped = if address.is_ipv4() { 96 } else { 0 };
+        write!(formatter, "{address}/{}", length.saturating_sub(mapped))
     }
 }
 

@@ -54,12 +54,12 @@ impl Planner {
 
     /// The operations that make `actual` what `desired` was computed to be from it.
     ///
-    /// Their order keeps every state in between consistent: the policy, peers, interfaces, virtual routers and addresses
-    /// first; then real servers that are usable; then what belongs to services beside their own keys, which is nobody's
-    /// until the service is there; then new schedules, in slices that nobody names; then the services, each of which
-    /// changes over to its new schedule in one update; and only after them the real servers that are not usable any
-    /// more, the addresses, virtual routers, interfaces and peers that go. So no packet meets a schedule that names a
-    /// server which cannot serve it.
+    /// Their order keeps every state in between consistent: the policy, peers, lists, interfaces, virtual routers and
+    /// addresses first; then real servers that are usable; then what belongs to services beside their own keys, which
+    /// is nobody's until the service is there; then new schedules, in slices that nobody names; then the services, each
+    /// of which changes over to its new schedule in one update; and only after them the real servers that are not
+    /// usable any more, the addresses, virtual routers, interfaces, lists and peers that go. So no packet meets a
+    /// schedule that names a server which cannot serve it.
     pub fn plan(&mut self, actual: &Plane, desired: &Desired) -> Plan {
         let mut plan = Plan {
             operations: Vec::new(),
@@ -67,6 +67,7 @@ impl Planner {
         };
         plan.put_peers(actual, desired);
         plan.put_policy(actual, desired);
+        plan.put_access(actual, desired);
         plan.put_interfaces(actual, desired);
         plan.put_virtual_routers(actual, desired);
         plan.put_addresses(actual, desired);
@@ -80,6 +81,7 @@ impl Planner {
         plan.remove_addresses(actual, desired);
         plan.remove_virtual_routers(actual, desired);
         plan.remove_interfaces(actual, desired);
+        plan.remove_access(actual, desired);
         plan.remove_peers(actual, desired);
         plan
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 
 use lb_common::{
-    Address, AddressEntry, Interface, Peer, Policy, PortsOwner, Real, Service, ServiceKey,
+    Address, AddressEntry, Interface, Peer, Policy, PortsOwner, Prefix, Real, Service, ServiceKey,
     VirtualRouterEntry, VirtualRouterKey, real_flags,
 };
 
@@ -35,6 +35,8 @@ pub struct Plane {
     pub interfaces: BTreeMap<u32, Interface>,
     /// [`lb_common::maps::PEERS`].
     pub peers: BTreeSet<Peer>,
+    /// [`lb_common::maps::ACCESS`].
+    pub access: BTreeMap<Prefix, u32>,
 }
 
 /// What pinned maps tell about a real server before anything else is known of it.
@@ -183,6 +185,12 @@ impl Plane {
             }
             Operation::RemovePeer { peer } => {
                 self.peers.remove(peer);
+            }
+            Operation::PutAccess { prefix, access } => {
+                self.access.insert(*prefix, *access);
+            }
+            Operation::RemoveAccess { prefix } => {
+                self.access.remove(prefix);
             }
             Operation::PutAddress { address, entry } => {
                 self.addresses.insert(*address, *entry);

@@ -15,6 +15,7 @@ use crate::model::Scheduler::{
 };
 use crate::model::{HashOptions, LeaseSlot, Password, RealSlot, Version, VrrpInstance, Weight};
 
+mod access;
 mod local;
 
 const SLOT_1: RealSlot = RealSlot::new(1);

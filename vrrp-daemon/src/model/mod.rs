@@ -1,5 +1,6 @@
 //! The words of the domain: what a configuration means, free of file formats, sockets and maps.
 
+mod access;
 mod handle;
 mod ports;
 mod service;
@@ -12,6 +13,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use access::AccessLists;
 pub use handle::{LeaseSlot, RealHandle, RealSlot};
 pub use ports::Ports;
 pub use service::{
@@ -148,6 +150,8 @@ pub struct Dataplane {
     pub sloppy_tcp: bool,
     /// Whether connections end whose real server is down: IPVS's `expire_nodest_conn`. Otherwise they wait for it.
     pub expire_nodest_conn: bool,
+    /// Who may use the virtual services.
+    pub access: AccessLists,
 }
 
 /// For how long silent connections are remembered: Keepalived's `lvs_timeouts`.

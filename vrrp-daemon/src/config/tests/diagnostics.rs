@@ -130,6 +130,7 @@ diagnostics! {
     duration_that_is_none: edited(&[("\"6s\"", "\"6 lightyears\"")]);
     connection_timeouts_out_of_range:
         edited(&[("flow_table_size = 1048576", "lvs_timeouts = { tcp = \"0s\", tcpfin = 120, udp = \"32d\" }")]);
+    prefixes_that_are_none: edited(&[("[dataplane]", "[dataplane]\nblock = [\"198.51.100.7/24\", \"example.org\", \"2001:db8::/129\", \"::ffff:10.0.0.1\", 10]\nallow = []")]);
     flow_table_out_of_range: edited(&[("1048576", "134217728")]);
     duration_too_long: edited(&[("\"6s\"", "\"1000000h\"")]);
     zero_timeouts: edited(&[("connect_timeout = \"3s\"", "connect_timeout = \"0s\""), ("\"6s\"", "\"1us\"")]);

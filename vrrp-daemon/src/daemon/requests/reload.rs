@@ -102,10 +102,12 @@ fn read(path: &Path, present: &Configuration, exists: impl Fn(&str) -> bool) -> 
     let text = config::decode(bytes).map_err(|error| format!("{name} {error}"))?;
     let render = |diagnostics: &[Diagnostic]| config::render(diagnostics, &name, &text, false);
     let missing = config::missing_interfaces(&text, exists);
-    let loaded = match config::parse(&text) {
+    let mut loaded = match config::parse(&text) {
         Ok(loaded) => loaded,
         Err(problems) => return Err(render(&[problems, missing].concat())),
     };
+    let lists = &mut loaded.configuration.dataplane.access;
+    config::read_lists(lists, |path| fs::read(path), false)?;
     let warnings = [loaded.warnings, missing].concat();
     let mut remarks = Vec::new();
     if !warnings.is_empty() {

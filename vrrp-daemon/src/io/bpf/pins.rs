@@ -108,6 +108,7 @@ pub(super) fn layout(flows: FlowSizes) -> Vec<Layout> {
         Layout::of(maps::ADDRESS_FILTER),
         Layout::of(maps::VIRTUAL_ROUTERS),
         Layout::of(maps::PEERS),
+        Layout::of(maps::ACCESS),
         Layout::of(maps::INTERFACES),
         Layout::of(maps::SERVICE_STATS),
         Layout::of(maps::REAL_STATS),

@@ -4,7 +4,7 @@ use aya::Ebpf;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues};
 use lb_common::{
-    Address, AddressEntry, Counters, IndexedService, Interface, Load, Peer, Policy, PortsOwner, Real,
+    Address, AddressEntry, Counters, IndexedService, Interface, Load, Peer, Policy, PortsOwner, Prefix, Real,
     RingWord, Service, ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey, maps,
 };
 
@@ -30,6 +30,7 @@ pub struct Tables {
     virtual_routers: HashMap<MapData, VirtualRouterKey, VirtualRouterEntry>,
     interfaces: MappedArray<Interface>,
     peers: HashMap<MapData, Peer, u32>,
+    access: LpmTrie<MapData, Address, u32>,
     service_stats: PerCpuArray<MapData, Counters>,
     real_stats: PerCpuArray<MapData, Counters>,
     processors: usize,
@@ -66,6 +67,7 @@ impl Tables {
             virtual_routers: open!(ebpf, maps::VIRTUAL_ROUTERS),
             interfaces: mapped(&take(ebpf, maps::INTERFACES)?, maps::INTERFACES)?,
             peers: open!(ebpf, maps::PEERS),
+            access: open!(ebpf, maps::ACCESS),
             service_stats: open!(ebpf, maps::SERVICE_STATS),
             real_stats: open!(ebpf, maps::REAL_STATS),
             processors: aya::util::nr_cpus().map_err(|(_, source)| Error::Processors(source))?,
@@ -108,6 +110,12 @@ impl Tables {
                 .map(|index| (index, self.interfaces.get(index)))
                 .filter(|(_, interface)| *interface != Interface::default())
                 .collect(),
+            access: self
+                .access
+                .iter()
+                .map(|entry| entry.map(|(key, access)| (access_prefix(&key), access)))
+                .collect::<Result<_, _>>()
+                .map_err(in_map(maps::ACCESS))?,
             peers: self
                 .peers
                 .keys()
@@ -155,6 +163,13 @@ impl Tables {
             Operation::PutPeer { peer } => self.peers.insert(peer, 0, 0).map_err(in_map(maps::PEERS)),
             Operation::RemovePeer { peer } => {
                 absent_is_fine(self.peers.remove(peer)).map_err(in_map(maps::PEERS))
+            }
+            Operation::PutAccess { prefix, access } => self
+                .access
+                .insert(&access_key(prefix), access, 0)
+                .map_err(in_map(maps::ACCESS)),
+            Operation::RemoveAccess { prefix } => {
+                absent_is_fine(self.access.remove(&access_key(prefix))).map_err(in_map(maps::ACCESS))
             }
             Operation::PutAddress { address, entry } => {
                 self.address_filter.add(*address);
@@ -225,6 +240,19 @@ const fn prefix(key: &Key<ServicePorts>) -> PortsPrefix {
     PortsPrefix {
         ports: key.data(),
         bits: key.prefix_len(),
+    }
+}
+
+/// A key of the lists.
+const fn access_key(prefix: &Prefix) -> Key<Address> {
+    Key::new(prefix.length, prefix.address)
+}
+
+/// The same for the director.
+const fn access_prefix(key: &Key<Address>) -> Prefix {
+    Prefix {
+        length: key.prefix_len(),
+        address: key.data(),
     }
 }
 
