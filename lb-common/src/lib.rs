@@ -13,6 +13,7 @@
 mod allowance;
 pub mod checksum;
 mod departure;
+mod episode;
 mod flow;
 mod fragment;
 mod interface;
@@ -32,6 +33,7 @@ mod verdict;
 
 pub use allowance::{ANSWERS_PER_SECOND, Allowance};
 pub use departure::Departure;
+pub use episode::Episode;
 pub use flow::{
     Connection, FlowBucket, FlowClock, FlowKey, FlowKey4, FlowKey6, FlowName, FlowSecret, FlowTime, FlowWord,
     PLACEMENT_KEY, Places, WORDS_PER_BUCKET, flow_buckets, flow_state, spread,

@@ -4,9 +4,9 @@
 use core::{fmt, marker::PhantomData};
 
 use crate::{
-    Address, AddressEntry, Counters, Departure, FILTER_BITS, FlowBucket, FlowClock, FlowName, Fragment,
-    FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, Policy, PortsOwner, Prefix, Real,
-    RingWord, Service, ServiceKey, ServicePorts, Verdict, VirtualRouterEntry, VirtualRouterKey,
+    Address, AddressEntry, Counters, Departure, Episode, FILTER_BITS, FlowBucket, FlowClock, FlowName,
+    Fragment, FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, Policy, PortsOwner, Prefix,
+    Real, RingWord, Service, ServiceKey, ServicePorts, Verdict, VirtualRouterEntry, VirtualRouterKey,
     WORDS_PER_BUCKET, flow_buckets,
 };
 
@@ -66,6 +66,8 @@ const _: () = assert!(
 /// Array by [`Service::index`]: how many connections were scheduled in turn, shared by all CPUs. Where the schedule
 /// goes on.
 pub const CURSORS: Map<u32, u64> = Map::new("CURSORS", SERVICES.capacity);
+/// Array by [`Service::index`]: when the service had more new connections than are remembered. Mapped into the daemon.
+pub const EPISODES: Map<u32, Episode> = Map::new("EPISODES", SERVICES.capacity);
 /// Array: the real servers of all services together. Mapped into the daemon.
 pub const REALS: Map<u32, Real> = Map::new("REALS", 1 << 16);
 /// Array by slot of [`REALS`]: how many connections those have whose scheduler asks. The program counts where a

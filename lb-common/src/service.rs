@@ -77,6 +77,8 @@ pub struct Service {
     pub placement: u32,
     /// Bits of [`service_flags`].
     pub flags: u32,
+    /// How many new connections a second are remembered (see [`crate::Episode`]); 0 for any number.
+    pub new_flow_limit: u32,
     /// The first slot of the Maglev ring in [`crate::maps::RINGS`], by which connections are placed that nobody
     /// remembers; with [`service_flags::PLACED`] the schedule.
     pub maglev_offset: u32,
@@ -92,7 +94,7 @@ pub struct Service {
     pub previous_placement: u32,
 }
 
-const _: () = assert!(size_of::<Service>() == 48);
+const _: () = assert!(size_of::<Service>() == 52);
 
 /// Bits of [`Service::flags`].
 pub mod service_flags {
@@ -145,8 +147,8 @@ pub struct IndexedService {
     pub key: ServiceKey,
     /// [`Service::lease`].
     pub lease: u32,
-    /// Zero.
-    pub _reserved: u32,
+    /// [`Service::new_flow_limit`].
+    pub new_flow_limit: u32,
 }
 
 const _: () = assert!(size_of::<IndexedService>() == 32);

@@ -5,9 +5,9 @@
 )]
 
 use crate::{
-    Address, AddressEntry, Counters, Departure, FlowBucket, FlowClock, FlowName, FlowSecret, Fragment,
-    FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, Policy, PortsOwner, Prefix, Real,
-    RingWord, Service, ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey,
+    Address, AddressEntry, Counters, Departure, Episode, FlowBucket, FlowClock, FlowName, FlowSecret,
+    Fragment, FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, Policy, PortsOwner, Prefix,
+    Real, RingWord, Service, ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey,
 };
 
 macro_rules! pod {
@@ -24,6 +24,7 @@ pod!(
     AddressEntry,
     Counters,
     Departure,
+    Episode,
     FlowBucket,
     FlowClock,
     FlowName,

@@ -58,6 +58,8 @@ pub enum Verdict {
     ForwardNew,
     /// Forwarded: a connection whose real server is gone, scheduled anew with this packet.
     ForwardRescheduled,
+    /// Forwarded: a packet of a connection that nobody remembers, to the real server that a hash names.
+    ForwardPlaced,
     /// Forwarded: an ICMP error about one of our connections, to the real server that needs it.
     ForwardIcmpError,
     /// Forwarded: a fragment, to the real server of its first fragment.
@@ -70,7 +72,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// All verdicts, in the order of their numbers.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::PassNotIp,
         Self::PassOtherHost,
         Self::PassBalanced,
@@ -97,6 +99,7 @@ impl Verdict {
         Self::ForwardFlow,
         Self::ForwardNew,
         Self::ForwardRescheduled,
+        Self::ForwardPlaced,
         Self::ForwardIcmpError,
         Self::ForwardFragment,
         Self::DropFragment,
@@ -136,6 +139,7 @@ impl Verdict {
             Self::ForwardFlow => "forward_flow",
             Self::ForwardNew => "forward_new",
             Self::ForwardRescheduled => "forward_rescheduled",
+            Self::ForwardPlaced => "forward_placed",
             Self::ForwardIcmpError => "forward_icmp_error",
             Self::ForwardFragment => "forward_fragment",
             Self::DropFragment => "drop_fragment",
@@ -173,6 +177,7 @@ impl Verdict {
             Self::ForwardFlow => "a known connection",
             Self::ForwardNew => "a new connection",
             Self::ForwardRescheduled => "a connection moved from a real server that is gone",
+            Self::ForwardPlaced => "a connection that nobody remembers, placed by a hash",
             Self::ForwardIcmpError => "an ICMP error about a connection",
             Self::ForwardFragment => "a fragment, after its first one",
             Self::DropFragment => "a fragment without its first one",

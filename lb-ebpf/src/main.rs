@@ -41,6 +41,7 @@ mod atomic;
 mod begin;
 mod clock;
 mod departure;
+mod episode;
 mod extensions;
 mod family;
 mod flow;
@@ -197,10 +198,10 @@ fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
         Memory::Waiting => return Outcome::drop(Verdict::DropRealServerDown),
         Memory::Unknown if headers.segment.opens() || policy::opens(&headers) => Verdict::ForwardNew,
         Memory::Lost if headers.segment.opens() => Verdict::ForwardRescheduled,
-        Memory::Unknown => return headers.answer(Verdict::ResetUnknownFlow),
+        Memory::Unknown => Verdict::ResetUnknownFlow,
         Memory::Lost => return headers.answer(Verdict::ResetRealServerGone),
     };
-    headers.begin(verdict, known.has_word())
+    known.begin(headers.begin(verdict))
 }
 
 /// The end of a packet of a known connection.

@@ -19,10 +19,10 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use lb_common::{
-    Address, AddressEntry, Allowance, Counters, FlowBucket, FlowClock, FlowKey4, FlowKey6, FlowName,
+    Address, AddressEntry, Allowance, Counters, Episode, FlowBucket, FlowClock, FlowKey4, FlowKey6, FlowName,
     FlowSecret, FlowTime, Fragment, FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, Places,
     Policy, PortsOwner, Prefix, Real, RingWord, Service, ServiceKey, ServicePorts, VirtualRouterEntry,
-    VirtualRouterKey, access, maps as shared,
+    VirtualRouterKey, WORDS_PER_BUCKET, access, maps as shared,
 };
 
 use crate::{atomic, family::Family, opaque::moved, outcome::Outcome};
@@ -65,6 +65,8 @@ static SERVICE_PORTS: LpmTrie<ServicePorts, PortsOwner, { shared::SERVICE_PORTS.
 static RINGS: Array<RingWord, { shared::RINGS.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
 static CURSORS: Array<u64, { shared::CURSORS.capacity as usize }> = Array::new();
+#[btf_map]
+static EPISODES: Array<Episode, { shared::EPISODES.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
 static REALS: Array<Real, { shared::REALS.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
@@ -111,6 +113,8 @@ static CLOCK: PerCpuArray<Tick, 1> = PerCpuArray::new();
 #[btf_map]
 static ALLOWANCE: PerCpuArray<Allowance, 1> = PerCpuArray::new();
 #[btf_map]
+static RECOLLECTION: Array<Allowance, 1> = Array::new();
+#[btf_map]
 static BEGINNING: PerCpuArray<Beginning, 1> = PerCpuArray::new();
 
 // What the loader says of the table of connections: constants for the verifier, and one load each.
@@ -143,6 +147,7 @@ const _: () = {
     agree(&SERVICE_PORTS, shared::SERVICE_PORTS);
     agree(&RINGS, shared::RINGS);
     agree(&CURSORS, shared::CURSORS);
+    agree(&EPISODES, shared::EPISODES);
     agree(&REALS, shared::REALS);
     agree(&LOADS, shared::LOADS);
     agree(&FLOWS, shared::FLOWS);
@@ -345,7 +350,7 @@ pub(crate) fn take_answer(now: u64) -> bool {
     };
     // SAFETY: `allowance` points to this CPU's entry, and nothing else runs on this CPU meanwhile.
     unsafe {
-        match (*allowance).take(now) {
+        match (*allowance).take(now, Allowance::ANSWER) {
             Some(rest) => {
                 *allowance = rest;
                 true
@@ -353,6 +358,70 @@ pub(crate) fn take_answer(now: u64) -> bool {
             None => false,
         }
     }
+}
+
+/// Until when the last episode of the service at `index` lasts.
+#[inline(always)]
+pub(crate) fn end_of_episode(index: u32) -> u64 {
+    // SAFETY: the number is eight bytes and aligned, and is read with one load: other CPUs and the daemon may store it.
+    EPISODES
+        .get_ptr(index)
+        .map_or(0, |episode| unsafe { addr_of!((*episode).until).read_volatile() })
+}
+
+/// Stores until when an episode of the service at `index` lasts.
+#[inline(always)]
+pub(crate) fn set_end_of_episode(index: u32, until: u64) {
+    if let Some(episode) = EPISODES.get_ptr_mut(index) {
+        // SAFETY: as above; any time that one of several CPUs stores is right.
+        unsafe { (&raw mut (*episode).until).write_volatile(until) };
+    }
+}
+
+/// Notes that the table of connections has no place for one of the service at `index`.
+#[inline(always)]
+pub(crate) fn set_refusal(index: u32, now: u64) {
+    if let Some(episode) = EPISODES.get_ptr_mut(index) {
+        // SAFETY: as above.
+        unsafe { (&raw mut (*episode).refused_at).write_volatile(now) };
+    }
+}
+
+/// Takes `price` from what new connections of the service at `index` may take. Returns whether it was left.
+#[inline(always)]
+pub(crate) fn take_new_flows(index: u32, now: u64, price: u64) -> bool {
+    // SAFETY: the allowance is a field of an entry of the map, and all CPUs change it as `take_shared` does.
+    EPISODES
+        .get_ptr_mut(index)
+        .is_none_or(|episode| unsafe { take_shared(&raw mut (*episode).allowance, now, price) })
+}
+
+/// Takes `price` from what connections may take that show themselves and were not remembered. Returns whether it was
+/// left.
+#[inline(always)]
+pub(crate) fn take_recollection(now: u64, price: u64) -> bool {
+    // SAFETY: an entry of the map, which all CPUs change as `take_shared` does.
+    RECOLLECTION
+        .get_ptr_mut(0)
+        .is_some_and(|allowance| unsafe { take_shared(allowance, now, price) })
+}
+
+/// Takes `price` from an allowance that all CPUs share. What two take at the same time is taken once.
+///
+/// # Safety
+///
+/// `allowance` points to one in a map, aligned, that is changed like this only.
+#[inline(always)]
+unsafe fn take_shared(allowance: *mut Allowance, now: u64, price: u64) -> bool {
+    // SAFETY: the caller's.
+    let present = unsafe { allowance.read_volatile() };
+    let Some(rest) = present.take(now, price) else {
+        return false;
+    };
+    // SAFETY: the caller's.
+    let _other_was_faster =
+        unsafe { atomic::compare_and_swap(allowance.cast(), present.paid_until, rest.paid_until) };
+    true
 }
 
 /// The lease at `slot`, as it is at this moment.
@@ -425,21 +494,24 @@ fn add_packet(counters: Option<*mut Counters>, bytes: u64) {
     }
 }
 
-/// Counts one new connection of a service and of its real server.
+/// Counts one new connection of a service and of its real server. Returns how many of the service this CPU has counted.
 #[inline(always)]
-pub(crate) fn count_connection(service: u32, real: u32) {
-    let counters = SERVICE_STATS.get_ptr_mut(service);
-    add_connection(counters);
+pub(crate) fn count_connection(service: u32, real: u32) -> u64 {
     let counters = REAL_STATS.get_ptr_mut(real);
     add_connection(counters);
+    let counters = SERVICE_STATS.get_ptr_mut(service);
+    add_connection(counters)
 }
 
 #[inline(always)]
-fn add_connection(counters: Option<*mut Counters>) {
-    if let Some(counters) = counters {
+fn add_connection(counters: Option<*mut Counters>) -> u64 {
+    counters.map_or(0, |counters| {
         // SAFETY: as in `add_packet`.
-        unsafe { (*counters).connections += 1 };
-    }
+        unsafe {
+            (*counters).connections += 1;
+            (*counters).connections
+        }
+    })
 }
 
 /// Counts how a packet's story ended.
@@ -477,6 +549,12 @@ pub(crate) fn places_of_flow(hash: u64) -> Places {
 pub(crate) fn flow_secret() -> FlowSecret {
     // SAFETY: a constant of the program, which the loader has set: not what the compiler takes it for.
     unsafe { ptr::read_volatile(&raw const FLOW_SECRET) }
+}
+
+/// How many words the table of connections has.
+#[inline(always)]
+pub(crate) fn flow_words() -> u64 {
+    (u64::from(FLOW_MASK.load()) + 1) * WORDS_PER_BUCKET as u64
 }
 
 /// The clocks of the connections.

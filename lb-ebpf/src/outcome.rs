@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::xdp_action;
 use lb_common::Verdict;
 
-use crate::packet::Packet;
+use crate::{packet::Packet, parsed::Segment};
 
 /// A [`Verdict`], the XDP action that carries it out, and for a packet whose story is not at its end, where its headers
 /// are: all in one register.
@@ -33,6 +33,12 @@ impl Outcome {
     /// The transport protocol, in eight bits. (As its number, for what a flag is turned into by a branch can come out
     /// wrong on Linux 6.1: see [`crate::flow::recall`].)
     const PROTOCOL_SHIFT: u32 = 24;
+    /// That word is another connection's.
+    const IS_FOREIGN: u64 = 1 << 23;
+    /// The action is in the bits below.
+    const ACTION_BITS: u32 = 4;
+    /// What the packet does in its connection.
+    const SEGMENT_SHIFT: u32 = Self::ACTION_BITS;
     const NETWORK_SHIFT: u32 = 32;
     const TRANSPORT_SHIFT: u32 = 48;
     /// In the place of the transport header.
@@ -74,20 +80,20 @@ impl Outcome {
         Self::transmit(verdict).about(network, transport, Self::ANSWERS | Self::of(protocol))
     }
 
-    /// The packet, of this `protocol`, opens a connection, and leaves with it; other fragments of it follow if it
-    /// `is_first_fragment`. The table of connections `has_word` for it, or has none.
+    /// Nobody remembers the connection of the packet, a `segment` of this protocol, or not as one that goes on; other
+    /// fragments of it follow if it `is_first_fragment`. If it cannot begin one, the verdict is this one.
     #[inline(always)]
     pub(crate) const fn begin(
         verdict: Verdict,
         network: usize,
         transport: usize,
         protocol: u32,
+        segment: Segment,
         is_first_fragment: bool,
-        has_word: bool,
     ) -> Self {
         let flags = Self::of(protocol)
             | (is_first_fragment as u64 * Self::IS_FIRST_FRAGMENT)
-            | (has_word as u64 * Self::HAS_WORD);
+            | segment.number() << Self::SEGMENT_SHIFT;
         Self::drop(verdict).about(network, transport, Self::BEGINS | flags)
     }
 
@@ -106,6 +112,14 @@ impl Outcome {
         }
         let kept = self.ended().0 | Self::SENDS | (self.network() as u64) << Self::NETWORK_SHIFT;
         Self(kept | (slot as u64) << Self::SLOT_SHIFT)
+    }
+
+    /// The same, if the table of connections `has_word` for it, or has none; `is_foreign` says that it is another
+    /// connection's.
+    #[inline(always)]
+    pub(crate) const fn with_word(self, has_word: bool, is_foreign: bool) -> Self {
+        let flags = (has_word as u64 * Self::HAS_WORD) | (is_foreign as u64 * Self::IS_FOREIGN);
+        Self(self.0 | flags)
     }
 
     /// The same; and the connection of the packet has shown that it goes on. (Its word has the slot of its real
@@ -206,6 +220,24 @@ impl Outcome {
         self.0 & Self::HAS_WORD != 0
     }
 
+    /// Whether that word is another connection's.
+    #[inline(always)]
+    pub(crate) const fn is_foreign(self) -> bool {
+        self.0 & Self::IS_FOREIGN != 0
+    }
+
+    /// Whether a connection that is to begin may be a new one.
+    #[inline(always)]
+    pub(crate) const fn opens(self) -> bool {
+        !self.is(Verdict::ResetUnknownFlow)
+    }
+
+    /// What a packet does whose connection is to begin.
+    #[inline(always)]
+    pub(crate) const fn segment(self) -> Segment {
+        Segment::numbered(self.0 >> Self::SEGMENT_SHIFT & 7)
+    }
+
     /// The same, at its end.
     #[inline(always)]
     pub(crate) const fn ended(self) -> Self {
@@ -239,6 +271,6 @@ impl Outcome {
     /// What the program returns.
     #[inline(always)]
     pub(crate) const fn action(self) -> u32 {
-        self.0 as u32 & ((1 << Self::VERDICT_SHIFT) - 1)
+        self.0 as u32 & ((1 << Self::ACTION_BITS) - 1)
     }
 }

@@ -101,16 +101,16 @@ impl Segment {
 }
 
 impl<F: Family> Headers<F> {
-    /// The end of a packet that opens a connection, for now. The table of connections `has_word` for it, or has none.
+    /// The end of a packet of a connection that nobody remembers, for now.
     #[inline(always)]
-    pub(crate) fn begin(&self, verdict: Verdict, has_word: bool) -> Outcome {
+    pub(crate) fn begin(&self, verdict: Verdict) -> Outcome {
         Outcome::begin(
             verdict,
             self.network,
             self.transport,
             F::protocol(&self.key),
+            self.segment,
             self.is_first_fragment,
-            has_word,
         )
     }
 

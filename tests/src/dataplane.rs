@@ -12,10 +12,10 @@ use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, RingBuf};
 use aya::programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::{
-    Address, AddressEntry, Connection, Counters, FlowBucket, FlowClock, FlowName, FlowSecret, FlowWord,
-    IndexedService, Interface, Lease, Load, Peer, Places, Policy, PortsOwner, Prefix, Real, RingWord,
-    Service, ServiceKey, ServicePorts, Verdict, VirtualRouterEntry, VirtualRouterKey, WORDS_PER_BUCKET,
-    flow_buckets,
+    Address, AddressEntry, Allowance, Connection, Counters, Episode, FlowBucket, FlowClock, FlowName,
+    FlowSecret, FlowWord, IndexedService, Interface, Lease, Load, Peer, Places, Policy, PortsOwner, Prefix,
+    Real, RingWord, SECOND, Service, ServiceKey, ServicePorts, Verdict, VirtualRouterEntry, VirtualRouterKey,
+    WORDS_PER_BUCKET, flow_buckets,
     maps::{self, Map},
 };
 
@@ -294,7 +294,7 @@ impl Dataplane {
         let indexed = IndexedService {
             key,
             lease: service.lease,
-            _reserved: 0,
+            new_flow_limit: service.new_flow_limit,
         };
         self.array(maps::SERVICE_INDEX)
             .set(service.index, indexed, 0)
@@ -326,6 +326,35 @@ impl Dataplane {
             LpmTrie::try_from(map).expect("the map holds this");
         map.insert(&Key::new(ServicePorts::EVERY_PORT + bits, ports), owner, 0)
             .expect("SERVICE_PORTS");
+    }
+
+    /// When the service at `index` had more new connections than are remembered.
+    pub fn episode(&mut self, index: u32) -> Episode {
+        self.array(maps::EPISODES).get(&index, 0).expect("EPISODES")
+    }
+
+    /// Has the last episode of the service at `index` end at `until` (nanoseconds of `CLOCK_BOOTTIME`).
+    pub fn put_episode(&mut self, index: u32, until: u64) {
+        let episode = Episode {
+            until,
+            ..self.episode(index)
+        };
+        self.array(maps::EPISODES)
+            .set(index, episode, 0)
+            .expect("EPISODES");
+    }
+
+    /// Has the service at `index` begin an episode with what comes next: as if more than its limit had come.
+    pub fn use_up_new_flows(&mut self, index: u32) {
+        let episode = Episode {
+            allowance: Allowance {
+                paid_until: boot_now() + 60 * SECOND,
+            },
+            ..self.episode(index)
+        };
+        self.array(maps::EPISODES)
+            .set(index, episode, 0)
+            .expect("EPISODES");
     }
 
     /// Writes a lease.
@@ -377,6 +406,11 @@ impl Dataplane {
         let mut trie: LpmTrie<_, Address, u32> = LpmTrie::try_from(map).expect("the map holds this");
         let key = Key::new(prefix.length, prefix.address);
         trie.insert(&key, access, 0).expect("ACCESS");
+    }
+
+    /// How many connections the table has words for.
+    pub fn words(&mut self) -> u32 {
+        self.buckets().len() * WORDS_PER_BUCKET as u32
     }
 
     fn buckets(&mut self) -> Array<&mut MapData, FlowBucket> {

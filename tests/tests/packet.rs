@@ -12,6 +12,8 @@ mod advertisements;
 mod answers;
 #[path = "packet/counting.rs"]
 mod counting;
+#[path = "packet/episodes.rs"]
+mod episodes;
 #[path = "packet/floods.rs"]
 mod floods;
 #[path = "packet/flows.rs"]

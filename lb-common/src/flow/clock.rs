@@ -71,6 +71,13 @@ impl FlowTime {
         later.wrapping_sub(seen) & FlowWord::SEEN_MASK
     }
 
+    /// The timeout, in nanoseconds.
+    #[inline(always)]
+    #[must_use]
+    pub const fn nanoseconds(self) -> u64 {
+        (self.timeout as u64) << (self.shift & 63)
+    }
+
     /// Whether a connection that was last `seen` then has timed out.
     #[inline(always)]
     #[must_use]

@@ -2,8 +2,8 @@
 //!
 //! A connection that has shown one packet only is *nascent*; its second packet establishes it, and FIN or RST of the
 //! client make it a *closing* one, whose last segments still find their real server. The [`table`] gives a place to a
-//! new connection that is empty, or whose owner has timed out, has shown one packet only, or is closing; never an
-//! established one's. A flood of first packets evicts first packets.
+//! new connection that is empty, or whose owner has timed out; or has shown one packet only or is closing, and that for
+//! some seconds; never an established one's. Where there is none, an [episode](crate::episode) begins.
 //!
 //! A packet that may open a connection (a TCP SYN, a UDP datagram) begins a new one if the client has closed the
 //! remembered one, or if that has been silent for longer than its timeout. Any other TCP segment continues what is
@@ -14,11 +14,15 @@
 //! One connection in some thousand millions finds another one's word. If that is of the same service, the two share a
 //! real server, and the end of one is taken for the end of both; if it is of another service, the new one is forwarded
 //! and not remembered, and the other one is not disturbed.
+#![allow(
+    unsafe_code,
+    reason = "what the kernel verifies by itself has a name of its own"
+)]
 
 mod count;
 mod table;
 
-use lb_common::{Connection as _, FlowWord, IndexedService, Real, ServiceKey, Verdict, flow_state, protocol};
+use lb_common::{Connection as _, FlowWord, IndexedService, Real, ServiceKey, Verdict, flow_state};
 
 use self::table::Found;
 use crate::{
@@ -30,6 +34,7 @@ use crate::{
     parsed::Segment,
     policy, ports,
 };
+use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 
 /// A real server and its slot.
 #[derive(Clone, Copy)]
@@ -154,10 +159,10 @@ pub(crate) fn recall(packet: &Packet, known: &Known, segment: Segment, now: u64)
 }
 
 impl Known {
-    /// Whether there is a word, be it another connection's.
+    /// The end of a packet of a connection that is not known to go on, for now, with what is known of it.
     #[inline(always)]
-    pub(crate) fn has_word(&self) -> bool {
-        self.found.is_something()
+    pub(crate) fn begin(&self, outcome: Outcome) -> Outcome {
+        outcome.with_word(self.found.is_something(), self.is_foreign)
     }
 
     /// The real server: up, not yet resolved, or gone. Nothing is noted.
@@ -185,33 +190,90 @@ impl Known {
     }
 }
 
-/// Gives the word of a connection that begins anew to the real server `target`. Returns whether it has none, so that it
-/// is to be [entered](enter).
-#[inline(never)]
-pub(crate) fn renew<F: Family>(packet: &Packet, key: &F::Key, target: Target) -> bool {
-    let known = find::<F>(packet, key);
-    let found = known.found;
-    if !found.is_something() {
-        return true;
-    }
-    if !known.is_foreign {
-        let word = first_word::<F>(key, found.word.tag(), target.slot);
-        if found.change(word) {
-            count::exchange(found.word, word, target);
-        }
-    }
-    false
+/// Gives the word of the connection that begins anew with `segment` to the real server in `slot`. Returns whether it has
+/// one, so that it is not to be [entered](enter).
+#[inline(always)]
+pub(crate) fn renew<F: Family>(packet: &Packet, segment: Segment, slot: u32) -> bool {
+    let version = u64::from(F::VERSION);
+    renew_flow(packet.context().ctx, version, segment.number(), u64::from(slot)) != 0
 }
 
-/// Remembers that a new connection, which has no word, has the real server `target`. If the table has no place for it,
-/// the packet is forwarded all the same, and the client's next one is that of an unknown connection.
+/// Remembers that the connection that begins, which has no word, and of which `segment` is the first that is remembered,
+/// has the real server in `slot`. Returns whether the table has a place for it.
+#[inline(always)]
+pub(crate) fn enter<F: Family>(segment: Segment, slot: u32) -> bool {
+    enter_beginning(u64::from(F::VERSION), segment.number(), u64::from(slot)) != 0
+}
+
+/// Names the connection that begins, with a packet that shows that it goes on.
+#[inline(always)]
+pub(crate) fn name_beginning<F: Family>(packet: &Packet) {
+    name_flow(packet.context().ctx, u64::from(F::VERSION));
+}
+
+// What follows are functions that others could call: the kernel verifies such a one by itself, once, and not on each way
+// that leads to it (`kernel/bpf/verifier.c`, `do_check_subprogs`; Linux 5.6). The connection is the one that begins.
+
+#[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) fn enter<F: Family>(key: &F::Key, target: Target) {
-    let places = maps::places_of_flow(hash::<F>(key));
-    let word = first_word::<F>(key, places.first_tag, target.slot);
-    if let Some(left) = table::enter(places, word, clock::now()) {
-        count::exchange(left, word, target);
+extern "C" fn renew_flow(context: *mut xdp_md, version: u64, segment: u64, slot: u64) -> u64 {
+    #[inline(always)]
+    fn renew<F: Family>(packet: &Packet, segment: u64, slot: u64) -> Option<()> {
+        let known = find::<F>(packet, maps::beginning::<F>()?);
+        let (found, slot) = (known.found, slot as u32);
+        if !found.is_something() {
+            return None;
+        }
+        if !known.is_foreign {
+            let word = first_word(Segment::numbered(segment), found.word.tag(), slot);
+            if found.change(word)
+                && let Some(real) = maps::real(slot)
+            {
+                count::exchange(found.word, word, Target { slot, real });
+            }
+        }
+        Some(())
     }
+    let packet = Packet::new(XdpContext::new(context));
+    let renewed = if version == u64::from(V4::VERSION) {
+        renew::<V4>(&packet, segment, slot)
+    } else {
+        renew::<V6>(&packet, segment, slot)
+    };
+    u64::from(renewed.is_some())
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn enter_beginning(version: u64, segment: u64, slot: u64) -> u64 {
+    #[inline(always)]
+    fn enter<F: Family>(segment: u64, slot: u64) -> Option<()> {
+        let slot = slot as u32;
+        let places = maps::places_of_flow(hash::<F>(maps::beginning::<F>()?));
+        let word = first_word(Segment::numbered(segment), places.first_tag, slot);
+        let left = table::enter(places, word, clock::now())?;
+        let real = maps::real(slot)?;
+        count::exchange(left, word, Target { slot, real });
+        Some(())
+    }
+    let entered = if version == u64::from(V4::VERSION) {
+        enter::<V4>(segment, slot)
+    } else {
+        enter::<V6>(segment, slot)
+    };
+    u64::from(entered.is_some())
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn name_flow(context: *mut xdp_md, version: u64) -> u64 {
+    let packet = Packet::new(XdpContext::new(context));
+    let named = if version == u64::from(V4::VERSION) {
+        maps::beginning::<V4>().and_then(|key| name_key::<V4>(&packet, key))
+    } else {
+        maps::beginning::<V6>().and_then(|key| name_key::<V6>(&packet, key))
+    };
+    u64::from(named.is_some())
 }
 
 /// The hash of a connection that begins.
@@ -222,11 +284,10 @@ fn hash<F: Family>(key: &F::Key) -> u64 {
 
 /// The word of a connection that has shown one packet.
 #[inline(always)]
-fn first_word<F: Family>(key: &F::Key, tag: u64, slot: u32) -> FlowWord {
-    let state = if F::protocol(key) == u32::from(protocol::UDP) {
-        flow_state::DATAGRAM
-    } else {
-        flow_state::NASCENT
+fn first_word(segment: Segment, tag: u64, slot: u32) -> FlowWord {
+    let state = match segment {
+        Segment::DATAGRAM => flow_state::DATAGRAM,
+        segment => next_state(flow_state::NASCENT, segment),
     };
     FlowWord::new(tag, state, maps::flow_time(state).at(clock::now()), slot)
 }
@@ -250,12 +311,18 @@ pub(crate) fn name(packet: &Packet, outcome: Outcome) -> Outcome {
 #[inline(always)]
 fn name_of<F: Family>(packet: &Packet, outcome: Outcome) -> Option<u32> {
     let key = F::key_at(packet, outcome.network(), outcome.transport(), outcome.protocol())?;
+    name_key::<F>(packet, &key)
+}
+
+/// Names a connection. Returns the slot of its real server.
+#[inline(always)]
+fn name_key<F: Family>(packet: &Packet, key: &F::Key) -> Option<u32> {
     let places = maps::places_of_flow(key.hash(&maps::flow_secret()));
     let found = table::find(packet, places);
     if !found.is_something() {
         return None;
     }
-    maps::name_flow(table::slot(places, found.word.tag(), found.way), F::name(&key));
+    maps::name_flow(table::slot(places, found.word.tag(), found.way), F::name(key));
     Some(found.word.slot())
 }
 

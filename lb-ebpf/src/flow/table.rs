@@ -88,14 +88,15 @@ pub(crate) fn slot(places: Places, tag: u64, way: u64) -> u32 {
 }
 
 /// Enters a connection whose word, with the tag of its first place, is `word`, in place of whoever can be spared.
-/// Returns whose place it has, which may be an empty one; `None` if it is not in: all are wanted, or another CPU was
-/// faster.
+/// Returns whose place it has, which may be an empty one; `None` if it is not in: all are wanted.
 #[inline(always)]
 pub(crate) fn enter(places: Places, word: FlowWord, now: u64) -> Option<FlowWord> {
-    match enter_flow(u64::from(places.first), u64::from(places.second), word.0, now) {
+    let enter = || match enter_flow(u64::from(places.first), u64::from(places.second), word.0, now) {
         REFUSED => None,
         left => Some(FlowWord(left)),
-    }
+    };
+    // Another CPU may have been faster: once, hardly twice.
+    enter().or_else(enter)
 }
 
 /// What [`enter_flow`] returns if the connection is not in: no word.
@@ -140,7 +141,7 @@ fn take(bucket: *mut FlowBucket, survey: Survey, word: FlowWord) -> u64 {
     let kept = if word.state() == flow_state::DATAGRAM {
         NASCENT
     } else {
-        ESTABLISHED
+        NASCENT + YOUNGER
     };
     if survey.best < kept << RANK_SHIFT && swap(bucket, way, survey.spared, word) {
         return survey.spared.0;
@@ -179,6 +180,9 @@ const DATAGRAM: u64 = 2;
 /// Who has shown one SYN, which proves no more; but a flood of datagrams is a TCP client's no business.
 const NASCENT: u64 = 3;
 const CLOSING: u64 = 4;
+/// By so much those who are young are wanted more: TCP clients' places are given away for nobody's, be it a newcomer's.
+/// Who finds no place begins an episode, and all are served.
+const YOUNGER: u64 = 3;
 /// Who is established: never given away for another.
 const ESTABLISHED: u64 = 7;
 
@@ -189,7 +193,8 @@ const RANKS: u64 = NASCENT << (4 * flow_state::NASCENT)
     | DATAGRAM << (4 * flow_state::DATAGRAM)
     | ESTABLISHED << (4 * flow_state::DATAGRAMS);
 
-/// A connection whose age is less than this (nanoseconds; a second more than it is) may yet be established.
+/// A connection whose age is less than this (nanoseconds; a second more than it is) is young: it may yet be established,
+/// or its last segments may be under way.
 const YOUNG: u64 = 5_000_000_000;
 
 /// Looks at a bucket. Without a branch: the verifier would follow both ways of each, for each of the words.
@@ -211,9 +216,11 @@ fn survey(bucket: *mut FlowBucket, clock: &FlowClock, now: u64) -> Survey {
         let rank = RANKS >> (4 * state) & 0xf;
         let over = is_less(u64::from(time.timeout), age);
         let established = is_less(ESTABLISHED - 1, rank) & !over;
-        let young = is_less(age << (time.shift & 63), YOUNG) & is_less(rank, CLOSING) & is_less(OVER, rank);
+        let young =
+            is_less(age << (time.shift & 63), YOUNG) & is_less(rank, ESTABLISHED) & is_less(OVER, rank);
         survey.established += established;
-        survey.in_use += established | young & !over;
+        survey.in_use += established | young & is_less(rank, CLOSING) & !over;
+        let rank = rank + (YOUNGER & 0_u64.wrapping_sub(young));
         let rank = moved(rank & over.wrapping_sub(1) | OVER & 0_u64.wrapping_sub(over));
         let wanted = rank << RANK_SHIFT | (FlowWord::SEEN_MASK - age) << WAY_BITS | way;
         let (best, mask) = minimum(survey.best, wanted);

@@ -11,7 +11,7 @@
 use aya_ebpf::helpers::bpf_get_prandom_u32;
 use lb_common::{Load, Real, Service, placement};
 
-use super::{FULL, LATER, Refusal, has_room, is_usable, relieve, unpacked};
+use super::{FULL, LATER, has_room, is_usable, relieve};
 use crate::{
     maps,
     opaque::{at_least_zero, less_bit, moved},
@@ -25,21 +25,23 @@ const TRIES: u64 = 8;
 
 /// The slot of the real server that takes a new connection of `service`.
 #[inline(always)]
-pub(super) fn next(service: &Service) -> Result<u32, Refusal> {
+pub(super) fn next(service: &Service) -> u64 {
     let (offset, length) = (u64::from(service.ring_offset), u64::from(service.ring_length));
     if service.placement == placement::TWO_CHOICES {
-        return unpacked(one_of_two(offset, length, u64::from(service.index)));
+        return one_of_two(offset, length, u64::from(service.index));
     }
     let rule = Rule::new(service);
     if length <= SAMPLE {
-        return unpacked(least_loaded(offset | length << u32::BITS, rule.0));
+        return least_loaded(offset | length << u32::BITS, rule.0);
     }
     let mut start = 0;
     if !rule.is_by_weight() {
-        let turn = maps::advance_cursor(service.index).ok_or(Refusal::Later)?;
+        let Some(turn) = maps::advance_cursor(service.index) else {
+            return LATER;
+        };
         start = (turn.wrapping_mul(SAMPLE) % length).min(length - SAMPLE);
     }
-    unpacked(least_loaded((offset + start) | SAMPLE << u32::BITS, rule.0))
+    least_loaded((offset + start) | SAMPLE << u32::BITS, rule.0)
 }
 
 /// What a connection costs a real server (the one that costs least for its weight is chosen), and the service that it
@@ -136,7 +138,7 @@ impl Best {
         is_fit
     }
 
-    /// A [packed](unpacked) choice.
+    /// What [`next`](super::next) returns.
     #[inline(always)]
     fn chosen(self) -> u64 {
         if self.choice >> Self::WEIGHT_SHIFT != 0 {
@@ -153,7 +155,7 @@ impl Best {
 
 /// The slot of the real server that a new connection costs least by a [`Rule`], by a function that others could call: the
 /// kernel verifies such a one by itself, once. The upper half of `slice` is how many of the ring's slots are compared,
-/// [`SAMPLE`] at most, the lower half the first of them. Returns a [packed](unpacked) choice.
+/// [`SAMPLE`] at most, the lower half the first of them. Returns what [`next`](super::next) does.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn least_loaded(slice: u64, rule: u64) -> u64 {

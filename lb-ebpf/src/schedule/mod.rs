@@ -6,9 +6,14 @@
 //! those to choose among, by what they have to do already: see [`mod@count`].
 //!
 //! A real server that has reached its threshold is skipped, under every scheduler.
+//!
+//! Where connections are not remembered, a hash names the real server of each packet: see [`mod@place`].
 
 mod count;
+mod place;
 mod turn;
+
+pub(crate) use place::place;
 
 use lb_common::{Connection, Load, Real, Service, Thresholds, placement, real_flags};
 
@@ -17,21 +22,16 @@ use crate::{
     opaque::{at_least_zero, less_bit},
 };
 
-/// Why no real server takes a connection.
-#[derive(Clone, Copy)]
-pub(crate) enum Refusal {
-    /// None of those that were tried can be reached: the daemon is about to change the schedule.
-    Later,
-    /// Those that could have as many connections as they may have.
-    Full,
-}
-
-/// The slot of the real server that takes the connection `key`, which is new, of `service`.
+/// The slot of the real server that takes the connection `key`, which is new, of `service`, or why there is none: [`LATER`] or [`FULL`]. (One number, and no
+/// result: where there is no slot, the compiler would go on with a register that holds something else, and the verifier
+/// refuses that.)
 #[inline(always)]
-pub(crate) fn next(service: &Service, key: &impl Connection) -> Result<u32, Refusal> {
+pub(crate) fn next(service: &Service, key: &impl Connection) -> u64 {
     match service.placement {
         placement::TURN => {
-            let turn = maps::advance_cursor(service.index).ok_or(Refusal::Later)?;
+            let Some(turn) = maps::advance_cursor(service.index) else {
+                return LATER;
+            };
             turn::next(service, turn)
         }
         placement if placement::is_hash(placement) => turn::next(service, key.place(placement)),
@@ -68,15 +68,7 @@ fn relieve(slot: u32) {
     }
 }
 
-/// A choice in one register, as a function that is verified by itself returns it: a slot, or one of these.
-const LATER: u64 = 1 << 32;
-const FULL: u64 = 1 << 33;
-
-#[inline(always)]
-fn unpacked(choice: u64) -> Result<u32, Refusal> {
-    match choice {
-        LATER => Err(Refusal::Later),
-        FULL => Err(Refusal::Full),
-        slot => Ok(slot as u32),
-    }
-}
+/// None of those that were tried can be reached: the daemon is about to change the schedule.
+pub(crate) const LATER: u64 = 1 << 32;
+/// Those that could take it have as many connections as they may have.
+pub(crate) const FULL: u64 = 1 << 33;

@@ -6,7 +6,7 @@
 
 use lb_common::Service;
 
-use super::{FULL, LATER, Refusal, has_room, is_usable, relieve, unpacked};
+use super::{FULL, LATER, has_room, is_usable, relieve};
 use crate::maps;
 
 /// How many slots are tried: a server that has just gone down, has no link-layer address or is overloaded is skipped. The
@@ -15,23 +15,25 @@ const TRIES: u64 = 128;
 
 /// The slot of the real server whose `turn` it is in the ring of `service`, or of the next one that can take a connection.
 #[inline(always)]
-pub(super) fn next(service: &Service, turn: u64) -> Result<u32, Refusal> {
+pub(super) fn next(service: &Service, turn: u64) -> u64 {
     let length = u64::from(service.ring_length);
     let turn = turn % length;
-    let slot = maps::ring(service.ring_offset + turn as u32).ok_or(Refusal::Later)?;
+    let Some(slot) = maps::ring(service.ring_offset + turn as u32) else {
+        return LATER;
+    };
     if let Some(real) = maps::real(slot)
         && real.is_usable()
         && real.service == service.index
         && !real.thresholds.are_set()
     {
-        return Ok(slot);
+        return u64::from(slot);
     }
     let (offset, index) = (u64::from(service.ring_offset), u64::from(service.index));
-    unpacked(next_that_can(offset, length, turn, index))
+    next_that_can(offset, length, turn, index)
 }
 
 /// The slot of the real server at `turn`, or of the next one that can take a connection, by a function that others could
-/// call: the kernel verifies such a one by itself, once. Returns a [packed](unpacked) choice.
+/// call: the kernel verifies such a one by itself, once. Returns what [`next`](super::next) does.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn next_that_can(offset: u64, length: u64, turn: u64, service: u64) -> u64 {

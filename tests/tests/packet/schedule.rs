@@ -15,7 +15,8 @@ fn syn(port: u16) -> Vec<u8> {
 const RING: [usize; 6] = [0, 1, 0, 2, 1, 0];
 
 fn weighted() -> World {
-    let mut world = World::new();
+    // For as many as have begun just now.
+    let mut world = World::with_room(4_096);
     for slot in REALS {
         world.put_real(slot, TCP4);
     }

@@ -152,6 +152,8 @@ pub(crate) fn one_hop_less(frame: &[u8]) -> Vec<u8> {
 
 pub(crate) struct World {
     pub(crate) dataplane: Dataplane,
+    /// Of the services that are scheduled from now on.
+    pub(crate) new_flow_limit: u32,
 }
 
 impl World {
@@ -164,6 +166,7 @@ impl World {
     pub(crate) fn with_room(connections: u32) -> Self {
         let mut world = Self {
             dataplane: Dataplane::load(connections).expect("the XDP program loads (as root)"),
+            new_flow_limit: 0,
         };
         // Longer than a test may take on an emulated machine that others are on, too.
         world.lease(Lease {
@@ -270,6 +273,7 @@ impl World {
             index,
             ring_offset: 1000 * (index + 1),
             ring_length: ring.len() as u32,
+            new_flow_limit: self.new_flow_limit,
             ..service
         };
         self.dataplane.put_service(key, service, ring);

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 pub use problem::{Problem, ProblemCode};
 pub use status::{
     AddressStatus, AdvertisementCounts, AttachedMode, CheckStatus, ColdStatus, ConfigurationStatus,
-    DataplaneStatus, InstanceState, InstanceStatus, InterfaceStatus, LastCheck, RealServerState,
-    RealServerStatus, RefusedReload, Status, VirtualServerState, VirtualServerStatus,
+    DataplaneStatus, EpisodeCause, EpisodeStatus, InstanceState, InstanceStatus, InterfaceStatus, LastCheck,
+    RealServerState, RealServerStatus, RefusedReload, Status, VirtualServerState, VirtualServerStatus,
 };
 pub use timestamp::Timestamp;
 
@@ -55,7 +55,7 @@ mod tests {
     const STATUS: &str = r#"{"node":"lb1","version":"0.1.0","uptime_seconds":12.3,
  "vrrp_instances":[{"name":"VI_1","interface":"eth0","virtual_router_id":51,"version":2,"state":"master","priority":150,"effective_priority":150,"master_address":"10.0.0.1","virtual_addresses":["10.0.0.3"],"transitions":1,"last_transition":"2026-01-02T03:04:05Z","reason":null,"advert_interval_seconds":1.0,"preempt":true,"addresses":[{"address":"10.0.0.3","prefix_length":24,"device":"eth0","label":null}],"advertisements":{"sent":12,"received":3,"refused":1}}],
  "dataplane":{"interfaces":[{"name":"eth0","attached":true,"mode":"native","program_id":7}],"flows":123,"flow_table_size":1048576,"xdp_mode":"auto","attach":"on_master","verdicts":{"forward_new":10},"packets_lost":4},
- "virtual_servers":[{"address":"10.0.0.3","port":80,"last_port":null,"group":null,"further_addresses":[],"protocol":"tcp","scheduler":"wrr","ops":false,"forward":"dr","state":"up","weight_error":0.25,"connections":10,"packets":100,"bytes":6400,
+ "virtual_servers":[{"address":"10.0.0.3","port":80,"last_port":null,"group":null,"further_addresses":[],"protocol":"tcp","scheduler":"wrr","ops":false,"forward":"dr","state":"up","weight_error":0.25,"new_flow_limit":100000,"episode":{"cause":"table_full","since":"2026-01-02T03:04:05Z","seconds_left":59.5},"connections":10,"packets":100,"bytes":6400,
    "real_servers":[{"address":"10.0.0.11","port":80,"weight":3,"effective_weight":3,"scheduled_weight":2.5,"state":"up","forward":"dr","mac":"02:00:00:00:00:0b","active_connections":2,"inactive_connections":1,"connections":7,"packets":70,"bytes":4480,"last_check":{"ok":true,"message":"connected","at":"2026-01-02T03:04:05Z"},"checks":[{"kind":"tcp_check","target":"10.0.0.11:80","connect_timeout_seconds":5.0,"delay_loop_seconds":6.0,"retry":1,"delay_before_retry_seconds":1.0,"rise":1,"last_check":{"ok":true,"message":"connected","at":"2026-01-02T03:04:05Z"}}]}]}],
  "configuration":{"path":"/etc/lbd/lbd.toml","loaded_at":"2026-01-02T03:04:05Z","refused_reload":{"at":"2026-01-02T03:04:05Z","message":"no"}},
  "cold":{"checks":3,"neighbours":1,"links":["eth1"],"until":null},

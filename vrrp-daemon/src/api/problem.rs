@@ -43,6 +43,8 @@ pub enum ProblemCode {
     PacketsLost,
     /// The maps have no room for all that is configured. The subject is what is left out.
     NoRoom,
+    /// A virtual service has more new connections than are remembered. The subject is the service.
+    NotRemembered,
     /// The maps cannot be written. The subject is what was to be written.
     NotWritten,
     /// The last reload was refused: the file is not what is in force. The subject is the file.
@@ -65,6 +67,7 @@ impl ProblemCode {
             Self::Unresolved => "unresolved",
             Self::PacketsLost => "packets_lost",
             Self::NoRoom => "no_room",
+            Self::NotRemembered => "not_remembered",
             Self::NotWritten => "not_written",
             Self::ReloadRefused => "reload_refused",
         }
@@ -89,6 +92,7 @@ mod tests {
             ProblemCode::Unresolved,
             ProblemCode::PacketsLost,
             ProblemCode::NoRoom,
+            ProblemCode::NotRemembered,
             ProblemCode::NotWritten,
             ProblemCode::ReloadRefused,
         ] {

@@ -225,6 +225,12 @@ pub struct VirtualServerStatus {
     /// half as much, or half as much again): 0 where no weight is rounded.
     #[serde(default)]
     pub weight_error: f64,
+    /// How many new connections a second are remembered; null for any number.
+    #[serde(default)]
+    pub new_flow_limit: Option<u32>,
+    /// Why new connections are placed by a hash and not remembered; null while they are.
+    #[serde(default)]
+    pub episode: Option<EpisodeStatus>,
     /// Connections scheduled since the service was configured.
     pub connections: u64,
     /// Packets forwarded.
@@ -233,6 +239,27 @@ pub struct VirtualServerStatus {
     pub bytes: u64,
     /// The real servers, in the order of the configuration.
     pub real_servers: Vec<RealServerStatus>,
+}
+
+/// That new connections of a virtual service are too many to be remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpisodeStatus {
+    /// Why.
+    pub cause: EpisodeCause,
+    /// Since when.
+    pub since: Timestamp,
+    /// For how many seconds they are not remembered unless there are too many again.
+    pub seconds_left: f64,
+}
+
+/// Why new connections are not remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EpisodeCause {
+    /// There are more than `new_flow_limit` a second.
+    NewFlowLimit,
+    /// The table of connections has had no place for one.
+    TableFull,
 }
 
 /// Whether a virtual service is served.

@@ -19,7 +19,9 @@ use super::table::{
     Optional, Several, TableCheck, default, optional, own, own_optional, required, required_unless, several,
     table,
 };
-use super::value::{Algorithm, AnyPort, Forwarding, Name, Port, Retries, Rise, Threshold, Timeout};
+use super::value::{
+    Algorithm, AnyPort, Forwarding, Name, NewFlowLimit, Port, Retries, Rise, Threshold, Timeout,
+};
 
 const PORT_NOTE: &str =
     "with direct routing, packets reach the real server with the port that the client used";
@@ -72,6 +74,9 @@ table! {
         /// For UDP: whether each datagram is scheduled for itself and none is remembered (one-packet scheduling), where
         /// one is all that a client sends, as with DNS.
         ops: Field<bool> = default(false),
+        /// How many new connections a second are remembered. While more come, as in a flood, they are placed by a hash, and
+        /// no connection is lost by that; "off" sets no limit.
+        new_flow_limit: Field<NewFlowLimit> = default(NewFlowLimit(Some(VirtualService::NEW_FLOW_LIMIT))),
         /// The interval between two health checks of a real server.
         delay_loop: Field<Timeout> = default(Timeout(Duration::from_secs(6))),
         real_server: Several<RawRealServer> = several(),
@@ -325,6 +330,7 @@ impl RawServer {
         let address = addresses.next().ok_or(Reported)?;
         own(&self.lb_kind)?;
         let Timeout(delay_loop) = own(&self.delay_loop)?;
+        let NewFlowLimit(new_flow_limit) = own(&self.new_flow_limit)?;
         let real_servers: Result<Vec<RealServer>, Reported> = self
             .real_server
             .iter()
@@ -339,6 +345,7 @@ impl RawServer {
             group: own_optional(&self.group)?.map(|Name(group)| group),
             one_packet: own(&self.ops)? && address.protocol == Protocol::Udp,
             scheduler: self.scheduler()?,
+            new_flow_limit,
             real_servers: real_servers?,
         })
     }

@@ -20,7 +20,7 @@ use super::section::{Problems, Reported, Value, kind};
 
 pub(super) use address::{AddressRange, NetworkAddress};
 pub(super) use duration::{ConnectionTimeout, Timeout};
-pub(super) use number::{AnyPort, FlowTableSize, Port, Retries, Rise, Threshold};
+pub(super) use number::{AnyPort, FlowTableSize, NewFlowLimit, Port, Retries, Rise, Threshold};
 pub(super) use prefix::Prefix;
 pub(super) use text::{AbsolutePath, InterfaceName, Label, Name, SocketPath};
 pub(super) use word::{Algorithm, AuthType, Forwarding, InitialState, Switch};

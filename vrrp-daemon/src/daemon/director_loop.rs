@@ -150,6 +150,10 @@ impl DirectorLoop {
                     let kept = self.map_pins.keep().map_err(|error| Chain(&error).to_string());
                     self.director.kept_pins(kept, Instant::now());
                 }
+                Effect::LookAtEpisodes => {
+                    let episodes = self.tables.episodes();
+                    self.director.found_episodes(&episodes, Instant::now());
+                }
                 Effect::ReadMaps => match self.tables.read() {
                     Ok(plane) => self.director.read(plane),
                     Err(error) => warn!(error = %Chain(&error), "cannot read the maps"),

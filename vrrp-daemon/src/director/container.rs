@@ -14,14 +14,15 @@ use std::time::{Duration, Instant};
 use lb_common::maps;
 
 use super::assignment::Assignment;
+use super::episodes::Episodes;
 use super::pace::Pace;
 use super::problem::Problems;
 use super::rounds::Rounds;
 use super::routes::Routes;
 use super::warming::Warming;
 use super::{
-    Inputs, Interfaces, LeaseSlots, Notice, Operation, Plane, Planner, Problem, ServiceState, Shortage,
-    Sweep, Windows, service_key,
+    Episode, Inputs, Interfaces, LeaseSlots, Notice, Operation, Plane, Planner, Problem, ServiceState,
+    Shortage, Sweep, Windows, service_key,
 };
 use crate::health::{CheckHandle, Monitors};
 use crate::model::shares::{Rounding, ScheduleLimit};
@@ -33,6 +34,9 @@ const RESYNC: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether somebody has removed the pins: nobody tells of that.
 const LOOK_AT_PINS: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether new connections are too many to be remembered: the program tells of that by a store.
+const LOOK_AT_EPISODES: Duration = Duration::from_secs(1);
 
 /// A stop that takes longer than the longest handover and this is ended: the leases run out by themselves.
 const STOP_MARGIN: Duration = Duration::from_secs(10);
@@ -57,6 +61,9 @@ pub enum Effect {
     Confirm(BTreeSet<IpAddr>),
     /// Look whether the maps are pinned, pin again what is not, and say how that went with [`Director::kept_pins`].
     KeepPins,
+    /// Look which services have more new connections than are remembered, and say it with
+    /// [`Director::found_episodes`].
+    LookAtEpisodes,
     /// Read the maps, in case something else wrote them, and say what they hold with [`Director::read`].
     ReadMaps,
     /// Carry these out in order, up to the first that fails, and say with [`Director::wrote`] how far that went.
@@ -120,6 +127,8 @@ pub struct Director {
     /// Looking at routes and neighbours.
     resolving: Pace,
     rounds: Rounds,
+    episodes: Episodes,
+    look_at_episodes: Instant,
     warming: Warming,
     sweeps: Sweeps,
     windows: Windows,
@@ -163,6 +172,8 @@ impl Director {
             converging: Pace::new(now),
             resolving: Pace::new(now),
             rounds: Rounds::new(now),
+            episodes: Episodes::default(),
+            look_at_episodes: now + LOOK_AT_EPISODES,
             warming: Warming::default(),
             sweeps: Sweeps::new(now),
             windows: Windows::default(),
@@ -270,6 +281,12 @@ impl Director {
             shares,
             self.plane.schedule(&service_key(service.address)).as_deref(),
         )
+    }
+
+    /// The episode of a service that is not over, and when it was first seen.
+    #[must_use]
+    pub fn episode(&self, service: ServiceAddress) -> Option<(Episode, Instant)> {
+        self.episodes.of(service)
     }
 
     /// What is not as it should be, and since when.

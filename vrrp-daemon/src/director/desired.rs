@@ -104,6 +104,8 @@ pub struct DesiredService {
     pub has_maglev: bool,
     /// How far the motion of that ring has got.
     pub window: Phase,
+    /// [`lb_common::Service::new_flow_limit`].
+    pub new_flow_limit: u32,
     /// The real servers, as [`schedule`](super::schedule()) takes them. Unrolling that, and where in the ring array it
     /// goes, is the planner's business.
     pub members: Vec<Member>,
@@ -339,6 +341,7 @@ impl Desired {
                 protocol: service.address.protocol,
                 has_maglev: false,
                 window: inputs.windows.phase(&service_key(service.address)),
+                new_flow_limit: service.new_flow_limit.unwrap_or_default(),
                 members,
             },
         );

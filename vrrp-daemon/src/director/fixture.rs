@@ -54,6 +54,7 @@ pub(super) fn service(number: u16, scheduler: Scheduler, real_servers: &[(u16, u
         group: None,
         one_packet: false,
         scheduler,
+        new_flow_limit: Some(VirtualService::NEW_FLOW_LIMIT),
         real_servers: real_servers
             .iter()
             .map(|(real, weight)| RealServer {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Shortage;
+use super::{Cause, Shortage};
 use crate::health::{Health, Reason};
 use crate::model::{RealServerId, ServiceAddress};
 
@@ -37,6 +37,20 @@ pub enum Notice {
     },
     /// A virtual service that had none has one again.
     ServiceUp {
+        /// The service.
+        service: ServiceAddress,
+    },
+    /// A virtual service has more new connections than are remembered.
+    EpisodeBegan {
+        /// The service.
+        service: ServiceAddress,
+        /// Why they are too many.
+        cause: Cause,
+        /// Its `new_flow_limit`.
+        limit: Option<u32>,
+    },
+    /// All new connections of a virtual service are remembered again.
+    EpisodeOver {
         /// The service.
         service: ServiceAddress,
     },
@@ -107,9 +121,12 @@ impl Notice {
             | Self::PinnedAgain { .. }
             | Self::NotCleared { .. }
             | Self::SweepLate { .. }
+            | Self::EpisodeBegan { .. }
             | Self::NotPinned { .. } => Severity::Warning,
             Self::ServiceDown { .. } => Severity::Error,
-            Self::Health { .. } | Self::ServiceUp { .. } | Self::Stopping => Severity::Info,
+            Self::Health { .. } | Self::ServiceUp { .. } | Self::EpisodeOver { .. } | Self::Stopping => {
+                Severity::Info
+            }
         }
     }
 }
@@ -142,6 +159,21 @@ impl fmt::Display for Notice {
                 write!(
                     formatter,
                     "virtual service {service}: a real server takes new connections again"
+                )
+            }
+            Self::EpisodeBegan {
+                service,
+                cause,
+                limit,
+            } => write!(
+                formatter,
+                "virtual service {service}: {}: new connections are placed by a hash and not remembered",
+                cause.told(*limit)
+            ),
+            Self::EpisodeOver { service } => {
+                write!(
+                    formatter,
+                    "virtual service {service}: new connections are remembered again"
                 )
             }
             Self::Unreachable { address, reason } => {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::Shortage;
+use super::{Cause, Shortage};
 use crate::model::ServiceAddress;
 
 /// Something that is not as it should be.
@@ -31,6 +31,15 @@ pub enum Problem {
         subject: String,
         /// What does not fit.
         reason: String,
+    },
+    /// A virtual service has more new connections than are remembered.
+    Episode {
+        /// The service.
+        service: ServiceAddress,
+        /// Why they are too many.
+        cause: Cause,
+        /// Its `new_flow_limit`.
+        limit: Option<u32>,
     },
     /// The maps could not be written.
     NotWritten {

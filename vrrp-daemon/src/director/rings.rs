@@ -362,6 +362,7 @@ impl Contents<'_> {
             ring_length,
             lease: service.lease,
             placement: placement(service.scheduler),
+            new_flow_limit: service.new_flow_limit,
             flags: service.flags | if is_placed { service_flags::PLACED } else { 0 },
             maglev_offset: maglev.0,
             maglev_length: maglev.1,

@@ -69,11 +69,19 @@ pub struct VirtualService {
     pub scheduler: Scheduler,
     /// Whether each datagram is scheduled for itself, and none remembered: IPVS's one-packet scheduling. UDP only.
     pub one_packet: bool,
+    /// How many new connections a second are remembered, at least [`lb_common::Episode::LOWEST_LIMIT`]; more are placed
+    /// by a hash. Without it, any number.
+    pub new_flow_limit: Option<u32>,
     /// The real servers, in the order of the configuration. No two share address and port.
     pub real_servers: Vec<RealServer>,
 }
 
 impl VirtualService {
+    /// [`Self::new_flow_limit`] unless the file says otherwise. The table of connections has room for ten seconds of it at
+    /// its default size, so that no handshake is pushed out; and a site that has so many new connections for one address
+    /// all the time would keep twelve million that are closing, as long as IPVS remembers them: no honest one comes near.
+    pub const NEW_FLOW_LIMIT: u32 = 100_000;
+
     /// All that clients reach it by.
     pub fn addresses(&self) -> impl Iterator<Item = ServiceAddress> + Clone {
         let further = self.further_addresses.iter().copied();

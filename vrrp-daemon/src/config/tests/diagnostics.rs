@@ -122,6 +122,9 @@ diagnostics! {
     options_of_another_scheduler: edited(&[("lb_algo = \"wrr\"", "lb_algo = \"sh\"\nsh_port = true\nmh_port = false\nmh_fallback = true")]);
     maglev_whose_weights_fit_as_well_as_a_table_allows: edited(&[("\"wrr\"", "\"mh\"")]);
     maglev_whose_weights_do_not_fit: many_services(1, [1, 65_535]).replace("port = 1\n", "port = 1\nlb_algo = \"mh\"\n");
+    new_flow_limit_out_of_range: edited(&[("lb_kind", "new_flow_limit = 999\nlb_kind")]);
+    new_flow_limit_that_is_none: edited(&[("lb_kind", "new_flow_limit = \"none\"\nlb_kind")]);
+    new_flow_limit_in_quotes: edited(&[("lb_kind", "new_flow_limit = \"5000\"\nlb_kind")]);
     forwarding_that_is_not_built: edited(&[("\"dr\"", "\"nat\"")]);
     address_that_is_none: edited(&[("\"10.0.0.11\"", "\"web1\""), ("address = \"10.0.0.3\"", "address = \"10.0.0.3/32\"")]);
     address_of_no_host: edited(&[("\"10.0.0.11\"", "\"224.0.0.1\"")]);

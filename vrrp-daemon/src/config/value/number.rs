@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use lb_common::Episode;
 use toml::de::DeValue;
 
 use crate::config::diagnostic::Diagnostic;
@@ -26,6 +27,10 @@ pub(in crate::config) struct FlowTableSize(pub(in crate::config) u32);
 /// How many connections a real server may have.
 #[derive(Clone, Copy)]
 pub(in crate::config) struct Threshold(pub(in crate::config) u32);
+
+/// How many new connections a second are remembered; none for any number.
+#[derive(Clone, Copy)]
+pub(in crate::config) struct NewFlowLimit(pub(in crate::config) Option<u32>);
 
 /// How many more attempts follow a failed one.
 #[derive(Clone, Copy)]
@@ -82,6 +87,48 @@ integers! {
         "how many more attempts follow a failed one";
     Rise: u32 = 1..=u32::MAX, |number| Some(Self(number)), |rise| rise.0,
         "how many successes in a row bring a server back";
+}
+
+/// The word for no limit.
+const OFF: &str = "off";
+
+/// What a limit can be.
+const NEW_FLOW_LIMITS: RangeInclusive<u32> = Episode::LOWEST_LIMIT..=u32::MAX;
+
+impl ConfigValue for NewFlowLimit {
+    fn accepts() -> String {
+        format!("{}, or \"{OFF}\"", span_of_numbers(&NEW_FLOW_LIMITS))
+    }
+
+    fn read(asked: &Asked<'_>, value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
+        match value.get_ref() {
+            DeValue::String(word) if word == OFF => Ok(Self(None)),
+            DeValue::Integer(_) => {
+                let note = "new connections a second are counted on each CPU by itself, and a lower limit would not be \
+                            kept to; `\"off\"` sets none";
+                integer(asked, &NEW_FLOW_LIMITS, note, value, problems).map(|limit| Self(Some(limit)))
+            }
+            DeValue::String(text) if text.trim().parse::<i64>().is_err() => {
+                let diagnostic = Diagnostic::error(
+                    value.span(),
+                    format!(
+                        "{} is a number of new connections a second, or \"{OFF}\"",
+                        asked.key
+                    ),
+                    "neither",
+                );
+                Err(problems.report(diagnostic.help(format!("write `{}` or `\"{OFF}\"`", asked.example))))
+            }
+            _ => Err(wrong_type(value, "an integer", problems)),
+        }
+    }
+}
+
+impl WriteToml for NewFlowLimit {
+    fn to_toml(&self) -> String {
+        self.0
+            .map_or_else(|| format!("\"{OFF}\""), |limit| limit.to_string())
+    }
 }
 
 /// An integer of `limits`; `note` says where they come from.

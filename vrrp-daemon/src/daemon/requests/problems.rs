@@ -70,6 +70,18 @@ fn of_director(problem: &director::Problem, since: Instant) -> Problem {
         director::Problem::NoRoom { subject, reason } => {
             (ProblemCode::NoRoom, subject.clone(), reason.clone())
         }
+        director::Problem::Episode {
+            service,
+            cause,
+            limit,
+        } => (
+            ProblemCode::NotRemembered,
+            service.to_string(),
+            format!(
+                "{}: they are placed by a hash and not remembered",
+                cause.told(*limit)
+            ),
+        ),
         director::Problem::NotWritten { operation, error } => {
             (ProblemCode::NotWritten, operation.clone(), error.clone())
         }
@@ -90,8 +102,8 @@ fn of_director(problem: &director::Problem, since: Instant) -> Problem {
     }
 }
 
-/// The director counts in `Instant`, people in calendar time.
-fn calendar(at: Instant) -> Timestamp {
+/// The moment `at`: the director and its monitors count in `Instant`, people in calendar time.
+pub(super) fn calendar(at: Instant) -> Timestamp {
     (SystemTime::now() - Instant::now().saturating_duration_since(at)).into()
 }
 

@@ -12,10 +12,11 @@ use tokio::sync::oneshot;
 
 use super::super::channel::{InstanceReport, InterfaceReport, Report};
 use super::super::director_loop::DirectorLoop;
-use super::problems;
+use super::problems::{self, calendar};
 use crate::api::{
-    AttachedMode, CheckStatus, ConfigurationStatus, DataplaneStatus, InterfaceStatus, LastCheck, Problem,
-    RealServerState, RealServerStatus, Response, Status, Timestamp, VirtualServerState, VirtualServerStatus,
+    AttachedMode, CheckStatus, ConfigurationStatus, DataplaneStatus, EpisodeCause, EpisodeStatus,
+    InterfaceStatus, LastCheck, Problem, RealServerState, RealServerStatus, Response, Status,
+    VirtualServerState, VirtualServerStatus,
 };
 use crate::director::{self, Director, ServiceState, Way, service_key};
 use crate::health::{self, Watched};
@@ -236,6 +237,8 @@ impl Snapshot<'_> {
                 ServiceState::Down => VirtualServerState::Down,
             },
             weight_error: rounding.error,
+            new_flow_limit: service.new_flow_limit,
+            episode: self.director.episode(service.address).map(episode),
             connections: 0,
             packets: 0,
             bytes: 0,
@@ -326,9 +329,18 @@ fn check(watched: &Watched) -> CheckStatus {
     }
 }
 
+fn episode((episode, since): (director::Episode, Instant)) -> EpisodeStatus {
+    EpisodeStatus {
+        cause: match episode.cause {
+            director::Cause::Limit => EpisodeCause::NewFlowLimit,
+            director::Cause::TableFull => EpisodeCause::TableFull,
+        },
+        since: calendar(since),
+        seconds_left: episode.left.as_secs_f64(),
+    }
+}
+
 fn last_check(check: &health::LastCheck) -> LastCheck {
-    // The monitors count in `Instant`, people in calendar time.
-    let at = SystemTime::now() - Instant::now().saturating_duration_since(check.at);
     let (ok, message) = match &check.outcome {
         Ok(()) => (true, "connected".to_owned()),
         Err(message) => (false, message.clone()),
@@ -336,7 +348,7 @@ fn last_check(check: &health::LastCheck) -> LastCheck {
     LastCheck {
         ok,
         message,
-        at: Timestamp::from(at),
+        at: calendar(check.at),
     }
 }
 

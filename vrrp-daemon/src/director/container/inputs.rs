@@ -1,11 +1,14 @@
 //! What the director learns.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
 use super::{Director, Effect, Refusal, STOP_MARGIN};
 use crate::director::assignment::{Assignment, interfaces_of};
-use crate::director::{Changes, Exits, Interfaces, Notice, Operation, Plane, Route, Ways};
+use crate::director::{
+    Changes, Episode, Exits, Interfaces, Notice, Operation, Plane, Route, Ways, service_key,
+};
 use crate::health::CheckHandle;
 use crate::model::Configuration;
 
@@ -95,6 +98,27 @@ impl Director {
         self.windows.read();
         self.look_at_quarantine();
         self.converging.want();
+    }
+
+    /// These episodes are not over, by [`lb_common::Service::index`].
+    pub fn found_episodes(&mut self, found: &BTreeMap<u32, Episode>, now: Instant) {
+        let services = self.configuration.virtual_services.iter();
+        let episodes = services.filter_map(|service| {
+            let index = self.plane.services.get(&service_key(service.address))?.index;
+            let episode = found.get(&index)?;
+            Some((service.address, service.new_flow_limit, *episode))
+        });
+        let episodes: Vec<_> = if found.is_empty() {
+            Vec::new()
+        } else {
+            episodes.collect()
+        };
+        let notices = self.episodes.found(episodes, now);
+        let has_changed = !notices.is_empty();
+        self.effects.extend(notices.into_iter().map(Effect::Tell));
+        if has_changed {
+            self.look_at_problems(now);
+        }
     }
 
     /// The maps are pinned: that needed doing again, because somebody had unpinned them, or it did not; or they are

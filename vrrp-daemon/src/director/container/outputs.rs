@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use super::{Director, Effect, LOOK_AT_PINS, RESYNC, Told};
+use super::{Director, Effect, LOOK_AT_EPISODES, LOOK_AT_PINS, RESYNC, Told};
 use crate::director::{Desired, Notice, Problem, RealServerState, ServiceState};
 use crate::health::{self, Health};
 use crate::model::VirtualService;
@@ -20,6 +20,10 @@ impl Director {
         if self.look_at_pins <= now {
             self.look_at_pins = now + LOOK_AT_PINS;
             self.effects.push_back(Effect::KeepPins);
+        }
+        if self.look_at_episodes <= now {
+            self.look_at_episodes = now + LOOK_AT_EPISODES;
+            self.effects.push_back(Effect::LookAtEpisodes);
         }
         if self.resync_at <= now {
             self.resync_at = now + RESYNC;
@@ -57,6 +61,7 @@ impl Director {
             self.routes.deadline(),
             Some(self.resync_at),
             Some(self.look_at_pins),
+            Some(self.look_at_episodes),
             self.warming.deadline(),
             self.sweeps.deadline(),
             self.windows.deadline(&self.configuration.dataplane.flow_timeouts),
@@ -148,6 +153,14 @@ impl Director {
             let address = real_server.address.ip();
             let reason = self.routes.obstacle(address)?;
             Some(Problem::Unresolved { address, reason })
+        }));
+        problems.extend(services.clone().filter_map(|service| {
+            let (episode, _) = self.episodes.of(service.address)?;
+            Some(Problem::Episode {
+                service: service.address,
+                cause: episode.cause,
+                limit: service.new_flow_limit,
+            })
         }));
         let mut states = Vec::new();
         for service in services {

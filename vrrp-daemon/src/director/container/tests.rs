@@ -8,6 +8,7 @@ use crate::config;
 use crate::director::{Exits, NetworkInterface, Route, Severity, Ways};
 use crate::health::Health;
 
+mod episodes;
 mod sweeps;
 mod warmth;
 
@@ -100,6 +101,8 @@ struct Bench {
     /// How sweeps end; nothing while they do not.
     sweeps_end: Option<Result<(), String>>,
     sweeps: Vec<Sweep>,
+    /// What the program has noted.
+    episodes: BTreeMap<u32, Episode>,
 }
 
 impl Bench {
@@ -126,6 +129,7 @@ impl Bench {
             reads: 0,
             sweeps_end: Some(Ok(())),
             sweeps: Vec::new(),
+            episodes: BTreeMap::new(),
         };
         bench.carry_out();
         bench
@@ -178,6 +182,7 @@ impl Bench {
                     }
                 }
                 Effect::KeepPins => self.director.kept_pins(self.pins.clone(), self.now),
+                Effect::LookAtEpisodes => self.director.found_episodes(&self.episodes, self.now),
                 Effect::ReadMaps => {
                     self.reads += 1;
                     let plane = self.director.plane().clone();

@@ -6,6 +6,7 @@
 mod address_filter;
 mod attachments;
 mod bpffs;
+mod episodes;
 mod error;
 mod flow_clock;
 mod flows;

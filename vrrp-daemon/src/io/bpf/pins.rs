@@ -96,6 +96,7 @@ pub(super) fn layout(flows: FlowSizes) -> Vec<Layout> {
         Layout::of_trie(maps::SERVICE_PORTS),
         Layout::of(maps::RINGS),
         Layout::of(maps::CURSORS),
+        Layout::of(maps::EPISODES),
         Layout::of(maps::REALS),
         Layout::of(maps::LOADS),
         Layout::of(maps::FLOWS).sized(flows.buckets),

@@ -1,5 +1,7 @@
 //! The forwarding maps.
 
+use std::collections::BTreeMap;
+
 use aya::Ebpf;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues};
@@ -9,10 +11,11 @@ use lb_common::{
 };
 
 use super::address_filter::AddressFilter;
+use super::episodes::Episodes;
 use super::error::in_map;
 use super::mapped::{MappedArray, mapped};
 use super::{Error, take};
-use crate::director::{Operation, Plane, PortsPrefix};
+use crate::director::{Episode, Operation, Plane, PortsPrefix};
 
 /// The forwarding maps: what the director loop, and nobody else, writes.
 pub struct Tables {
@@ -21,6 +24,7 @@ pub struct Tables {
     ports: LpmTrie<MapData, ServicePorts, PortsOwner>,
     policy: MappedArray<Policy>,
     rings: MappedArray<RingWord>,
+    episodes: Episodes,
     reals: Array<MapData, Real>,
     /// The same, to be read without a system call for each.
     mapped_reals: MappedArray<Real>,
@@ -62,6 +66,7 @@ impl Tables {
             reals: reals.try_into().map_err(in_map(maps::REALS))?,
             mapped_reals,
             loads: mapped(&take(ebpf, maps::LOADS)?, maps::LOADS)?,
+            episodes: Episodes::open(&take(ebpf, maps::EPISODES)?)?,
             addresses,
             address_filter,
             virtual_routers: open!(ebpf, maps::VIRTUAL_ROUTERS),
@@ -139,6 +144,12 @@ impl Tables {
         Ok(plane)
     }
 
+    /// The episodes that are not over, by [`Service::index`].
+    #[must_use]
+    pub fn episodes(&self) -> BTreeMap<u32, Episode> {
+        self.episodes.lasting()
+    }
+
     /// Carries out one operation of a plan.
     ///
     /// # Errors
@@ -196,7 +207,7 @@ impl Tables {
                 let indexed = IndexedService {
                     key: *key,
                     lease: service.lease,
-                    _reserved: 0,
+                    new_flow_limit: service.new_flow_limit,
                 };
                 self.service_index
                     .set(service.index, indexed, 0)
@@ -220,6 +231,7 @@ impl Tables {
                 Ok(())
             }
             Operation::ClearServiceCounters { index } => {
+                self.episodes.clear(*index);
                 clear(&mut self.service_stats, *index, self.processors).map_err(in_map(maps::SERVICE_STATS))
             }
             Operation::ClearRealCounters { slot } => {
