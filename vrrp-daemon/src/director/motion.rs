@@ -13,6 +13,8 @@
 //! All of that is in the maps, but when the window began ([`Windows`](super::Windows)): a daemon that starts goes on
 //! where its predecessor was.
 
+use std::collections::BTreeSet;
+
 use lb_common::{RingWord, motion_slots};
 
 /// The motion of a ring.
@@ -121,13 +123,14 @@ impl Motion {
     }
 
     /// What becomes of the motion when the ring `wanted` follows `present`: nothing if that is at rest. Real servers
-    /// that are not configured any more, as `is_there` says, hold nothing, nor did they.
+    /// that are not among the configured `servers` any more hold nothing, nor did they; where somebody has to be named all
+    /// the same, any of these is.
     #[must_use]
     pub fn next(
         motion: Option<Self>,
         present: Ring<'_>,
         wanted: Ring<'_>,
-        is_there: impl Fn(u16) -> bool,
+        servers: &BTreeSet<u16>,
     ) -> Option<Self> {
         // Whoever was placed by another scheduler is remembered, or was placed by a ring that was there.
         let changes_scheduler = present.is_schedule != wanted.is_schedule;
@@ -151,16 +154,11 @@ impl Motion {
                 }
             }
         }
-        let left = motion.previous.iter().copied().find(|server| is_there(*server));
-        let nobody = wanted.slots.first().copied().or(left)?;
+        let nobody = *wanted.slots.first().or(servers.first())?;
         for (slot, previous) in motion.previous.iter_mut().enumerate() {
-            if !is_there(*previous) {
-                *previous = wanted
-                    .slots
-                    .get(slot)
-                    .copied()
-                    .filter(|_| is_same)
-                    .unwrap_or(nobody);
+            if !servers.contains(previous) {
+                let same = wanted.slots.get(slot).copied().filter(|_| is_same);
+                *previous = same.unwrap_or(nobody);
             }
         }
         (!motion.marks.is_empty()).then_some(motion)

@@ -9,8 +9,7 @@ use super::motion::{Motion, Ring};
 use super::slices::{self, FreeSlices, Halves};
 use super::windows::Phase;
 use super::{
-    Desired, DesiredService, Member, Operation, Plane, maglev_placement, placement, real_slot, ring_slot,
-    schedule,
+    Desired, DesiredService, Member, Operation, Plane, maglev_placement, placement, ring_slot, schedule,
 };
 use crate::model::shares::ScheduleLimit;
 use crate::model::{HashOptions, Protocol, Scheduler};
@@ -134,7 +133,7 @@ impl Rings {
             .iter()
             .map(|(key, service)| {
                 let present = present.get(&service.index).copied();
-                self.contents(actual, present, desired, (key, service))
+                self.contents(actual, present, (key, service))
             })
             .collect();
         let places = self.fill_gaps(actual, desired, &contents, &mut cursor);
@@ -187,7 +186,6 @@ impl Rings {
         &self,
         actual: &Plane,
         present: Option<&Service>,
-        desired: &Desired,
         (key, service): (&ServiceKey, &DesiredService),
     ) -> Contents<'_> {
         let Unrolled { turns, maglev, .. } = &self.unrolled[key];
@@ -218,11 +216,11 @@ impl Rings {
         // A ring that was there for its motion alone, or is not wanted any more, goes with it.
         let has_ring = service.has_maglev || is_schedule || present_ring.is_schedule || motion.is_some();
         if has_ring && (present_ring != wanted || motion.is_some()) {
-            let is_there = |slot: u16| {
-                let real = desired.reals.get(&real_slot(slot));
-                real.is_some_and(|real| real.service == service.index)
-            };
-            motion = Motion::next(motion, present_ring, wanted, is_there);
+            // Those that are new are in no ring yet, and come into the maps after it if they are not usable.
+            let slots = service.members.iter().map(|member| member.slot);
+            let present = slots.filter(|slot| actual.real(*slot).is_configured());
+            let servers = present.map(ring_slot).collect();
+            motion = Motion::next(motion, present_ring, wanted, &servers);
         }
         let has_ring = service.has_maglev || is_schedule || motion.is_some();
         Contents {

@@ -714,7 +714,7 @@ fn keys_and_addresses_survive_the_maps() {
     let ipv6 = "2001:db8::1".parse().expect("an address");
     assert_eq!(ip_address(map_address(ipv6)), ipv6);
     let odd = lb_common::ServiceKey {
-        protocol: 132,
+        protocol: 1,
         ..service_key(virtual_address(0))
     };
     assert_eq!(service_address(odd), None);
