@@ -48,7 +48,7 @@ pub use motion::{RingBit, motion_slots};
 pub use net::{Address, FILTER_BITS, protocol};
 pub use policy::{Policy, policy_flags};
 pub use prefix::{Prefix, access};
-pub use real::{Real, real_flags};
+pub use real::{Real, TunnelSourceKey, real_flags};
 pub use ring::RingWord;
 pub use service::{
     Counters, IndexedService, PortsOwner, Service, ServiceKey, ServicePorts, placement, service_flags,

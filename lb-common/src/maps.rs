@@ -6,8 +6,8 @@ use core::{fmt, marker::PhantomData};
 use crate::{
     Address, AddressEntry, Counters, Departure, Episode, FILTER_BITS, FlowBucket, FlowClock, FlowName,
     Fragment, FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, Policy, PortsOwner, Prefix,
-    Real, RingWord, Service, ServiceKey, ServicePorts, Verdict, VirtualRouterEntry, VirtualRouterKey,
-    WORDS_PER_BUCKET, flow_buckets,
+    Real, RingWord, Service, ServiceKey, ServicePorts, TunnelSourceKey, Verdict, VirtualRouterEntry,
+    VirtualRouterKey, WORDS_PER_BUCKET, flow_buckets,
 };
 
 /// A map with keys `K` and values `V`. The keys of an array are the slots from 0 on.
@@ -99,6 +99,8 @@ pub const VIRTUAL_ROUTERS: Map<VirtualRouterKey, VirtualRouterEntry> =
 ///
 /// (An array, for it is read for every packet; and long, for indices are not given twice while a machine is up.)
 pub const INTERFACES: Map<u32, Interface> = Map::new("INTERFACES", 1 << 16);
+/// The addresses of this node that tunnels begin at.
+pub const TUNNEL_SOURCES: Map<TunnelSourceKey, Address> = Map::new("TUNNEL_SOURCES", 1_024);
 /// The other real servers of services that this node is a real server of. The values are 0.
 pub const PEERS: Map<Peer, u32> = Map::new("PEERS", 1_024);
 /// Trie: who may use the services, as values of [`access`](mod@crate::access). The longest prefix of an address counts.

@@ -35,6 +35,16 @@ impl Address {
         ((high ^ low).wrapping_mul(crate::SPREAD) >> (64 - FILTER_BITS.ilog2())) as u32
     }
 
+    /// The IPv4 address that is mapped into this one, if one is.
+    #[inline(always)]
+    #[must_use]
+    pub const fn to_v4(&self) -> Option<[u8; 4]> {
+        match self.bytes {
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d] => Some([a, b, c, d]),
+            _ => None,
+        }
+    }
+
     /// The IPv6 address `octets`.
     #[inline(always)]
     #[must_use]
@@ -47,10 +57,14 @@ impl Address {
 pub mod protocol {
     /// ICMP for IPv4.
     pub const ICMP: u8 = 1;
+    /// IPv4 inside of another packet (RFC 2003).
+    pub const IPV4: u8 = 4;
     /// Transmission Control Protocol.
     pub const TCP: u8 = 6;
     /// User Datagram Protocol.
     pub const UDP: u8 = 17;
+    /// IPv6 inside of another packet (RFC 2473).
+    pub const IPV6: u8 = 41;
     /// ICMP for IPv6.
     pub const ICMPV6: u8 = 58;
     /// Stream Control Transmission Protocol.

@@ -21,7 +21,9 @@ pub struct Real {
     /// Its share of new connections, for schedulers that weigh them with what it has already; 0 for none.
     pub weight: u16,
     /// Bits of [`real_flags`].
-    pub flags: u32,
+    pub flags: u16,
+    /// The longest IP packet that the way to the server takes.
+    pub mtu: u16,
     /// The interface that the server is reached by.
     pub interface: u32,
     /// The server's link-layer address; meaningful with [`real_flags::RESOLVED`].
@@ -30,28 +32,46 @@ pub struct Real {
     pub source_mac: [u8; 6],
     /// How many connections it may have.
     pub thresholds: Thresholds,
+    /// The UDP port that the server expects a tunnel at ([`real_flags::TUNNEL`]): GUE; 0: IP in IP.
+    pub tunnel_port: u16,
+    /// Zero.
+    pub _reserved: [u16; 3],
 }
 
-const _: () = assert!(size_of::<Real>() == 56);
+const _: () = assert!(size_of::<Real>() == 64);
+
+/// Where a tunnel begins: a key of [`crate::maps::TUNNEL_SOURCES`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TunnelSourceKey {
+    /// The interface that leads to the real server.
+    pub interface: u32,
+    /// 4 or 6: of the real server's own address.
+    pub ip_version: u32,
+}
+
+const _: () = assert!(size_of::<TunnelSourceKey>() == 8);
 
 /// Bits of [`Real::flags`].
 pub mod real_flags {
     /// The slot belongs to a configured real server.
-    pub const CONFIGURED: u32 = 1;
+    pub const CONFIGURED: u16 = 1;
     /// Health checks have not failed: flows of this server may go on.
-    pub const UP: u32 = 1 << 1;
+    pub const UP: u16 = 1 << 1;
     /// The link-layer address is known, or none is needed.
-    pub const RESOLVED: u32 = 1 << 2;
+    pub const RESOLVED: u16 = 1 << 2;
     /// The director itself is the real server: packets are passed to the kernel's network stack.
-    pub const LOCAL: u32 = 1 << 3;
+    pub const LOCAL: u16 = 1 << 3;
+    /// Packets go to the server's own address inside of others.
+    pub const TUNNEL: u16 = 1 << 4;
     /// Its connections are counted in [`crate::maps::LOADS`]: its scheduler asks for that, or it has a threshold.
-    pub const COUNTED: u32 = 1 << 8;
+    pub const COUNTED: u16 = 1 << 8;
     /// Connections may go on.
-    pub const LIVING: u32 = CONFIGURED | UP;
+    pub const LIVING: u16 = CONFIGURED | UP;
     /// Packets can be forwarded.
-    pub const USABLE: u32 = LIVING | RESOLVED;
+    pub const USABLE: u16 = LIVING | RESOLVED;
     /// What is not reached by direct routing.
-    pub const OTHERWISE: u32 = LOCAL;
+    pub const OTHERWISE: u16 = LOCAL | TUNNEL;
 }
 
 impl Real {

@@ -7,7 +7,7 @@
 use crate::{
     Address, AddressEntry, Counters, Departure, Episode, FlowBucket, FlowClock, FlowName, FlowSecret,
     Fragment, FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, Policy, PortsOwner, Prefix,
-    Real, RingWord, Service, ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey,
+    Real, RingWord, Service, ServiceKey, ServicePorts, TunnelSourceKey, VirtualRouterEntry, VirtualRouterKey,
 };
 
 macro_rules! pod {
@@ -45,6 +45,7 @@ pod!(
     Service,
     ServiceKey,
     ServicePorts,
+    TunnelSourceKey,
     VirtualRouterEntry,
     VirtualRouterKey,
 );

@@ -42,10 +42,15 @@ pub enum Verdict {
     DropStray,
     /// Dropped: the packet has no hop left, and is not one that an ICMP error may answer.
     DropHopLimit,
+    /// Dropped: it is too long for the tunnel to its real server, and is not one that an ICMP error may answer.
+    DropTooBig,
     /// Dropped: it asks for a reset or an ICMP error, and too many were sent within the last second.
     DropAnswerLimit,
     /// Answered with an ICMP error, time exceeded: the packet has no hop left.
     AnswerTimeExceeded,
+    /// Answered with an ICMP error, packet too big or fragmentation needed: it is too long for the tunnel to its real
+    /// server.
+    AnswerTooBig,
     /// Answered with an ICMP error, port unreachable: the service has no real server that could take a connection.
     AnswerUnreachable,
     /// Answered with a TCP reset: a segment of a connection that nobody remembers.
@@ -72,7 +77,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// All verdicts, in the order of their numbers.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::PassNotIp,
         Self::PassOtherHost,
         Self::PassBalanced,
@@ -91,8 +96,10 @@ impl Verdict {
         Self::DropUnresolved,
         Self::DropStray,
         Self::DropHopLimit,
+        Self::DropTooBig,
         Self::DropAnswerLimit,
         Self::AnswerTimeExceeded,
+        Self::AnswerTooBig,
         Self::AnswerUnreachable,
         Self::ResetUnknownFlow,
         Self::ResetRealServerGone,
@@ -131,8 +138,10 @@ impl Verdict {
             Self::DropUnresolved => "drop_unresolved",
             Self::DropStray => "drop_stray",
             Self::DropHopLimit => "drop_hop_limit",
+            Self::DropTooBig => "drop_too_big",
             Self::DropAnswerLimit => "drop_answer_limit",
             Self::AnswerTimeExceeded => "answer_time_exceeded",
+            Self::AnswerTooBig => "answer_too_big",
             Self::AnswerUnreachable => "answer_unreachable",
             Self::ResetUnknownFlow => "reset_unknown_flow",
             Self::ResetRealServerGone => "reset_real_server_gone",
@@ -169,8 +178,10 @@ impl Verdict {
             Self::DropUnresolved => "the real server's link-layer address is unknown",
             Self::DropStray => "a stray segment that no reset may answer",
             Self::DropHopLimit => "no hop left",
+            Self::DropTooBig => "too long for the tunnel to its real server",
             Self::DropAnswerLimit => "too many resets and ICMP errors within a second",
             Self::AnswerTimeExceeded => "no hop left, answered with an ICMP error",
+            Self::AnswerTooBig => "too long for the tunnel to its real server, answered with an ICMP error",
             Self::AnswerUnreachable => "the service has no real server, answered with an ICMP error",
             Self::ResetUnknownFlow => "a segment of an unknown connection, answered with a reset",
             Self::ResetRealServerGone => "the connection's real server is gone, answered with a reset",

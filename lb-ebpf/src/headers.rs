@@ -161,6 +161,16 @@ pub(crate) struct Udp {
     pub(crate) checksum: Be16,
 }
 
+/// A GUE header without fields of its own (draft-ietf-intarea-gue, section 3).
+#[repr(C, packed)]
+#[derive(Clone, Copy)]
+pub(crate) struct Gue {
+    pub(crate) version_and_length: u8,
+    /// The number of what is inside, as a next header.
+    pub(crate) protocol: u8,
+    pub(crate) flags: Be16,
+}
+
 /// The common header of SCTP (RFC 9260, section 3.1).
 #[repr(C, packed)]
 #[derive(Clone, Copy)]
@@ -232,6 +242,7 @@ plain!(
     Udp,
     Sctp,
     SctpChunk,
+    Gue,
     Ports,
     Icmp,
     Vrrp,

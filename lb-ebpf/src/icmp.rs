@@ -3,16 +3,19 @@
 //! A router that cannot deliver what a real server sent to a client tells the sender, which is the virtual address:
 //! the error arrives here and belongs to the real server (path MTU discovery depends on it). The packet that it
 //! quotes runs from the virtual address to the client, so its source is our destination. An error about no
-//! connection of ours is the kernel's, like any other ICMP message.
+//! connection of ours is the kernel's, like any other ICMP message; but one that says that a packet of a tunnel was too
+//! long is noted first.
 
-use lb_common::{FlowKey4, FlowKey6, protocol};
+use lb_common::{Address, FlowKey4, FlowKey6, protocol};
 
 use crate::{
     extensions,
     family::{V4, V6},
     headers::{Icmp, Ipv4, Ipv6, Ports},
+    maps,
     packet::Packet,
     parsed::{Headers, Parsed, Segment},
+    unreachable::Unreachable,
 };
 
 /// ICMP errors that quote a packet (RFC 792): destination unreachable, time exceeded, parameter problem.
@@ -25,6 +28,12 @@ const NEIGHBOUR_SOLICITATION: u8 = 135;
 /// An ICMP message whose header begins at `transport`, in the packet `ip`, which ends at `end`.
 #[inline(always)]
 pub(crate) fn v4(packet: &Packet, ip: &Ipv4, network: usize, transport: usize, end: usize) -> Parsed<V4> {
+    let Some(message) = packet.read::<Icmp>(transport) else {
+        return Parsed::Other;
+    };
+    if is_too_big(message, V4::TOO_BIG, &Address::v4(ip.destination)) {
+        return Parsed::TooBig(transport);
+    }
     match quoted_v4(packet, ip, transport, end) {
         Some(key) => Parsed::Connection(Headers {
             key,
@@ -36,6 +45,13 @@ pub(crate) fn v4(packet: &Packet, ip: &Ipv4, network: usize, transport: usize, e
         }),
         None => Parsed::Other,
     }
+}
+
+/// Whether the ICMP message says that a packet from `address`, which is not virtual, was too long for its path: a tunnel
+/// may begin there.
+#[inline(always)]
+fn is_too_big(message: Icmp, [kind, code]: [u8; 2], address: &Address) -> bool {
+    message.message_type == kind && message.code == code && !maps::may_be_virtual(address)
 }
 
 /// The connection that an ICMP error is about.
@@ -84,6 +100,9 @@ pub(crate) fn v6(packet: &Packet, ip: &Ipv6, network: usize, transport: usize, e
     }
     if !ERRORS_V6.contains(&message.message_type) {
         return Parsed::Other;
+    }
+    if is_too_big(message, V6::TOO_BIG, &Address::v6(ip.destination)) {
+        return Parsed::TooBig(transport);
     }
     match quoted_v6(packet, ip, transport, end) {
         Some(key) => Parsed::Connection(Headers {

@@ -155,6 +155,10 @@ fn balance<F: Group>(packet: &mut Packet, network: usize, parsed: Parsed<F>) -> 
         Parsed::Advertisement(start, end) => return advertisement::receive::<F>(packet, network, start, end),
         Parsed::Connection(headers) => headers,
         Parsed::Fragment(protocol, id) => return fragment::follow::<F>(packet, network, protocol, id),
+        Parsed::TooBig(message) => {
+            forward::narrow::<F>(packet, message);
+            return lease::without_service::<F>(packet, network);
+        }
         Parsed::Other => return lease::without_service::<F>(packet, network),
         Parsed::Truncated => return lease::unusable::<F>(packet, network, Verdict::DropMalformed),
         Parsed::Malformed => return Outcome::drop(Verdict::DropMalformed),

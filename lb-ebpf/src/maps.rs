@@ -21,8 +21,8 @@ use aya_ebpf::{
 use lb_common::{
     Address, AddressEntry, Allowance, Counters, Episode, FlowBucket, FlowClock, FlowKey4, FlowKey6, FlowName,
     FlowSecret, FlowTime, Fragment, FragmentKey, IndexedService, Interface, Lease, Load, Meta, Peer, Places,
-    Policy, PortsOwner, Prefix, Real, RingWord, Service, ServiceKey, ServicePorts, VirtualRouterEntry,
-    VirtualRouterKey, WORDS_PER_BUCKET, access, maps as shared,
+    Policy, PortsOwner, Prefix, Real, RingWord, Service, ServiceKey, ServicePorts, TunnelSourceKey,
+    VirtualRouterEntry, VirtualRouterKey, WORDS_PER_BUCKET, access, maps as shared,
 };
 
 use crate::{atomic, family::Family, opaque::moved, outcome::Outcome};
@@ -98,6 +98,13 @@ static VIRTUAL_ROUTERS: HashMap<
 #[btf_map]
 static INTERFACES: Array<Interface, { shared::INTERFACES.capacity as usize }, MAPPED> = Array::new();
 #[btf_map]
+static TUNNEL_SOURCES: HashMap<
+    TunnelSourceKey,
+    Address,
+    { shared::TUNNEL_SOURCES.capacity as usize },
+    ON_DEMAND,
+> = HashMap::new();
+#[btf_map]
 static PEERS: HashMap<Peer, u32, { shared::PEERS.capacity as usize }, ON_DEMAND> = HashMap::new();
 #[btf_map]
 static ACCESS: LpmTrie<Address, u32, { shared::ACCESS.capacity as usize }> = LpmTrie::new();
@@ -160,6 +167,7 @@ const _: () = {
     agree(&ADDRESS_FILTER, shared::ADDRESS_FILTER);
     agree(&VIRTUAL_ROUTERS, shared::VIRTUAL_ROUTERS);
     agree(&INTERFACES, shared::INTERFACES);
+    agree(&TUNNEL_SOURCES, shared::TUNNEL_SOURCES);
     agree(&PEERS, shared::PEERS);
     agree(&ACCESS, shared::ACCESS);
     agree(&SERVICE_STATS, shared::SERVICE_STATS);
@@ -294,6 +302,16 @@ pub(crate) fn overload(slot: u32, present: Load, is_overloaded: bool) {
     }
 }
 
+/// Notes that the way to the real server at `slot` takes no longer packets than this.
+#[inline(always)]
+pub(crate) fn set_mtu(slot: u32, mtu: u16) {
+    if let Some(real) = REALS.get_ptr_mut(slot) {
+        // SAFETY: `real` points to an entry of the map, which others read and write meanwhile: an aligned store. What
+        // the daemon writes at the same time is as good.
+        unsafe { (&raw mut (*real).mtu).write_volatile(mtu) };
+    }
+}
+
 /// Whether `address` may be one of our virtual addresses: if not, then it is none. Far cheaper than to look it up.
 #[inline(always)]
 pub(crate) fn may_be_virtual(address: &Address) -> bool {
@@ -325,6 +343,14 @@ pub(crate) fn virtual_router(Key(key): &Key<VirtualRouterKey>) -> Option<&'stati
 #[inline(always)]
 pub(crate) fn interface(index: u32) -> Option<Interface> {
     INTERFACES.get(index).copied()
+}
+
+/// The address of this node that the tunnels of an interface begin at.
+#[inline(always)]
+pub(crate) fn tunnel_source(Key(key): &Key<TunnelSourceKey>) -> Option<&'static Address> {
+    // SAFETY: the kernel keeps the memory an entry of the same map until the program ends; one that is replaced
+    // meanwhile is as good as a packet that leaves in that moment.
+    unsafe { TUNNEL_SOURCES.get(key) }
 }
 
 /// Whether there is such a peer.

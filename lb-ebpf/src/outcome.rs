@@ -67,17 +67,17 @@ impl Outcome {
         Self::new(verdict, xdp_action::XDP_TX)
     }
 
-    /// The packet leaves by the interface that `bpf_redirect` was told.
-    #[inline(always)]
-    pub(crate) const fn redirect(verdict: Verdict) -> Self {
-        Self::new(verdict, xdp_action::XDP_REDIRECT)
-    }
-
     /// A reply is to be built in place of the packet, whose IP header is at `network`, and whose header of this
     /// `protocol` is at `transport`; it leaves by the interface that the packet came in by.
     #[inline(always)]
     pub(crate) const fn answer(verdict: Verdict, network: usize, transport: usize, protocol: u32) -> Self {
         Self::transmit(verdict).about(network, transport, Self::ANSWERS | Self::of(protocol))
+    }
+
+    /// The same, where the packet is too long for a way that takes `mtu` bytes.
+    #[inline(always)]
+    pub(crate) const fn too_big(network: usize, mtu: usize) -> Self {
+        Self::answer(Verdict::AnswerTooBig, network, mtu, 0)
     }
 
     /// Nobody remembers the connection of the packet, a `segment` of this protocol, or not as one that goes on; other
@@ -254,6 +254,41 @@ impl Outcome {
     #[inline(always)]
     pub(crate) const fn transport(self) -> usize {
         (self.0 >> Self::TRANSPORT_SHIFT & 0x7fff) as usize
+    }
+
+    /// How long a packet may be that was too long.
+    #[inline(always)]
+    pub(crate) const fn mtu(self) -> u16 {
+        self.transport() as u16
+    }
+
+    /// The end of a packet with this verdict that leaves by the interface that it came in by.
+    #[inline(always)]
+    pub(crate) const fn transmitted(self) -> Self {
+        self.with(xdp_action::XDP_TX)
+    }
+
+    /// The end of a packet with this verdict that leaves by the interface that `bpf_redirect` was told.
+    #[inline(always)]
+    pub(crate) const fn redirected(self) -> Self {
+        self.with(xdp_action::XDP_REDIRECT)
+    }
+
+    #[inline(always)]
+    const fn with(self, action: u32) -> Self {
+        Self(self.ended().0 >> Self::VERDICT_SHIFT << Self::VERDICT_SHIFT | action as u64)
+    }
+
+    /// All of it, for a function that others could call.
+    #[inline(always)]
+    pub(crate) const fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// What [`Self::to_bits`] made a number.
+    #[inline(always)]
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
     }
 
     /// The verdict's number.

@@ -16,6 +16,8 @@ use aya_ebpf::{
 };
 use lb_common::checksum;
 
+use crate::headers::{VlanTag, ethernet};
+
 /// What may be copied out of and into a packet.
 ///
 /// # Safety
@@ -238,6 +240,13 @@ impl Packet {
         }
     }
 
+    /// Moves addresses, tags and EtherType to the new start of the frame, `room` bytes before the old one; the IP header
+    /// began at `network`, and what will be there comes before it now.
+    #[inline(always)]
+    pub(crate) fn move_link_layer(&mut self, room: usize, network: usize) -> Option<()> {
+        (move_link_layer(self.context.ctx, room as u64, network as u64) != 0).then_some(())
+    }
+
     /// Cuts the packet to its first `length` bytes; `None` if the driver refuses.
     #[inline(always)]
     pub(crate) fn truncate(&mut self, length: usize) -> Option<()> {
@@ -250,6 +259,28 @@ impl Packet {
             _ => None,
         }
     }
+}
+
+/// [`Packet::move_link_layer`], by a function that others could call: verified once, as [`sum_of_packet`]. Returns 0 if
+/// the packet is too short.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn move_link_layer(context: *mut xdp_md, room: u64, network: u64) -> u64 {
+    const LONGEST: usize = ethernet::ETHER_TYPE + 2 * size_of::<VlanTag>() + size_of::<Be16>();
+    let mut packet = Packet::new(XdpContext::new(context));
+    for part in 0..LONGEST / size_of::<Be16>() {
+        let offset = part * size_of::<Be16>();
+        if offset >= network as usize {
+            break;
+        }
+        let Some(bytes) = packet.read::<[u8; 2]>(room as usize + offset) else {
+            return 0;
+        };
+        if packet.write(offset, bytes).is_none() {
+            return 0;
+        }
+    }
+    1
 }
 
 /// [`Packet::sum`], by a function that others could call: the kernel verifies such a one by itself, once, and follows

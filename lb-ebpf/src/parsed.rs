@@ -19,6 +19,8 @@ pub(crate) enum Parsed<F: Family> {
     Question(usize),
     /// A VRRP message, with its offset and its end.
     Advertisement(usize, usize),
+    /// An ICMP error to an address that is not virtual: a packet was too long for the path. With its offset.
+    TooBig(usize),
     /// Anything else.
     Other,
     /// A transport header cut short.

@@ -1,7 +1,8 @@
 //! *unreachable*: an ICMP error to the client, built around the packet that it answers.
 //!
 //! As IPVS has the kernel send them: port unreachable if a service has no real server that could take a new connection,
-//! whatever its protocol; time exceeded for a packet that has no hop left. The packet is quoted as far as the kernel
+//! whatever its protocol; time exceeded for a packet that has no hop left; fragmentation needed (packet too big) for one
+//! that is too long for the tunnel to its real server. The packet is quoted as far as the kernel
 //! quotes it: until the error is as long as every path takes whole. The sender is the virtual address: the program
 //! knows no other of this node.
 
@@ -11,7 +12,7 @@ use lb_common::{Verdict, checksum::checksum, protocol};
 
 use crate::{
     family::{V4, V6},
-    headers::{Icmp, ethernet},
+    headers::Icmp,
     outcome::Outcome,
     packet::{Be16, Packet},
     reply::{self, Reply},
@@ -27,6 +28,8 @@ pub(crate) trait Unreachable: Reply {
     const PORT_UNREACHABLE: [u8; 2];
     /// Type and code of time exceeded in transit.
     const TIME_EXCEEDED: [u8; 2];
+    /// Type and code of fragmentation needed, or packet too big.
+    const TOO_BIG: [u8; 2];
     /// Whether the checksum covers the pseudo-header.
     const HAS_PSEUDO_HEADER: bool;
 }
@@ -37,6 +40,7 @@ impl Unreachable for V4 {
     const LONGEST: usize = 576;
     const PORT_UNREACHABLE: [u8; 2] = [3, 3];
     const TIME_EXCEEDED: [u8; 2] = [11, 0];
+    const TOO_BIG: [u8; 2] = [3, 4];
     const HAS_PSEUDO_HEADER: bool = false;
 }
 
@@ -46,6 +50,7 @@ impl Unreachable for V6 {
     const LONGEST: usize = 1280;
     const PORT_UNREACHABLE: [u8; 2] = [1, 4];
     const TIME_EXCEEDED: [u8; 2] = [3, 0];
+    const TOO_BIG: [u8; 2] = [2, 0];
     const HAS_PSEUDO_HEADER: bool = true;
 }
 
@@ -60,39 +65,27 @@ pub(crate) fn build<F: Unreachable>(packet: &mut Packet, outcome: Outcome) -> bo
 fn try_build<F: Unreachable>(packet: &mut Packet, outcome: Outcome) -> Option<()> {
     const { assert!(F::LONGEST - F::HEADER_LENGTH <= Packet::SUMMED) };
     let network = outcome.network();
-    let [kind, code] = if outcome.is(Verdict::AnswerTimeExceeded) {
-        F::TIME_EXCEEDED
+    let ([kind, code], mtu) = if outcome.is(Verdict::AnswerTimeExceeded) {
+        (F::TIME_EXCEEDED, 0)
+    } else if outcome.is(Verdict::AnswerTooBig) {
+        (F::TOO_BIG, outcome.mtu())
     } else {
-        F::PORT_UNREACHABLE
+        (F::PORT_UNREACHABLE, 0)
     };
+    // In the last 16 bits in ICMP (RFC 1191), in 32 in ICMPv6.
+    let [mtu_high, mtu_low] = mtu.to_be_bytes();
     let present = F::end(packet, network)?.checked_sub(network)?;
     let room = F::HEADER_LENGTH + size_of::<Icmp>();
     let quoted = present.min(F::LONGEST - room);
     packet.grow(room)?;
-    move_link_layer(packet, room, network)?;
+    packet.move_link_layer(room, network)?;
     reply::turn_around(packet)?;
     let length = size_of::<Icmp>() + quoted;
     let pseudo_header = F::write_header(packet, network, network + room, F::PROTOCOL, length)?;
     let message = network + F::HEADER_LENGTH;
-    packet.write(message, [kind, code, 0, 0, 0, 0, 0, 0])?;
+    packet.write(message, [kind, code, 0, 0, 0, 0, mtu_high, mtu_low])?;
     let sum = if F::HAS_PSEUDO_HEADER { pseudo_header } else { 0 };
     let checksum = Be16::new(checksum(sum + packet.sum(message, length)));
     packet.write(message + offset_of!(Icmp, checksum), checksum)?;
     reply::end_frame(packet, message + length)
-}
-
-/// Moves addresses, tags and EtherType to the new start of the frame, `room` bytes before the old one; the IP header
-/// begins at `network` then.
-#[inline(always)]
-fn move_link_layer(packet: &mut Packet, room: usize, network: usize) -> Option<()> {
-    const LONGEST: usize = ethernet::ETHER_TYPE + 2 * 4 + size_of::<Be16>();
-    for part in 0..LONGEST / size_of::<Be16>() {
-        let offset = part * size_of::<Be16>();
-        if offset >= network {
-            break;
-        }
-        let bytes: [u8; 2] = packet.read(room + offset)?;
-        packet.write(offset, bytes)?;
-    }
-    Some(())
 }

@@ -14,8 +14,8 @@ use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::{
     Address, AddressEntry, Allowance, Connection, Counters, Episode, FlowBucket, FlowClock, FlowName,
     FlowSecret, FlowWord, IndexedService, Interface, Lease, Load, Peer, Places, Policy, PortsOwner, Prefix,
-    Real, RingWord, SECOND, Service, ServiceKey, ServicePorts, Verdict, VirtualRouterEntry, VirtualRouterKey,
-    WORDS_PER_BUCKET, flow_buckets,
+    Real, RingWord, SECOND, Service, ServiceKey, ServicePorts, TunnelSourceKey, Verdict, VirtualRouterEntry,
+    VirtualRouterKey, WORDS_PER_BUCKET, flow_buckets,
     maps::{self, Map},
 };
 
@@ -390,6 +390,13 @@ impl Dataplane {
         self.array(maps::INTERFACES)
             .set(index, interface, 0)
             .expect("INTERFACES");
+    }
+
+    /// Writes where tunnels begin.
+    pub fn put_tunnel_source(&mut self, key: TunnelSourceKey, source: Address) {
+        self.table(maps::TUNNEL_SOURCES)
+            .insert(key, source, 0)
+            .expect("TUNNEL_SOURCES");
     }
 
     /// Writes another real server of a service that this node is a real server of.

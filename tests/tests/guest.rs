@@ -3,6 +3,9 @@
 //! `cargo xtask test guest` runs these in a virtual machine with Linux 6.1, two virtio-net NICs that are the ends of
 //! one cable, and two e1000e NICs that are the ends of another. They are ignored everywhere else.
 
+#[path = "guest/tunnels.rs"]
+mod tunnels;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, TcpStream};
 use std::process::{Child, Command, Stdio};

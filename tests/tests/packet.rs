@@ -40,6 +40,8 @@ mod resets;
 mod schedule;
 #[path = "packet/sctp.rs"]
 mod sctp;
+#[path = "packet/tunnels.rs"]
+mod tunnels;
 #[path = "packet/unreachable.rs"]
 mod unreachable;
 #[path = "packet/verifier.rs"]

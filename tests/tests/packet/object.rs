@@ -113,6 +113,7 @@ fn bpftool_loads_the_object_and_names_every_field() {
             "SERVICE_INDEX",
             "SERVICE_PORTS",
             "SERVICE_STATS",
+            "TUNNEL_SOURCES",
             "VERDICTS",
             "VIRTUAL_ROUTERS",
         ]

@@ -18,7 +18,7 @@ const TIME_EXCEEDED: [(u8, u8); 2] = [(11, 0), (3, 0)];
 
 /// What an ICMP error must say, and that it quotes `packet`.
 #[track_caller]
-fn assert_error(fate: &Fate, packet: &[u8], verdict: Verdict, [v4, v6]: [(u8, u8); 2]) {
+pub(crate) fn assert_error(fate: &Fate, packet: &[u8], verdict: Verdict, [v4, v6]: [(u8, u8); 2]) {
     assert_eq!((fate.verdict, fate.action), (verdict, Action::Transmit));
     let tags = packet[12..]
         .chunks(4)

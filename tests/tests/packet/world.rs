@@ -6,7 +6,7 @@ use etherparse::Ipv4Header;
 use lab::dataplane::{Action, Dataplane, Fate, INGRESS, boot_now};
 use lab::packet::{DIRECTOR_MAC, Packet};
 use lb_common::{
-    Address, FlowKey4, FlowKey6, Interface, Lease, NO_LEASE, Real, Service, ServiceKey, Thresholds, Verdict,
+    Address, FlowKey4, FlowKey6, Interface, Lease, NO_LEASE, Real, Service, ServiceKey, Verdict,
     VirtualRouterEntry, VirtualRouterKey, interface_flags, lease_state, placement, protocol, real_flags,
 };
 
@@ -113,10 +113,11 @@ pub(crate) fn real(slot: u32, of_service: u32) -> Real {
         generation: 1,
         service: of_service,
         flags: real_flags::USABLE,
+        mtu: 1500,
         interface: INGRESS,
         destination_mac: mac(slot),
         source_mac: OWN_MAC,
-        thresholds: Thresholds::default(),
+        ..Real::default()
     }
 }
 

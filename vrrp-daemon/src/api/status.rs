@@ -217,7 +217,7 @@ pub struct VirtualServerStatus {
     /// Whether each datagram is scheduled for itself: one-packet scheduling.
     #[serde(default)]
     pub ops: bool,
-    /// How packets reach the real servers: `dr`.
+    /// How packets reach the real servers: `dr` or `tun`; `mixed` if some in one way and some in the other.
     pub forward: String,
     /// Whether any real server can take a new connection.
     pub state: VirtualServerState,
@@ -289,7 +289,7 @@ pub struct RealServerStatus {
     pub scheduled_weight: f64,
     /// Whether it takes connections, and if not, why.
     pub state: RealServerState,
-    /// How packets reach it: `dr`, or `local` if it is the director itself.
+    /// How packets reach it: `dr`, `tun`, or `local` if it is the director itself.
     #[serde(default)]
     pub forward: String,
     /// Its MAC address (`02:00:00:00:00:01`), once resolved; none if it is the director itself.

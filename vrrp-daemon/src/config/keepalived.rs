@@ -17,7 +17,10 @@ const OTHERS: &[(&str, &str)] = &[
     ),
     ("lvs_id", "write `router_id`"),
     ("lvs_sched", "write `lb_algo`"),
-    ("lvs_method", "write `lb_kind`"),
+    (
+        "lvs_method",
+        "write `lb_kind`, and `tun_type` and `tun_port` for what follows TUN",
+    ),
     ("preempt", "it is the default; `nopreempt = true` turns it off"),
     ("vrrp_version", "each `[[vrrp_instance]]` has a `version`"),
     (

@@ -14,6 +14,7 @@ mod checks;
 mod diagnostic;
 mod encoding;
 mod file;
+mod forwarding;
 mod group;
 mod instance;
 mod keepalived;

@@ -13,6 +13,7 @@ use crate::model::{
 };
 
 use super::diagnostic::Diagnostic;
+use super::forwarding::{self, Words};
 use super::group::Groups;
 use super::section::{Field, Problems, Reported};
 use super::table::{
@@ -20,11 +21,10 @@ use super::table::{
     table,
 };
 use super::value::{
-    Algorithm, AnyPort, Forwarding, Name, NewFlowLimit, Port, Retries, Rise, Threshold, Timeout,
+    Algorithm, AnyPort, Kind, Name, NewFlowLimit, Port, Retries, Rise, Threshold, Timeout, TunnelType,
 };
 
-const PORT_NOTE: &str =
-    "with direct routing, packets reach the real server with the port that the client used";
+const PORT_NOTE: &str = "packets reach the real server with the port that the client used";
 
 /// What is hashed under `sh` unless the file says otherwise: as IPVS.
 const SOURCE_HASH: HashOptions = HashOptions {
@@ -68,9 +68,14 @@ table! {
         /// For "mh": whether the clients of a server that is down go to the others and nobody else moves; otherwise a
         /// few of the others' do. (IPVS's default is false.)
         mh_fallback: Field<bool> = default(MAGLEV.fallback),
-        /// How packets reach the real servers: "dr" (direct routing). Each real server has the virtual address on its
-        /// loopback interface, does not answer ARP for it, and answers clients straight.
-        lb_kind: Field<Forwarding> = default(Forwarding::DirectRouting),
+        /// How packets reach the real servers: "dr" (direct routing: as they are), or "tun" (inside of others, to servers
+        /// behind a router). Each real server has the virtual address on its loopback or tunnel interface, does not answer
+        /// ARP for it, and answers clients straight.
+        lb_kind: Field<Kind> = default(Kind::DirectRouting),
+        /// For "tun": what is around the packets, an IP header ("ipip"), or headers of IP, UDP and GUE ("gue").
+        tun_type: Field<TunnelType> = default(TunnelType::IpInIp),
+        /// For "gue": the UDP port that the real servers expect it at.
+        tun_port: Optional<Port> = optional("6080"),
         /// For UDP: whether each datagram is scheduled for itself and none is remembered (one-packet scheduling), where
         /// one is all that a client sends, as with DNS.
         ops: Field<bool> = default(false),
@@ -88,7 +93,7 @@ table! {
     struct RawRealServer in "[[virtual_server.real_server]]" {
         /// Its own address, unlike the virtual one.
         address: Field<IpAddr> = required(r#""10.0.0.11""#),
-        /// With direct routing, the port of the service; 0 if that has several.
+        /// The port of the service; 0 if that has several.
         port: Optional<AnyPort> = optional("80"),
         /// Its share of new connections; 0: known connections go on, new ones go elsewhere.
         weight: Field<Weight> = default(Weight::new(1)).shown("3"),
@@ -96,6 +101,12 @@ table! {
         uthreshold: Field<Threshold> = default(Threshold(0)),
         /// With fewer than how many it gets new ones again; 0: three quarters of the other.
         lthreshold: Field<Threshold> = default(Threshold(0)),
+        /// How packets reach it, if not as the others.
+        lb_kind: Optional<Kind> = optional(r#""tun""#),
+        /// For "tun": what is around the packets, if not as for the others.
+        tun_type: Optional<TunnelType> = optional(r#""gue""#),
+        /// For "gue": the UDP port that it expects it at, if not that of the others.
+        tun_port: Optional<Port> = optional("6080"),
         /// The health check: a TCP connection. All keys have defaults, so `{}` is a check; without `tcp_check`, the
         /// server counts as up.
         tcp_check: Optional<RawCheck> =
@@ -328,14 +339,13 @@ impl RawServer {
         let ports = self.ports(addresses.iter().copied());
         let mut addresses = addresses.into_iter();
         let address = addresses.next().ok_or(Reported)?;
-        own(&self.lb_kind)?;
         let Timeout(delay_loop) = own(&self.delay_loop)?;
         let NewFlowLimit(new_flow_limit) = own(&self.new_flow_limit)?;
         let real_servers: Result<Vec<RealServer>, Reported> = self
             .real_server
             .iter()
             .map(|real_server| match real_server {
-                Ok(real_server) => real_server.model(ports, delay_loop),
+                Ok(real_server) => real_server.model(self, ports, delay_loop),
                 Err(reported) => Err(*reported),
             })
             .collect();
@@ -352,8 +362,13 @@ impl RawServer {
 }
 
 impl RawRealServer {
-    /// What it means in a service of these ports whose real servers are checked every `delay_loop`.
-    fn model(&self, ports: ServicePorts, delay_loop: Duration) -> Result<RealServer, Reported> {
+    /// What it means in `service`, of these ports, whose real servers are checked every `delay_loop`.
+    fn model(
+        &self,
+        service: &RawServer,
+        ports: ServicePorts,
+        delay_loop: Duration,
+    ) -> Result<RealServer, Reported> {
         if let Err(reported) = &self.port {
             return Err(*reported);
         }
@@ -365,6 +380,7 @@ impl RawRealServer {
         };
         Ok(RealServer {
             address,
+            forwarding: Words::of(service, self)?.model()?,
             weight: own(&self.weight)?,
             upper_threshold: own(&self.uthreshold)?.0,
             lower_threshold: own(&self.lthreshold)?.0,
@@ -407,6 +423,7 @@ pub(super) fn check_real_servers(server: &RawServer, groups: &Groups<'_>, proble
         );
         problems.report(diagnostic.help("add a `[[virtual_server.real_server]]`"));
     }
+    forwarding::check(server, problems);
     let mut seen = HashMap::new();
     let ips = server.ips(groups);
     let ports = server.addresses(groups).ok().map(|addresses| {
@@ -420,7 +437,9 @@ pub(super) fn check_real_servers(server: &RawServer, groups: &Groups<'_>, proble
         let Ok(address) = &real_server.address else {
             continue;
         };
-        check_family(&ips, address, problems);
+        if Words::of(server, real_server).is_ok_and(Words::needs_one_family) {
+            check_family(&ips, address, problems);
+        }
         if let Some(first) = seen.get(address.get_ref()) {
             let diagnostic = Diagnostic::error(
                 address.span(),
@@ -500,6 +519,6 @@ fn check_family(services: &[(IpAddr, Range<usize>)], real: &Spanned<IpAddr>, pro
     problems.report(
         diagnostic
             .note(note)
-            .help("make a virtual server for each family"),
+            .help("make a virtual server for each family, or reach this one by `lb_kind = \"tun\"`"),
     );
 }

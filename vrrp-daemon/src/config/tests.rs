@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use super::table::Table;
 use super::*;
 use crate::model::{
-    AccessLists, Attach, Check, CheckKind, CheckTiming, FlowTimeouts, HashOptions, Protocol, Scheduler,
-    Version, XdpMode,
+    AccessLists, Attach, Check, CheckKind, CheckTiming, FlowTimeouts, Forwarding, HashOptions, Protocol,
+    Scheduler, Version, XdpMode,
 };
 
 /// The example of the design, and of the README.
@@ -232,6 +232,7 @@ fn the_sample_tells_the_defaults() {
     configuration.dataplane.interfaces.clear();
     configuration.dataplane.access = AccessLists::default();
     configuration.vrrp_instances[0].password = None;
+    configuration.virtual_services[0].real_servers[0].forwarding = Forwarding::DirectRouting;
     assert_eq!(configuration, parse(SAMPLE).expect("no errors").configuration);
 }
 

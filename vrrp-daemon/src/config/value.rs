@@ -23,7 +23,7 @@ pub(super) use duration::{ConnectionTimeout, Timeout};
 pub(super) use number::{AnyPort, FlowTableSize, NewFlowLimit, Port, Retries, Rise, Threshold};
 pub(super) use prefix::Prefix;
 pub(super) use text::{AbsolutePath, InterfaceName, Label, Name, SocketPath};
-pub(super) use word::{Algorithm, AuthType, Forwarding, InitialState, Switch};
+pub(super) use word::{Algorithm, AuthType, InitialState, Kind, Switch, TunnelType};
 
 /// The key whose value is read.
 #[derive(Clone, Copy)]

@@ -229,9 +229,11 @@ impl DirectorLoop {
         }
         match self.resolver.observe(event) {
             Observed::Unchanged => {}
-            Observed::Changed(address) => {
-                if let Some(Ok(resolution)) = self.resolver.resolutions().get(&address) {
-                    self.director.found_route(address, route(resolution));
+            Observed::Changed(addresses) => {
+                for address in addresses {
+                    if let Some(Ok(resolution)) = self.resolver.resolutions().get(&address) {
+                        self.director.found_route(address, route(resolution));
+                    }
                 }
             }
             Observed::Stale => self.director.lost_routes(),
@@ -275,5 +277,8 @@ const fn route(resolution: &Resolution) -> Route {
         interface: resolution.interface,
         source_mac: resolution.source_mac,
         destination_mac: resolution.destination_mac,
+        gateway: resolution.gateway,
+        source: resolution.source,
+        mtu: resolution.mtu,
     }
 }

@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use lb_common::{
     Address, AddressEntry, Interface, NO_LEASE, Peer, Policy, PortsOwner, Prefix, Real, ServiceKey,
-    Thresholds, VirtualRouterEntry, VirtualRouterKey, interface_flags, maps, real_flags, service_flags,
+    Thresholds, TunnelSourceKey, VirtualRouterEntry, VirtualRouterKey, interface_flags, maps, real_flags,
+    service_flags,
 };
 
 use super::{
@@ -16,8 +17,8 @@ use super::{
 };
 use crate::health::Health;
 use crate::model::{
-    Configuration, LeaseSlot, Protocol, RealHandle, RealServer, RealServerId, RealSlot, Scheduler,
-    ServiceAddress, VirtualService,
+    Configuration, Forwarding, LeaseSlot, Protocol, RealHandle, RealServer, RealServerId, RealSlot,
+    Scheduler, ServiceAddress, Tunnel, VirtualService,
 };
 
 /// All that decides what the maps should hold.
@@ -57,8 +58,8 @@ pub struct RealServerView<'a> {
 pub enum Way<'a> {
     /// It is this node itself.
     Local,
-    /// By a network.
-    Neighbour(&'a Neighbour),
+    /// By a network, in this way.
+    Neighbour(&'a Neighbour, Forwarding),
 }
 
 impl Inputs<'_> {
@@ -77,7 +78,12 @@ impl Inputs<'_> {
         let address = real_server.address.ip();
         let way = match self.own.contains(&address) {
             true => Some(Way::Local),
-            false => self.neighbours.get(&address).map(Way::Neighbour),
+            false => {
+                let neighbour = self.neighbours.get(&address);
+                neighbour
+                    .filter(|neighbour| neighbour.serves(real_server.forwarding))
+                    .map(|neighbour| Way::Neighbour(neighbour, real_server.forwarding))
+            }
         };
         RealServerView {
             health,
@@ -128,6 +134,8 @@ pub struct Desired {
     pub virtual_routers: HashMap<VirtualRouterKey, VirtualRouterEntry>,
     /// The interfaces of the data plane, by their index; all other slots should be empty.
     pub interfaces: BTreeMap<u32, Interface>,
+    /// The addresses of this node that tunnels begin at.
+    pub tunnel_sources: BTreeMap<TunnelSourceKey, Address>,
     /// The other real servers of services that this node is a real server of.
     pub peers: BTreeSet<Peer>,
     /// Who may use the services.
@@ -264,6 +272,17 @@ impl Desired {
         leases
     }
 
+    /// Notes where a tunnel begins, if there is one. All of one interface begin at the same address: the first one's.
+    fn add_tunnel(&mut self, neighbour: &Neighbour, forwarding: Forwarding, real_server: IpAddr) {
+        if let (Forwarding::Tunnel(_), Some(source)) = (forwarding, neighbour.source) {
+            let key = TunnelSourceKey {
+                interface: neighbour.interface,
+                ip_version: if real_server.is_ipv4() { 4 } else { 6 },
+            };
+            self.tunnel_sources.entry(key).or_insert(map_address(source));
+        }
+    }
+
     /// Adds a service. Returns its index, if there is one left.
     fn add_service(
         &mut self,
@@ -290,11 +309,15 @@ impl Desired {
             let view = inputs.view(service, real_server);
             match view.way {
                 Some(Way::Local) if view.health == Health::Up => flags |= service_flags::LOCAL,
-                Some(Way::Neighbour(neighbour)) => others.push(Peer {
-                    interface: neighbour.interface,
-                    mac: neighbour.destination_mac,
-                    _reserved: [0; 2],
-                }),
+                Some(Way::Neighbour(neighbour, forwarding)) => {
+                    // A gateway's address would be that of many.
+                    others.extend((!neighbour.is_gateway).then_some(Peer {
+                        interface: neighbour.interface,
+                        mac: neighbour.destination_mac,
+                        _reserved: [0; 2],
+                    }));
+                    self.add_tunnel(neighbour, forwarding, real_server.address.ip());
+                }
                 Some(Way::Local) | None => {}
             }
             let share = service.scheduler.share(real_server.weight).get();
@@ -356,8 +379,16 @@ fn with_state(mut real: Real, health: Health, way: Option<Way<'_>>) -> Real {
     }
     match way {
         Some(Way::Local) => real.flags |= real_flags::RESOLVED | real_flags::LOCAL,
-        Some(Way::Neighbour(neighbour)) => {
+        Some(Way::Neighbour(neighbour, forwarding)) => {
             real.flags |= real_flags::RESOLVED;
+            if let Forwarding::Tunnel(tunnel) = forwarding {
+                real.flags |= real_flags::TUNNEL;
+                real.tunnel_port = match tunnel {
+                    Tunnel::IpInIp => 0,
+                    Tunnel::Gue { port } => port,
+                };
+            }
+            real.mtu = neighbour.mtu;
             real.interface = neighbour.interface;
             real.source_mac = neighbour.source_mac;
             real.destination_mac = neighbour.destination_mac;

@@ -12,8 +12,8 @@ use lb_common::{NO_LEASE, RingWord, real_flags};
 use super::*;
 use crate::health::Health;
 use crate::model::{
-    AccessLists, Attach, Check, CheckKind, CheckTiming, Configuration, Dataplane, FlowTimeouts, Interval,
-    Node, Ports, Priority, Protocol, RealHandle, RealServer, RealServerId, RealSlot, Scheduler,
+    AccessLists, Attach, Check, CheckKind, CheckTiming, Configuration, Dataplane, FlowTimeouts, Forwarding,
+    Interval, Node, Ports, Priority, Protocol, RealHandle, RealServer, RealServerId, RealSlot, Scheduler,
     ServiceAddress, Version, VirtualAddress, VirtualRouterId, VirtualService, VrrpInstance, Weight, XdpMode,
 };
 use connections::Connections;
@@ -59,6 +59,7 @@ pub(super) fn service(number: u16, scheduler: Scheduler, real_servers: &[(u16, u
             .iter()
             .map(|(real, weight)| RealServer {
                 address: real_server(number, *real).address,
+                forwarding: Forwarding::DirectRouting,
                 weight: Weight::new(*weight),
                 upper_threshold: 0,
                 lower_threshold: 0,
@@ -112,6 +113,9 @@ pub(super) fn neighbour(last: u8) -> Neighbour {
         interface: 2,
         source_mac: [2, 0, 0, 0, 0, 1],
         destination_mac: [2, 0, 0, 0, 1, last],
+        is_gateway: false,
+        source: None,
+        mtu: 1500,
     }
 }
 

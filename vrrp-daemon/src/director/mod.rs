@@ -74,6 +74,8 @@ pub use windows::{Phase, Windows};
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use crate::model::Forwarding;
+
 /// How a real server is reached on its link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Neighbour {
@@ -83,6 +85,23 @@ pub struct Neighbour {
     pub source_mac: [u8; 6],
     /// The link-layer address of the real server, or of the gateway to it.
     pub destination_mac: [u8; 6],
+    /// Whether that is a gateway's.
+    pub is_gateway: bool,
+    /// The address of this node that packets to it come from.
+    pub source: Option<IpAddr>,
+    /// The longest IP packet that the way there takes.
+    pub mtu: u16,
+}
+
+impl Neighbour {
+    /// Whether packets can be sent there in this way.
+    #[must_use]
+    pub const fn serves(&self, forwarding: Forwarding) -> bool {
+        match forwarding {
+            Forwarding::DirectRouting => !self.is_gateway,
+            Forwarding::Tunnel(_) => self.source.is_some(),
+        }
+    }
 }
 
 /// The neighbours that are resolved, by the real server's address.

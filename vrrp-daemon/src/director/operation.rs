@@ -4,7 +4,7 @@ use std::fmt;
 
 use lb_common::{
     Address, AddressEntry, Interface, Peer, Policy, PortsOwner, Prefix, Real, Service, ServiceKey,
-    ServicePorts, VirtualRouterEntry, VirtualRouterKey,
+    ServicePorts, TunnelSourceKey, VirtualRouterEntry, VirtualRouterKey,
 };
 
 use super::{PortsPrefix, ip_address, service_address};
@@ -36,6 +36,18 @@ pub enum Operation {
     RemoveInterface {
         /// The slot.
         index: u32,
+    },
+    /// Insert or replace an entry of [`lb_common::maps::TUNNEL_SOURCES`].
+    PutTunnelSource {
+        /// The key.
+        key: TunnelSourceKey,
+        /// The value.
+        source: Address,
+    },
+    /// Delete an entry of [`lb_common::maps::TUNNEL_SOURCES`].
+    RemoveTunnelSource {
+        /// The key.
+        key: TunnelSourceKey,
     },
     /// Insert an entry of [`lb_common::maps::PEERS`].
     PutPeer {
@@ -142,6 +154,17 @@ impl fmt::Display for Operation {
             Self::PutInterface { index, interface } => {
                 write!(formatter, "interface {index}: {}", Mac(interface.mac))
             }
+            Self::PutTunnelSource { key, source } => write!(
+                formatter,
+                "tunnels by interface {} begin at {}",
+                key.interface,
+                ip_address(*source)
+            ),
+            Self::RemoveTunnelSource { key } => write!(
+                formatter,
+                "no tunnels of IPv{} by interface {}",
+                key.ip_version, key.interface
+            ),
             Self::PutPeer { peer } => {
                 write!(
                     formatter,

@@ -54,17 +54,18 @@ impl Planner {
 
     /// The operations that make `actual` what `desired` was computed to be from it.
     ///
-    /// Their order keeps every state in between consistent: the policy, peers, lists, interfaces, virtual routers and
-    /// addresses first; then real servers that are usable; then what belongs to services beside their own keys, which
-    /// is nobody's until the service is there; then new schedules, in slices that nobody names; then the services, each
-    /// of which changes over to its new schedule in one update; and only after them the real servers that are not
-    /// usable any more, the addresses, virtual routers, interfaces, lists and peers that go. So no packet meets a
-    /// schedule that names a server which cannot serve it.
+    /// Their order keeps every state in between consistent: the policy, where tunnels begin, peers, lists, interfaces,
+    /// virtual routers and addresses first; then real servers that are usable; then what belongs to services beside their
+    /// own keys, which is nobody's until the service is there; then new schedules, in slices that nobody names; then the
+    /// services, each of which changes over to its new schedule in one update; and only after them the real servers that
+    /// are not usable any more, the addresses, virtual routers, interfaces, lists, peers and beginnings of tunnels that
+    /// go. So no packet meets a schedule that names a server which cannot serve it.
     pub fn plan(&mut self, actual: &Plane, desired: &Desired) -> Plan {
         let mut plan = Plan {
             operations: Vec::new(),
             shortages: desired.shortages.clone(),
         };
+        plan.put_tunnel_sources(actual, desired);
         plan.put_peers(actual, desired);
         plan.put_policy(actual, desired);
         plan.put_access(actual, desired);
@@ -83,11 +84,30 @@ impl Planner {
         plan.remove_interfaces(actual, desired);
         plan.remove_access(actual, desired);
         plan.remove_peers(actual, desired);
+        plan.remove_tunnel_sources(actual, desired);
         plan
     }
 }
 
 impl Plan {
+    fn put_tunnel_sources(&mut self, actual: &Plane, desired: &Desired) {
+        for (key, source) in &desired.tunnel_sources {
+            if actual.tunnel_sources.get(key) != Some(source) {
+                let (key, source) = (*key, *source);
+                self.operations.push(Operation::PutTunnelSource { key, source });
+            }
+        }
+    }
+
+    fn remove_tunnel_sources(&mut self, actual: &Plane, desired: &Desired) {
+        let gone = actual
+            .tunnel_sources
+            .keys()
+            .filter(|key| !desired.tunnel_sources.contains_key(key));
+        self.operations
+            .extend(gone.map(|key| Operation::RemoveTunnelSource { key: *key }));
+    }
+
     fn put_peers(&mut self, actual: &Plane, desired: &Desired) {
         let peers = desired.peers.difference(&actual.peers);
         self.operations

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use lb_common::{
     Address, AddressEntry, Interface, Peer, Policy, PortsOwner, Prefix, Real, Service, ServiceKey,
-    VirtualRouterEntry, VirtualRouterKey, real_flags,
+    TunnelSourceKey, VirtualRouterEntry, VirtualRouterKey, real_flags,
 };
 
 use super::{
@@ -33,6 +33,8 @@ pub struct Plane {
     pub virtual_routers: HashMap<VirtualRouterKey, VirtualRouterEntry>,
     /// [`lb_common::maps::INTERFACES`], without the empty slots.
     pub interfaces: BTreeMap<u32, Interface>,
+    /// [`lb_common::maps::TUNNEL_SOURCES`].
+    pub tunnel_sources: BTreeMap<TunnelSourceKey, Address>,
     /// [`lb_common::maps::PEERS`].
     pub peers: BTreeSet<Peer>,
     /// [`lb_common::maps::ACCESS`].
@@ -131,6 +133,9 @@ impl Plane {
                             interface: real.interface,
                             source_mac: real.source_mac,
                             destination_mac: real.destination_mac,
+                            is_gateway: false,
+                            source: None,
+                            mtu: real.mtu,
                         },
                     ),
                 };
@@ -179,6 +184,12 @@ impl Plane {
             }
             Operation::RemoveInterface { index } => {
                 self.interfaces.remove(index);
+            }
+            Operation::PutTunnelSource { key, source } => {
+                self.tunnel_sources.insert(*key, *source);
+            }
+            Operation::RemoveTunnelSource { key } => {
+                self.tunnel_sources.remove(key);
             }
             Operation::PutPeer { peer } => {
                 self.peers.insert(*peer);

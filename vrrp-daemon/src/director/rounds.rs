@@ -126,6 +126,9 @@ mod tests {
             interface: 2,
             source_mac: [2; 6],
             destination_mac: Some([4; 6]),
+            gateway: None,
+            source: None,
+            mtu: 1500,
         };
         (0..count).map(|number| (address(number), route)).collect()
     }

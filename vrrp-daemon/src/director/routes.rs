@@ -6,30 +6,54 @@ use std::time::{Duration, Instant};
 
 use super::{Neighbour, Neighbours};
 use crate::interfaces::Tag;
+use crate::model::Forwarding;
 
 /// In this time, a neighbour answers, or the kernel gives up on it: it asks three times, a second apart.
 pub(super) const NEIGHBOUR_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 
-/// How a real server is reached on a network of this node, as the kernel says.
+/// How a real server is reached, as the kernel says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The index of the interface that leads to it.
     pub interface: u32,
     /// The link-layer address of that interface.
     pub source_mac: [u8; 6],
-    /// The link-layer address of the real server, once it has answered and as long as it does.
+    /// The link-layer address of the next hop, once it has answered and as long as it does.
     pub destination_mac: Option<[u8; 6]>,
+    /// The next hop, if that is not the real server itself.
+    pub gateway: Option<IpAddr>,
+    /// The address of this node that packets to it come from.
+    pub source: Option<IpAddr>,
+    /// The longest IP packet that the way there takes, as far as this node knows.
+    pub mtu: u32,
 }
 
 /// What the kernel says of the addresses of real servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ways {
-    /// How those on a network of this node are reached.
+    /// How those of other machines are reached.
     pub routes: BTreeMap<IpAddr, Route>,
     /// Those that are this node's own.
     pub own: BTreeSet<IpAddr>,
     /// Those that cannot be reached, and why.
     pub unreachable: BTreeMap<IpAddr, String>,
+}
+
+impl Ways {
+    /// Makes those unreachable that are behind a gateway and among `linked`, to which direct routing is to lead.
+    pub(super) fn refuse_gateways(&mut self, linked: &BTreeSet<IpAddr>) {
+        for (address, route) in &self.routes {
+            if let Some(gateway) = route.gateway
+                && linked.contains(address)
+            {
+                let reason = format!(
+                    "{address} is behind the gateway {gateway}; direct routing needs it on a network of this \
+                     director, or lb_kind = \"tun\""
+                );
+                self.unreachable.insert(*address, reason);
+            }
+        }
+    }
 }
 
 /// How packets leave by the interfaces that lead to real servers, where it is not simply by those. Interfaces are named
@@ -174,12 +198,17 @@ impl Routes {
             interface: trunk.map_or(route.interface, |(trunk, _)| *trunk),
             source_mac: route.source_mac,
             destination_mac: route.destination_mac?,
+            is_gateway: route.gateway.is_some(),
+            source: route.source,
+            mtu: u16::try_from(route.mtu).unwrap_or(u16::MAX),
         })
     }
 
-    /// Why nothing can be sent to `address`, if that is so, and will not be otherwise in a moment.
-    pub(super) fn obstacle(&self, address: IpAddr) -> Option<String> {
-        let is_reached = self.neighbours.contains_key(&address) || self.ways.own.contains(&address);
+    /// Why nothing can be sent to `address` in this way, if that is so, and will not be otherwise in a moment.
+    pub(super) fn obstacle(&self, address: IpAddr, forwarding: Forwarding) -> Option<String> {
+        let neighbour = self.neighbours.get(&address);
+        let is_reached = neighbour.is_some_and(|neighbour| neighbour.serves(forwarding))
+            || self.ways.own.contains(&address);
         if is_reached || self.is_sought(address) {
             return None;
         }
@@ -197,7 +226,7 @@ impl Routes {
         ))
     }
 
-    /// The addresses that direct routing cannot reach, and why.
+    /// The addresses that cannot be reached, and why.
     pub(super) const fn unreachable(&self) -> &BTreeMap<IpAddr, String> {
         &self.ways.unreachable
     }

@@ -17,6 +17,7 @@ use crate::model::{HashOptions, LeaseSlot, Password, RealSlot, Version, VrrpInst
 
 mod access;
 mod local;
+mod tunnels;
 
 const SLOT_1: RealSlot = RealSlot::new(1);
 

@@ -17,8 +17,8 @@ pub use access::AccessLists;
 pub use handle::{LeaseSlot, RealHandle, RealSlot};
 pub use ports::Ports;
 pub use service::{
-    Check, CheckKind, CheckTiming, HashOptions, Protocol, RealServer, RealServerId, Scheduler,
-    ServiceAddress, VirtualService, Weight,
+    Check, CheckKind, CheckTiming, Forwarding, HashOptions, Protocol, RealServer, RealServerId, Scheduler,
+    ServiceAddress, Tunnel, VirtualService, Weight,
 };
 pub use vrrp::{
     AddressFamily, Interval, OutOfRange, Password, Priority, Version, VirtualAddress, VirtualRouterId,

@@ -56,7 +56,45 @@ impl fmt::Display for ServiceAddress {
     }
 }
 
-/// A virtual service and the real servers behind it, which it reaches by direct routing.
+/// How packets get to a real server, unless that is this node itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarding {
+    /// IPVS's `dr`: as they are, to its link-layer address.
+    DirectRouting,
+    /// IPVS's `tun`: inside of others, to its own address.
+    Tunnel(Tunnel),
+}
+
+impl Forwarding {
+    /// The word for it in the configuration and in the status.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DirectRouting => "dr",
+            Self::Tunnel(_) => "tun",
+        }
+    }
+
+    /// Whether the real server must be on a network of this node.
+    #[must_use]
+    pub const fn needs_link(self) -> bool {
+        matches!(self, Self::DirectRouting)
+    }
+}
+
+/// What is around a packet in a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tunnel {
+    /// An IP header: IPv4 or IPv6, as the real server's address is.
+    IpInIp,
+    /// An IP header, a UDP header and one of GUE.
+    Gue {
+        /// The UDP port of the real server, never 0.
+        port: u16,
+    },
+}
+
+/// A virtual service and the real servers behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualService {
     /// What names it: the lowest of its addresses, in whatever order the configuration has them.
@@ -293,9 +331,11 @@ pub struct RealServerId {
 /// A real server of one virtual service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RealServer {
-    /// Its own address, of the same family as the service's, on a network that the director is connected to, and its
-    /// port: with direct routing the service's, or 0 if that has several.
+    /// Its own address, and its port: the service's, or 0 if that has several. With direct routing the address is of the
+    /// same family as the service's, and on a network that the director is connected to.
     pub address: SocketAddr,
+    /// How packets get there.
+    pub forwarding: Forwarding,
     /// Its share of new connections.
     pub weight: Weight,
     /// With how many connections it gets no new ones; 0 for no such limit.

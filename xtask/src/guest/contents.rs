@@ -59,7 +59,7 @@ pub(super) const PACKET: Suite = Suite {
 };
 
 /// What the lab and the cables are made of.
-const MODULES: [&str; 7] = [
+const MODULES: [&str; 12] = [
     "veth",
     "bridge",
     "8021q",
@@ -67,6 +67,11 @@ const MODULES: [&str; 7] = [
     "virtio_pci",
     "virtio_net",
     "e1000e",
+    "ipip",
+    "sit",
+    "ip6_tunnel",
+    "fou",
+    "fou6",
 ];
 
 /// What the kernel that starts systemd is told besides: the tests are all that is wanted, and if systemd fails, the

@@ -69,6 +69,7 @@ fn put_service(
             generation: 1,
             service: index,
             flags: real_flags::USABLE,
+            mtu: 1500,
             interface: INGRESS,
             // The next repetition must be for us again.
             destination_mac: DIRECTOR_MAC,

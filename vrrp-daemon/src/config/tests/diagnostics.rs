@@ -91,6 +91,16 @@ diagnostics! {
     virtual_server_in_no_instance: edited(&[("address = \"10.0.0.3\"", "address = \"10.0.0.9\"")]);
     virtual_server_without_real_servers: extended("\n[[virtual_server]]\naddress = \"10.0.0.3\"\nport = 443\n");
     mixed_families: edited(&[("\"10.0.0.11\"", "\"2001:db8::11\"")]);
+    mixed_families_in_a_tunnel: edited(&[("\"10.0.0.11\"", "\"2001:db8::11\"\nlb_kind = \"tun\"")]);
+    tunnel_that_is_not_built: edited(&[("\"dr\"", "\"tun\"\ntun_type = \"gre\"")]);
+    tunnel_of_gue: edited(&[("\"dr\"", "\"tun\"\ntun_type = \"gue\"\ntun_port = 6080")]);
+    tunnel_of_gue_without_a_port: edited(&[("\"dr\"", "\"tun\"\ntun_type = \"gue\"")]);
+    tunnel_of_a_real_server_without_a_port: edited(&[("weight = 3", "lb_kind = \"tun\"\ntun_type = \"gue\"")]);
+    tunnel_without_effect: edited(&[
+        ("\"dr\"", "\"dr\"\ntun_type = \"gue\"\ntun_port = 6080"),
+        ("weight = 3", "tun_type = \"ipip\"\ntun_port = 6081"),
+    ]);
+    tunnel_port_without_effect: edited(&[("\"dr\"", "\"tun\"\ntun_port = 6080")]);
     real_server_with_the_virtual_address: edited(&[("\"10.0.0.11\"", "\"10.0.0.3\"")]);
     real_server_with_another_virtual_address: edited(&[("\"10.0.0.11\"", "\"10.0.0.4\"")]);
     successor_that_nobody_hears: edited(&[("interface = \"eth0\"", "interface = \"eth1\""), ("[\"10.0.0.3/24\"", "[{ address = \"10.0.0.3/24\", dev = \"eth0\" }")]);

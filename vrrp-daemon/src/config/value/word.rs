@@ -42,8 +42,16 @@ pub(in crate::config) enum Algorithm {
 
 /// How packets reach the real servers.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::config) enum Forwarding {
+pub(in crate::config) enum Kind {
     DirectRouting,
+    Tunnel,
+}
+
+/// What is around a packet in a tunnel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum TunnelType {
+    IpInIp,
+    Gue,
 }
 
 /// How an advertisement is authenticated.
@@ -93,7 +101,8 @@ words! {
         "sed" = ShortestExpectedDelay, "nq" = NeverQueue, "fo" = WeightedFailover, "ovf" = WeightedOverflow,
         "twos" = TwoChoices, "sh" = SourceHash, "dh" = DestinationHash, "mh" = Maglev
     } later &["lblc", "lblcr"];
-    Forwarding { "dr" = DirectRouting } later &["nat", "tun"];
+    Kind { "dr" = DirectRouting, "tun" = Tunnel } later &["nat"];
+    TunnelType { "ipip" = IpInIp, "gue" = Gue } later &["gre"];
 }
 
 /// One of `words`; of those of `later`, it is said that they are not built.

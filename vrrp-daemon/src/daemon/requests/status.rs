@@ -231,7 +231,7 @@ impl Snapshot<'_> {
             protocol: service.address.protocol.to_string(),
             scheduler: service.scheduler.name().to_owned(),
             ops: service.one_packet,
-            forward: "dr".to_owned(),
+            forward: forward(service).to_owned(),
             state: match self.director.state_of(service) {
                 ServiceState::Up => VirtualServerState::Up,
                 ServiceState::Down => VirtualServerState::Down,
@@ -277,11 +277,11 @@ impl Snapshot<'_> {
             },
             forward: match view.way {
                 Some(Way::Local) => "local",
-                Some(Way::Neighbour(_)) | None => "dr",
+                Some(Way::Neighbour(..)) | None => real_server.forwarding.name(),
             }
             .to_owned(),
             mac: match view.way {
-                Some(Way::Neighbour(neighbour)) => Some(mac(neighbour.destination_mac)),
+                Some(Way::Neighbour(neighbour, _)) => Some(mac(neighbour.destination_mac)),
                 Some(Way::Local) | None => None,
             },
             active_connections: 0,
@@ -292,6 +292,19 @@ impl Snapshot<'_> {
             last_check: self.director.monitors().last_check(&id).map(last_check),
             checks: self.director.monitors().checks(&id).map(check).collect(),
         }
+    }
+}
+
+/// How packets reach the real servers of a service, in one word.
+fn forward(service: &VirtualService) -> &'static str {
+    let mut words = service
+        .real_servers
+        .iter()
+        .map(|real_server| real_server.forwarding.name());
+    match words.next() {
+        None => "dr",
+        Some(first) if words.all(|word| word == first) => first,
+        Some(_) => "mixed",
     }
 }
 

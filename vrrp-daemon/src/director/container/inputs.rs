@@ -50,8 +50,9 @@ impl Director {
     }
 
     /// What was asked to be resolved is: these are the ways that the kernel knows.
-    pub fn resolved(&mut self, ways: Ways, now: Instant) {
+    pub fn resolved(&mut self, mut ways: Ways, now: Instant) {
         self.resolving.done(now);
+        ways.refuse_gateways(&self.linked_addresses());
         for (address, reason) in &ways.unreachable {
             if self.routes.unreachable().get(address) != Some(reason) {
                 self.effects.push_back(Effect::Tell(Notice::Unreachable {

@@ -125,6 +125,14 @@ impl Director {
         real_servers.map(|real_server| real_server.address.ip()).collect()
     }
 
+    /// Those of the real servers that must be on a network of this node.
+    pub(super) fn linked_addresses(&self) -> BTreeSet<IpAddr> {
+        let services = self.planned().virtual_services.iter();
+        let real_servers = services.flat_map(|service| &service.real_servers);
+        let linked = real_servers.filter(|real_server| real_server.forwarding.needs_link());
+        linked.map(|real_server| real_server.address.ip()).collect()
+    }
+
     /// Works out how the maps come to what is configured and known.
     fn plan(&mut self, now: Instant) {
         self.converging.begin(now);
@@ -151,7 +159,7 @@ impl Director {
         let real_servers = services.clone().flat_map(|service| &service.real_servers);
         problems.extend(real_servers.filter_map(|real_server| {
             let address = real_server.address.ip();
-            let reason = self.routes.obstacle(address)?;
+            let reason = self.routes.obstacle(address, real_server.forwarding)?;
             Some(Problem::Unresolved { address, reason })
         }));
         problems.extend(services.clone().filter_map(|service| {

@@ -76,6 +76,9 @@ const fn route(answers: bool) -> Route {
         interface: 2,
         source_mac: [2, 0, 0, 0, 0, 2],
         destination_mac: if answers { Some([2, 0, 0, 0, 1, 1]) } else { None },
+        gateway: None,
+        source: None,
+        mtu: 1500,
     }
 }
 

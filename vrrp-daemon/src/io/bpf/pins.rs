@@ -108,6 +108,7 @@ pub(super) fn layout(flows: FlowSizes) -> Vec<Layout> {
         Layout::of(maps::ADDRESSES),
         Layout::of(maps::ADDRESS_FILTER),
         Layout::of(maps::VIRTUAL_ROUTERS),
+        Layout::of(maps::TUNNEL_SOURCES),
         Layout::of(maps::PEERS),
         Layout::of(maps::ACCESS),
         Layout::of(maps::INTERFACES),

@@ -7,7 +7,7 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues};
 use lb_common::{
     Address, AddressEntry, Counters, IndexedService, Interface, Load, Peer, Policy, PortsOwner, Prefix, Real,
-    RingWord, Service, ServiceKey, ServicePorts, VirtualRouterEntry, VirtualRouterKey, maps,
+    RingWord, Service, ServiceKey, ServicePorts, TunnelSourceKey, VirtualRouterEntry, VirtualRouterKey, maps,
 };
 
 use super::address_filter::AddressFilter;
@@ -33,6 +33,7 @@ pub struct Tables {
     address_filter: AddressFilter,
     virtual_routers: HashMap<MapData, VirtualRouterKey, VirtualRouterEntry>,
     interfaces: MappedArray<Interface>,
+    tunnel_sources: HashMap<MapData, TunnelSourceKey, Address>,
     peers: HashMap<MapData, Peer, u32>,
     access: LpmTrie<MapData, Address, u32>,
     service_stats: PerCpuArray<MapData, Counters>,
@@ -71,6 +72,7 @@ impl Tables {
             address_filter,
             virtual_routers: open!(ebpf, maps::VIRTUAL_ROUTERS),
             interfaces: mapped(&take(ebpf, maps::INTERFACES)?, maps::INTERFACES)?,
+            tunnel_sources: open!(ebpf, maps::TUNNEL_SOURCES),
             peers: open!(ebpf, maps::PEERS),
             access: open!(ebpf, maps::ACCESS),
             service_stats: open!(ebpf, maps::SERVICE_STATS),
@@ -121,6 +123,11 @@ impl Tables {
                 .map(|entry| entry.map(|(key, access)| (access_prefix(&key), access)))
                 .collect::<Result<_, _>>()
                 .map_err(in_map(maps::ACCESS))?,
+            tunnel_sources: self
+                .tunnel_sources
+                .iter()
+                .collect::<Result<_, _>>()
+                .map_err(in_map(maps::TUNNEL_SOURCES))?,
             peers: self
                 .peers
                 .keys()
@@ -170,6 +177,13 @@ impl Tables {
             Operation::RemoveInterface { index } => {
                 self.interfaces.set(*index, Interface::default());
                 Ok(())
+            }
+            Operation::PutTunnelSource { key, source } => self
+                .tunnel_sources
+                .insert(key, source, 0)
+                .map_err(in_map(maps::TUNNEL_SOURCES)),
+            Operation::RemoveTunnelSource { key } => {
+                absent_is_fine(self.tunnel_sources.remove(key)).map_err(in_map(maps::TUNNEL_SOURCES))
             }
             Operation::PutPeer { peer } => self.peers.insert(peer, 0, 0).map_err(in_map(maps::PEERS)),
             Operation::RemovePeer { peer } => {

@@ -18,6 +18,8 @@ pub struct Link {
     pub name: String,
     /// The link-layer address, if the interface is an Ethernet interface.
     pub mac: Option<[u8; 6]>,
+    /// The longest IP packet that it sends.
+    pub mtu: u32,
     /// Whether packets can pass: it is set up, its carrier is there and its operational state (RFC 2863) is "up", or
     /// "unknown" with drivers that have no notion of one.
     pub up: bool,
@@ -108,6 +110,7 @@ impl Link {
         }
         let mut name = None;
         let mut mac = None;
+        let mut mtu = 0;
         for attribute in &message.attributes {
             if let LinkAttribute::IfName(value) = attribute {
                 name = Some(value.clone());
@@ -115,6 +118,8 @@ impl Link {
                 && message.header.link_layer_type == LinkLayerType::Ether
             {
                 mac = value.as_slice().try_into().ok();
+            } else if let LinkAttribute::Mtu(value) = attribute {
+                mtu = *value;
             }
         }
         // IFF_RUNNING is the operational state (netif_oper_up), IFF_LOWER_UP the carrier (net/core/dev.c,
@@ -124,6 +129,7 @@ impl Link {
             index: message.header.index,
             name: name?,
             mac,
+            mtu,
             up: message.header.flags.contains(passing),
             build: Build::from_message(message),
         })

@@ -8,18 +8,24 @@ use tracing::warn;
 
 use super::{Error, Event, Link, Neighbour, Netlink, errno};
 
-/// How a real server is reached, whose address belongs to a network that this machine is connected to.
+/// How a real server is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resolution {
     /// The index of the interface that leads to it.
     pub interface: u32,
     /// The link-layer address of that interface.
     pub source_mac: [u8; 6],
-    /// The link-layer address of the real server, once it has answered and as long as it does.
+    /// The link-layer address of the next hop, once it has answered and as long as it does.
     pub destination_mac: Option<[u8; 6]>,
+    /// The next hop, if that is not the real server itself.
+    pub gateway: Option<IpAddr>,
+    /// The address of this machine that packets to it come from.
+    pub source: Option<IpAddr>,
+    /// The longest IP packet that the way there takes, as far as this machine knows.
+    pub mtu: u32,
 }
 
-/// Why direct routing cannot reach a real server.
+/// Why a real server cannot be reached.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreachable {
     /// The routing table leads nowhere.
@@ -27,16 +33,6 @@ pub enum Unreachable {
     NoRoute {
         /// The real server.
         address: IpAddr,
-    },
-    /// The route has a next hop, which would get the packet in the server's place.
-    #[error(
-        "{address} is behind the gateway {gateway}; direct routing needs it on a network of this director"
-    )]
-    Gateway {
-        /// The real server.
-        address: IpAddr,
-        /// The next hop.
-        gateway: IpAddr,
     },
     /// The address is a broadcast address or the like.
     #[error("{address} is not the address of a machine")]
@@ -63,12 +59,12 @@ pub enum Unreachable {
 }
 
 /// What an event means for the resolutions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observed {
     /// Nothing.
     Unchanged,
-    /// What [`Resolver::resolutions`] says of this address has changed.
-    Changed(IpAddr),
+    /// What [`Resolver::resolutions`] says of these addresses has changed.
+    Changed(Vec<IpAddr>),
     /// [`Resolver::resolve`] must look again.
     Stale,
 }
@@ -85,6 +81,8 @@ pub struct Resolver {
     links: BTreeMap<u32, Link>,
     resolutions: BTreeMap<IpAddr, Result<Resolution, Unreachable>>,
     own: BTreeSet<IpAddr>,
+    /// Those of the addresses that are behind a gateway, by that.
+    behind: BTreeMap<IpAddr, Vec<IpAddr>>,
 }
 
 /// What the routing table says of an address.
@@ -104,6 +102,7 @@ impl Resolver {
             links: BTreeMap::new(),
             resolutions: BTreeMap::new(),
             own: BTreeSet::new(),
+            behind: BTreeMap::new(),
         }
     }
 
@@ -139,6 +138,8 @@ impl Resolver {
 
         let mut resolutions = BTreeMap::new();
         let mut own = BTreeSet::new();
+        let mut behind: BTreeMap<IpAddr, Vec<IpAddr>> = BTreeMap::new();
+        let mut kept_now = BTreeSet::new();
         for &address in addresses {
             let mut resolution = match self.look_up(address, &links).await? {
                 Found::Own => {
@@ -148,10 +149,15 @@ impl Resolver {
                 Found::Other(resolution) => resolution,
             };
             if let Ok(found) = &mut resolution {
-                let key = (found.interface, address);
+                let next_hop = found.gateway.unwrap_or(address);
+                let key = (found.interface, next_hop);
                 found.destination_mac = known.get(&key).copied().flatten();
-                if kept.remove(&key).is_none()
-                    && let Err(error) = self.netlink.keep_neighbour(found.interface, address).await
+                if let Some(gateway) = found.gateway {
+                    behind.entry(gateway).or_default().push(address);
+                }
+                if kept_now.insert(key)
+                    && kept.remove(&key).is_none()
+                    && let Err(error) = self.netlink.keep_neighbour(found.interface, next_hop).await
                 {
                     resolution = Err(Unreachable::Refused {
                         address,
@@ -170,6 +176,7 @@ impl Resolver {
         self.links = links;
         self.resolutions = resolutions;
         self.own = own;
+        self.behind = behind;
         Ok(())
     }
 
@@ -185,9 +192,10 @@ impl Resolver {
                 continue;
             };
             let is_known = resolution.destination_mac.is_some();
+            let next_hop = resolution.gateway.unwrap_or(address);
             let asked = self
                 .netlink
-                .confirm_neighbour(resolution.interface, address, is_known);
+                .confirm_neighbour(resolution.interface, next_hop, is_known);
             if let Err(error) = asked.await {
                 outcome = Err(error);
             }
@@ -234,10 +242,9 @@ impl Resolver {
                     mac: None,
                 });
                 self.stale_if(|other, resolution| {
-                    other == address
-                        && resolution
-                            .as_ref()
-                            .is_ok_and(|resolution| resolution.interface == *interface)
+                    resolution.as_ref().is_ok_and(|resolution| {
+                        resolution.interface == *interface && resolution.gateway.unwrap_or(*other) == *address
+                    })
                 })
             }
         }
@@ -261,15 +268,26 @@ impl Resolver {
     }
 
     fn learn(&mut self, neighbour: &Neighbour) -> Observed {
-        match self.resolutions.get_mut(&neighbour.address) {
-            Some(Ok(resolution))
-                if resolution.interface == neighbour.interface
-                    && resolution.destination_mac != neighbour.mac =>
-            {
-                resolution.destination_mac = neighbour.mac;
-                Observed::Changed(neighbour.address)
-            }
-            Some(_) | None => Observed::Unchanged,
+        let behind = self.behind.get(&neighbour.address).into_iter().flatten();
+        let concerned: Vec<IpAddr> = behind.copied().chain([neighbour.address]).collect();
+        let changed: Vec<IpAddr> = concerned
+            .into_iter()
+            .filter(|address| match self.resolutions.get_mut(address) {
+                Some(Ok(resolution))
+                    if resolution.interface == neighbour.interface
+                        && resolution.gateway.unwrap_or(*address) == neighbour.address
+                        && resolution.destination_mac != neighbour.mac =>
+                {
+                    resolution.destination_mac = neighbour.mac;
+                    true
+                }
+                Some(_) | None => false,
+            })
+            .collect();
+        if changed.is_empty() {
+            Observed::Unchanged
+        } else {
+            Observed::Changed(changed)
         }
     }
 
@@ -290,9 +308,6 @@ impl Resolver {
         if route.kind == RouteType::Local {
             return Ok(Found::Own);
         }
-        if let Some(gateway) = route.gateway {
-            return Ok(Found::Other(Err(Unreachable::Gateway { address, gateway })));
-        }
         if route.kind != RouteType::Unicast {
             return Ok(Found::Other(Err(Unreachable::NotUnicast { address })));
         }
@@ -305,6 +320,9 @@ impl Resolver {
                 interface: link.index,
                 source_mac,
                 destination_mac: None,
+                gateway: route.gateway,
+                source: route.source,
+                mtu: route.mtu.map_or(link.mtu, |mtu| mtu.min(link.mtu)),
             }),
             None => Err(Unreachable::NotEthernet {
                 address,

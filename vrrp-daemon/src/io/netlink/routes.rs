@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures_util::TryStreamExt as _;
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteType, RouteVia,
+};
 
 use super::{Error, Netlink};
 
@@ -17,6 +19,10 @@ pub(super) struct Route {
     pub(super) kind: RouteType,
     /// The next hop, if the address is not on a network of the interface.
     pub(super) gateway: Option<IpAddr>,
+    /// The address of this machine that they would come from.
+    pub(super) source: Option<IpAddr>,
+    /// The longest packet that the way is known to take, if it is not what the interface says.
+    pub(super) mtu: Option<u32>,
 }
 
 impl Netlink {
@@ -50,6 +56,8 @@ impl Netlink {
             interface: 0,
             kind: answer.header.kind,
             gateway: None,
+            source: None,
+            mtu: None,
         };
         for attribute in &answer.attributes {
             if let RouteAttribute::Oif(index) = attribute {
@@ -62,6 +70,15 @@ impl Netlink {
             | RouteAttribute::Via(RouteVia::Inet6(gateway)) = attribute
             {
                 route.gateway = Some(IpAddr::V6(*gateway));
+            } else if let RouteAttribute::PrefSource(RouteAddress::Inet(source)) = attribute {
+                route.source = Some(IpAddr::V4(*source));
+            } else if let RouteAttribute::PrefSource(RouteAddress::Inet6(source)) = attribute {
+                route.source = Some(IpAddr::V6(*source));
+            } else if let RouteAttribute::Metrics(metrics) = attribute {
+                route.mtu = metrics.iter().find_map(|metric| match metric {
+                    RouteMetric::Mtu(mtu) => Some(*mtu),
+                    _ => None,
+                });
             }
         }
         Ok(Some(route))
