@@ -235,7 +235,7 @@ fn every_error_of_a_configuration_is_shown_with_its_place() {
         for expected in [
             "error: virtual_router_id 256 is out of range",
             &format!("{}:8:21", node.file()),
-            "error: expected an integer, found a string",
+            "error: `http` is neither a port nor a range of ports",
             &format!("{}:13:8", node.file()),
             &format!("lbd: {} has 2 errors\n", node.file()),
         ] {

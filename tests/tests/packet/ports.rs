@@ -203,8 +203,8 @@ fn what_cannot_go_on_in_a_service_on_several_ports_is_reset() {
     assert_eq!(fate.verdict, Verdict::ResetRealServerGone);
 }
 
-/// A word that names the real server of another service is nobody's here: the packet's connection is forwarded and not
-/// remembered.
+/// A word that names the real server of another service is nobody's here: the packet's connection is placed by a hash and
+/// not remembered.
 #[test]
 fn a_word_of_another_service_is_foreign_to_a_service_on_several_ports() {
     let mut world = range();
@@ -219,7 +219,7 @@ fn a_word_of_another_service_is_foreign_to_a_service_on_several_ports() {
         World::slot(UDP4, 0),
         lab::dataplane::boot_now(),
     );
-    world.expect_forwarded(&segment(9, to, SYN), Verdict::ForwardNew, WIDE_REALS[0]);
+    world.expect_forwarded(&segment(9, to, SYN), Verdict::ForwardPlaced, WIDE_REALS[1]);
     let word = world
         .dataplane
         .flow(&flow)
