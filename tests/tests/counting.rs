@@ -161,7 +161,9 @@ fn a_real_server_that_has_as_many_connections_as_it_may_gets_no_more() -> Result
 fn connections_are_counted_from_one_director_to_the_other_and_back() -> Result<()> {
     let lab = Lab::new()?;
     let (mut first, second) = Director::pair(&lab, |priority| {
-        configured(&lab, priority, "wlc").with("dataplane.lvs_timeouts.tcp", "15s")
+        configured(&lab, priority, "wlc")
+            .with("dataplane.lvs_timeouts.tcp", "15s")
+            .with("dataplane.lvs_timeouts.tcpfin", "15s")
     })?;
     let before = open(&lab)?;
     active(&first, [6, 4, 2])?;
