@@ -1,7 +1,7 @@
 //! *begin*: a new connection gets a real server, and is remembered.
 //!
-//! Each step is a function of its own that is not inlined, so that its part of the stack is free for the next one, and
-//! the connection itself is in a map ([`maps::beginning`]): the kernel allows 512 bytes along a chain of calls.
+//! Each step is a function that the kernel verifies by itself, whose part of the stack is free for the next one, and the
+//! connection is in a map ([`maps::beginning`]): there are 512 bytes of stack along a chain of calls.
 #![allow(
     unsafe_code,
     reason = "what the kernel verifies by itself has a name of its own"
