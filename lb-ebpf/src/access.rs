@@ -26,7 +26,7 @@ pub(crate) fn judged(packet: &Packet, outcome: Outcome) -> Outcome {
     if !outcome.is_begin_or_answer() || frame::flags(packet) & interface_flags::CLOSES == 0 {
         return outcome;
     }
-    Outcome::of_bits(judged_outcome(packet.context().ctx, outcome.bits()))
+    Outcome::from_bits(judged_outcome(packet.context().ctx, outcome.to_bits()))
 }
 
 /// [`judged`], by a function that others could call, which the kernel verifies by itself (as in [`Packet::sum`]).
@@ -34,17 +34,17 @@ pub(crate) fn judged(packet: &Packet, outcome: Outcome) -> Outcome {
 #[inline(never)]
 extern "C" fn judged_outcome(context: *mut xdp_md, outcome: u64) -> u64 {
     let packet = Packet::new(XdpContext::new(context));
-    let outcome = Outcome::of_bits(outcome);
+    let outcome = Outcome::from_bits(outcome);
     if of_sender(&packet, outcome.network()) == access::CLOSED {
-        return Outcome::drop(Verdict::DropNotAllowed).bits();
+        return Outcome::drop(Verdict::DropNotAllowed).to_bits();
     }
-    outcome.bits()
+    outcome.to_bits()
 }
 
 /// What the sender of the packet, whose IP header begins at `network`, may do: one of [`access`](mod@access).
 #[inline(always)]
 pub(crate) fn of_sender(packet: &Packet, network: usize) -> u32 {
-    let address = match packet.read::<u8>(network).map(|byte| byte >> 4) {
+    let address = match packet.ip_version(network) {
         Some(4) => V4::address_at(packet, network + V4::SOURCE),
         _ => V6::address_at(packet, network + V6::SOURCE),
     };

@@ -18,8 +18,7 @@ use crate::{
 /// no room for more than that and this.)
 #[inline(never)]
 pub(crate) fn send(packet: &mut Packet, outcome: Outcome) -> Outcome {
-    let version = packet.read::<u8>(outcome.network()).map(|byte| byte >> 4);
-    match version {
+    match packet.ip_version(outcome.network()) {
         Some(4) => send_to_client::<V4>(packet, outcome),
         Some(6) => send_to_client::<V6>(packet, outcome),
         _ => Outcome::drop(Verdict::DropMalformed),

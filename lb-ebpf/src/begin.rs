@@ -23,7 +23,7 @@ use crate::{
 /// The end of a packet that opens a connection.
 #[inline(always)]
 pub(crate) fn connection(packet: &mut Packet, outcome: Outcome) -> Outcome {
-    match packet.read::<u8>(outcome.network()).map(|byte| byte >> 4) {
+    match packet.ip_version(outcome.network()) {
         Some(4) => ipv4(packet, outcome),
         Some(6) => ipv6(packet, outcome),
         _ => Outcome::drop(Verdict::DropMalformed),
@@ -166,7 +166,7 @@ impl Choice {
 /// Finds the service of the connection that begins, and a real server for it.
 #[inline(always)]
 fn choose<F: Family>(outcome: Outcome) -> Choice {
-    Choice(choose_server(u64::from(F::VERSION), outcome.bits()))
+    Choice(choose_server(u64::from(F::VERSION), outcome.to_bits()))
 }
 
 /// [`choose`], by a function that others could call: the kernel verifies such a one by itself, once
@@ -174,7 +174,7 @@ fn choose<F: Family>(outcome: Outcome) -> Choice {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn choose_server(version: u64, outcome: u64) -> u64 {
-    let outcome = Outcome::of_bits(outcome);
+    let outcome = Outcome::from_bits(outcome);
     let choice = if version == u64::from(V4::VERSION) {
         choose_for::<V4>(outcome)
     } else {

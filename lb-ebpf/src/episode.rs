@@ -42,7 +42,7 @@ impl Course {
     /// The course of the packet that `outcome` tells of, to the service at `index`.
     #[inline(always)]
     pub(crate) fn of(index: u32, outcome: Outcome) -> Self {
-        Self(course_of(u64::from(index), outcome.bits()))
+        Self(course_of(u64::from(index), outcome.to_bits()))
     }
 
     #[inline(always)]
@@ -134,7 +134,7 @@ impl Course {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn course_of(index: u64, outcome: u64) -> u64 {
-    Course::find(index as u32, Outcome::of_bits(outcome)).0
+    Course::find(index as u32, Outcome::from_bits(outcome)).0
 }
 
 /// Whether one more connection may be remembered that shows itself, and that was not remembered when it began: 1 or 0.

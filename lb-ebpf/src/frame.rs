@@ -62,7 +62,7 @@ pub(crate) fn refusal_of_client(packet: &Packet, network: usize) -> Option<Outco
     }
     match refusal_of_sender(packet.context().ctx, network as u64) {
         0 => None,
-        outcome => Some(Outcome::of_bits(outcome)),
+        outcome => Some(Outcome::from_bits(outcome)),
     }
 }
 
@@ -74,10 +74,10 @@ extern "C" fn refusal_of_sender(context: *mut xdp_md, network: u64) -> u64 {
     let packet = Packet::new(XdpContext::new(context));
     let flags = flags(&packet);
     if flags & interface_flags::HAS_PEERS != 0 && is_peers(&packet) {
-        return Outcome::pass(Verdict::PassBalanced).bits();
+        return Outcome::pass(Verdict::PassBalanced).to_bits();
     }
     if flags & interface_flags::BLOCKS != 0 && access::of_sender(&packet, network as usize) == rule::BLOCKED {
-        return Outcome::drop(Verdict::DropBlocked).bits();
+        return Outcome::drop(Verdict::DropBlocked).to_bits();
     }
     0
 }

@@ -184,18 +184,6 @@ impl Outcome {
         self.0 & (Self::BEGINS | Self::ANSWERS) != 0
     }
 
-    /// All of it, for a function that the kernel verifies by itself.
-    #[inline(always)]
-    pub(crate) const fn bits(self) -> u64 {
-        self.0
-    }
-
-    /// What such a function returns.
-    #[inline(always)]
-    pub(crate) const fn of_bits(bits: u64) -> Self {
-        Self(bits)
-    }
-
     /// The protocol of a packet whose connection is to begin or to be named, or that is to be answered.
     #[inline(always)]
     pub(crate) const fn protocol(self) -> u8 {
@@ -279,7 +267,7 @@ impl Outcome {
         Self(self.ended().0 >> Self::VERDICT_SHIFT << Self::VERDICT_SHIFT | action as u64)
     }
 
-    /// All of it, for a function that others could call.
+    /// All of it, for a function that the kernel verifies by itself.
     #[inline(always)]
     pub(crate) const fn to_bits(self) -> u64 {
         self.0

@@ -210,6 +210,12 @@ impl Packet {
         Some(unsafe { ptr::read_unaligned(pointer) })
     }
 
+    /// The version of the IP packet whose header begins at `network`, as it says itself.
+    #[inline(always)]
+    pub(crate) fn ip_version(&self, network: usize) -> Option<u8> {
+        self.read::<u8>(network).map(|byte| byte >> 4)
+    }
+
     /// Replaces what is at `offset`; `None` if the packet ends before `value` does.
     #[inline(always)]
     pub(crate) fn write<T: Plain>(&mut self, offset: usize, value: T) -> Option<()> {

@@ -295,7 +295,7 @@ fn first_word(segment: Segment, tag: u64, slot: u32) -> FlowWord {
 /// Names the connection of a packet that has shown that it goes on. What is left of the packet's story, if anything.
 #[inline(never)]
 pub(crate) fn name(packet: &Packet, outcome: Outcome) -> Outcome {
-    let slot = match packet.read::<u8>(outcome.network()).map(|byte| byte >> 4) {
+    let slot = match packet.ip_version(outcome.network()) {
         Some(4) => name_of::<V4>(packet, outcome),
         Some(6) => name_of::<V6>(packet, outcome),
         _ => None,

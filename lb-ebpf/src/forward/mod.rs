@@ -59,7 +59,7 @@ extern "C" fn send_otherwise(context: *mut xdp_md, outcome: u64) -> u64 {
 
 #[inline(always)]
 fn send(packet: &mut Packet, outcome: Outcome) -> Outcome {
-    match packet.read::<u8>(outcome.network()).map(|byte| byte >> 4) {
+    match packet.ip_version(outcome.network()) {
         Some(4) => by_kind::<V4>(packet, outcome),
         Some(6) => by_kind::<V6>(packet, outcome),
         _ => Outcome::drop(Verdict::DropMalformed),
